@@ -1,0 +1,49 @@
+"""The one family of errors: catch ``MiniCNNError`` for anything the library refuses.
+
+Each class also derives from the built-in that fits, so ``except ValueError`` works too. A message
+names the layer, argument or file, says what was expected and what came, and what to do.
+"""
+
+
+class MiniCNNError(Exception):
+    """Base of every error that minicnn raises on purpose."""
+
+
+class ConfigError(MiniCNNError, ValueError):
+    """An argument is out of its range or unknown: a kernel size of 0, padding ``"sane"``."""
+
+
+class ShapeError(MiniCNNError, ValueError):
+    """An array or a layer's input has a shape that does not fit."""
+
+
+class DTypeError(MiniCNNError, TypeError):
+    """An array has a dtype that does not fit."""
+
+
+class StateError(MiniCNNError, RuntimeError):
+    """A call out of order: ``backward`` without a ``forward``, ``forward`` before ``build``."""
+
+
+class NonFiniteError(MiniCNNError, ArithmeticError):
+    """NaN or infinity where only finite numbers make sense: in images, in the loss."""
+
+
+class DataError(MiniCNNError, ValueError):
+    """Data that cannot be used: empty, labels out of range, a damaged file."""
+
+
+class DataNotFoundError(MiniCNNError, FileNotFoundError):
+    """A data set that is neither on this machine nor could be downloaded."""
+
+
+class ModelFileError(MiniCNNError, ValueError):
+    """A file that is not a minicnn model, or one that is damaged or too new."""
+
+
+class OutputError(MiniCNNError, OSError):
+    """A file or folder that cannot be written."""
+
+
+class DeviceError(MiniCNNError, RuntimeError):
+    """A device that was asked for and cannot be used; the message names the reason."""
