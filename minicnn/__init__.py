@@ -1,0 +1,35 @@
+"""minicnn: convolutional networks from scratch, every forward and backward pass written by hand.
+
+>>> import minicnn as mc
+>>> from minicnn import layers as L
+>>> train, test = mc.data.load("fashion-mnist")
+>>> model = mc.Sequential([L.Flatten(), L.Dense(10)], input_shape=(28, 28, 1))
+>>> mc.Trainer(model, mc.optimizers.SGD(0.05, momentum=0.9)).fit(train, epochs=1)
+>>> print(mc.Trainer(model, mc.optimizers.SGD()).evaluate(test))
+"""
+
+from minicnn import data, errors, initializers, kernels, layers, losses, optimizers, schedules, train
+from minicnn.losses import SoftmaxCrossEntropy
+from minicnn.model import Sequential
+from minicnn.preprocessing import Preprocessing
+from minicnn.serialize import load
+from minicnn.train import Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Preprocessing",
+    "Sequential",
+    "SoftmaxCrossEntropy",
+    "Trainer",
+    "data",
+    "errors",
+    "initializers",
+    "kernels",
+    "layers",
+    "load",
+    "losses",
+    "optimizers",
+    "schedules",
+    "train",
+]

@@ -1,0 +1,99 @@
+"""Which array module an array belongs to, and moving arrays between devices.
+
+The array decides: ``xp = array_module(x)`` is NumPy for an array in main memory and CuPy for one on
+a GPU. CuPy is imported only where a GPU is asked for.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minicnn.errors import ConfigError, DeviceError, DTypeError
+
+Array: TypeAlias = np.ndarray
+"""A NumPy array, or a CuPy array of the same shape and dtype."""
+
+DEVICES = ("cpu", "cuda", "auto")
+
+
+def array_module(x: Array) -> ModuleType:
+    """Return the module whose functions work on ``x``: ``numpy`` or ``cupy``.
+
+    Raises
+    ------
+    DTypeError
+        If ``x`` is not an array (a list, a tensor of another library).
+    """
+    if isinstance(x, np.ndarray):
+        return np
+    module = sys.modules.get(type(x).__module__.partition(".")[0])
+    if hasattr(x, "dtype") and hasattr(module, "asnumpy"):
+        return module
+    raise DTypeError(f"expected a NumPy or CuPy array, got {type(x).__name__}: convert it with numpy.asarray")
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """Return ``x`` in main memory: itself if it is there already, else a copy."""
+    return x if isinstance(x, np.ndarray) else array_module(x).asnumpy(x)
+
+
+def to_device(x: Array, device: str) -> Array:
+    """Return ``x`` on ``device`` (``"cpu"`` or ``"cuda"``), copied only if it is elsewhere."""
+    return to_numpy(x) if device == "cpu" else _cupy().asarray(x)
+
+
+def device_of(x: Array) -> str:
+    """Return ``"cpu"`` or ``"cuda"``: where ``x`` lives."""
+    return "cpu" if array_module(x) is np else "cuda"
+
+
+def resolve_device(device: str) -> str:
+    """Turn what a user asked for into the device that will be used.
+
+    Parameters
+    ----------
+    device
+        ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if one can be used, else the CPU.
+
+    Raises
+    ------
+    ConfigError
+        If ``device`` is none of the three.
+    DeviceError
+        If ``"cuda"`` is asked for and cannot be used; the message says why.
+    """
+    if device not in DEVICES:
+        raise ConfigError(f"unknown device {device!r}: expected one of {', '.join(DEVICES)}")
+    if device == "cpu":
+        return "cpu"
+    try:
+        _cupy()
+    except DeviceError:
+        if device == "cuda":
+            raise
+        return "cpu"
+    return "cuda"
+
+
+def _cupy() -> Any:
+    """Import CuPy and prove that a device works by running one tiny kernel on it."""
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as reason:
+        raise DeviceError(
+            f'device "cuda" needs CuPy, which could not be imported ({reason}). Install the extra that '
+            'fits your driver: pip install "minicnn[cuda12]" or pip install "minicnn[cuda13]", '
+            'or use device="cpu".'
+        ) from reason
+    try:
+        if int(cupy.arange(3).sum()) != 3:
+            raise DeviceError("the GPU computed a wrong sum")
+    except Exception as reason:  # CuPy raises errors of many unrelated classes: driver, runtime, compiler
+        raise DeviceError(
+            f'device "cuda" cannot be used: {type(reason).__name__}: {reason}. Check the driver with '
+            'nvidia-smi, or use device="cpu".'
+        ) from reason
+    return cupy

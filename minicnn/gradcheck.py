@@ -1,0 +1,282 @@
+"""Gradient checking: whether the hand-written backward pass is the derivative of the forward pass.
+
+A random gradient dy makes the scalar Σ dy·y out of a layer's output; central differences of that
+scalar are compared with what ``backward`` returns, in float64. A random dy matters: with dy = 1,
+swapped axes and missing cross terms stay invisible.
+
+The relative error of one element is |analytic − numeric| / max(|analytic|, |numeric|, floor), where
+the floor is a thousandth of the largest gradient in the whole check: below it, central differences
+are rounding noise.
+
+Source: LeCun et al. 2012, "Efficient BackProp", and the CS231n notes, "Gradient checks".
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn import layers as L
+from minicnn.errors import ConfigError
+from minicnn.layers.base import Layer, Shape
+from minicnn.layers.window import positive
+from minicnn.losses import SoftmaxCrossEntropy
+from minicnn.model import Sequential
+
+STEP = 1e-5  # of the central difference: error about STEP² + 1e-16 / STEP
+TOLERANCE = 1e-6
+FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class Result:
+    """One checked array.
+
+    Attributes
+    ----------
+    name : str
+        What was checked: ``dense.W`` is the gradient of the layer "dense" with respect to W.
+    error : float
+        The worst relative error; NaN if a gradient is NaN.
+    index : tuple of int, or None
+        Where the worst error is; None where a random direction was checked instead of elements.
+    analytic, numeric : float
+        The two values there.
+    """
+
+    name: str
+    error: float
+    index: tuple[int, ...] | None
+    analytic: float
+    numeric: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the error is below 1e-6; NaN is not."""
+        return self.error < TOLERANCE
+
+
+def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0) -> list[Result]:
+    """Check a layer element by element: dx, and the gradient of each parameter.
+
+    The layer is built here, in float64, on a copy; x holds distinct values away from 0, so that no
+    difference steps over the kink of a ReLU or the change of a maximum.
+
+    Parameters
+    ----------
+    layer
+        Any layer, built or not.
+    input_shape
+        Of one sample.
+    batch, seed : int
+        Number of samples; of the random numbers.
+
+    Returns
+    -------
+    list of Result
+        First ``x``, then the parameters.
+    """
+    rng = np.random.default_rng(seed)
+    layer = copy.deepcopy(layer)
+    output_shape = layer.build(input_shape, rng, "float64")
+    _disturb(layer.params, rng)
+    x = _distinct((positive(batch, "batch"), *layer.input_shape), rng)
+    dy = rng.standard_normal((batch, *output_shape))
+
+    used = copy.deepcopy(layer)
+    used.forward(x, training=True)
+    analytic = {"x": used.backward(dy), **used.grads}
+
+    def outputs() -> np.ndarray:
+        # A copy each time: dropout draws the same mask, running averages stay.
+        return copy.deepcopy(layer).forward(x, training=True)
+
+    arrays = {"x": x, **layer.params}
+    numeric = {name: _elementwise(outputs, dy, array) for name, array in arrays.items()}
+    return _compare(layer.name, analytic, numeric)
+
+
+def check_loss(loss: SoftmaxCrossEntropy, targets: np.ndarray, classes: int, seed: int = 0) -> list[Result]:
+    """Check the loss's gradient with respect to the logits, element by element.
+
+    Parameters
+    ----------
+    targets : (N,) labels or (N, classes) probabilities
+    """
+    logits = np.random.default_rng(seed).normal(0, 2, (len(targets), classes))
+    loss.forward(logits, targets)
+    analytic = {"logits": loss.backward()}
+    one = np.ones(1)
+    numeric = {"logits": _elementwise(lambda: np.array([loss(logits, targets)]), one, logits)}
+    return _compare(type(loss).__name__.lower(), analytic, numeric)
+
+
+def check_model(
+    model: Sequential,
+    x: np.ndarray,
+    targets: np.ndarray,
+    loss: SoftmaxCrossEntropy | None = None,
+    elements: int = 200,
+    seed: int = 0,
+) -> list[Result]:
+    """Check a whole model with its loss: every parameter, and the network input x.
+
+    An array of at most ``elements`` numbers is checked element by element, a larger one along one
+    random direction u of unit length: ⟨gradient, u⟩ against the difference along u.
+
+    Parameters
+    ----------
+    model
+        Built with ``dtype="float64"``; it is copied, so neither weights nor running averages change.
+    x : (N, *input_shape) float64
+    targets : (N,) labels or (N, K) probabilities
+
+    Raises
+    ------
+    ConfigError
+        If the model is not in float64: float32 rounding would look like a wrong gradient.
+    """
+    if model.dtype != np.float64:
+        raise ConfigError(f'check_model needs Sequential(…, dtype="float64"), this model is {model.dtype}')
+    loss = SoftmaxCrossEntropy() if loss is None else loss
+    rng = np.random.default_rng(seed)
+    model, x = copy.deepcopy(model), x.copy()
+
+    used = copy.deepcopy(model)
+    loss.forward(used.forward(x, training=True), targets)
+    analytic = {"x": used.backward(loss.backward(), need_dx=True)}
+    arrays = {"x": x}
+    for layer, used_layer in zip(model.layers, used.layers, strict=True):
+        analytic |= {f"{layer.name}.{name}": g for name, g in used_layer.grads.items()}
+        arrays |= {f"{layer.name}.{name}": w for name, w in layer.params.items()}
+
+    def value() -> np.ndarray:
+        return np.array([loss(copy.deepcopy(model).forward(x, training=True), targets)])
+
+    numeric, one = {}, np.ones(1)
+    for name, array in arrays.items():
+        if array.size <= elements:
+            numeric[name] = _elementwise(value, one, array)
+        else:
+            direction = rng.standard_normal(array.shape)
+            direction /= np.linalg.norm(direction)
+            numeric[name] = np.array(_difference(value, one, array, direction))
+            analytic[name] = np.array((analytic[name] * direction).sum())
+    return _compare("model", analytic, numeric)
+
+
+def check_all(seed: int = 0) -> list[Result]:
+    """Check every layer of the library, in its awkward settings, the loss, and a small model."""
+    results = []
+    for name, layer, shape in standard_layers():
+        layer.name = name
+        results += check_layer(layer, shape, seed=seed)
+    rng = np.random.default_rng(seed)
+    labels, probabilities = rng.integers(0, 5, 4), rng.dirichlet(np.ones(5), 4)
+    results += check_loss(SoftmaxCrossEntropy(), labels, 5, seed)
+    results += check_loss(SoftmaxCrossEntropy(label_smoothing=0.1), probabilities, 5, seed)
+    model = Sequential(
+        [
+            L.Conv2D(4, 3, padding="same", use_bias=False),
+            L.BatchNorm(),
+            L.ReLU(),
+            L.MaxPool2D(2),
+            L.Conv2D(5, (2, 3), strides=(2, 1)),
+            L.LeakyReLU(0.1),
+            L.Flatten(),
+            L.Dropout(0.3),
+            L.Dense(5),
+        ],
+        input_shape=(9, 8, 2),
+        seed=seed,
+        dtype="float64",
+    )
+    return results + check_model(model, rng.standard_normal((4, 9, 8, 2)), labels, seed=seed)
+
+
+def standard_layers() -> Iterable[tuple[str, Layer, Shape]]:
+    """Yield every layer, named by its setting: uneven sides, strides and paddings."""
+    yield "conv 3×3 same", L.Conv2D(3, 3, padding="same"), (5, 4, 2)
+    yield "conv 2×3 strided", L.Conv2D(3, (2, 3), strides=(2, 3), padding=((1, 0), (2, 1))), (6, 7, 2)
+    yield "conv dilated", L.Conv2D(2, (3, 2), padding="same", dilation_rate=(1, 2), use_bias=False), (5, 6, 3)
+    yield "max-pool 2×2", L.MaxPool2D(2), (5, 4, 3)
+    yield "max-pool overlapping", L.MaxPool2D((3, 2), strides=(2, 1), padding=((1, 2), (0, 1))), (6, 5, 2)
+    yield "avg-pool 2×2", L.AvgPool2D(2), (5, 4, 3)
+    yield "avg-pool overlapping", L.AvgPool2D((3, 2), strides=(2, 1), padding="same"), (6, 5, 2)
+    yield "global avg-pool", L.GlobalAvgPool2D(), (4, 3, 2)
+    yield "global max-pool", L.GlobalMaxPool2D(), (4, 3, 2)
+    yield "dense", L.Dense(4), (7,)
+    yield "relu", L.ReLU(), (4, 3, 2)
+    yield "leaky relu", L.LeakyReLU(0.1), (4, 3, 2)
+    yield "flatten", L.Flatten(), (3, 2, 2)
+    yield "dropout", L.Dropout(0.4), (4, 3, 2)
+    yield "batchnorm, images", L.BatchNorm(), (4, 3, 2)
+    yield "batchnorm, vectors", L.BatchNorm(), (6,)
+
+
+def table(results: Iterable[Result]) -> str:
+    """Return the results as text: name, worst relative error, where, both values, verdict."""
+    rows = [("gradient", "worst error", "at", "analytic", "numeric", "")]
+    for r in results:
+        where = "direction" if r.index is None else str(r.index)
+        verdict = "ok" if r.ok else "WRONG"
+        rows.append((r.name, f"{r.error:.1e}", where, f"{r.analytic:+.6f}", f"{r.numeric:+.6f}", verdict))
+    widths = [max(len(row[i]) for row in rows) for i in range(6)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _disturb(params: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+    """Move the parameters off their special initial values, 0 and 1, where mistakes can hide."""
+    for array in params.values():
+        array += rng.normal(0, 0.1, array.shape)
+
+
+def _distinct(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Return numbers between −1 and 1 in random order, no two closer than many STEPs, none near 0."""
+    n = math.prod(shape)
+    values = (np.arange(n) + 0.5 - n / 2 + 0.25) * (2 / n)
+    return rng.permutation(values).reshape(shape)
+
+
+def _elementwise(outputs: Callable[[], np.ndarray], dy: np.ndarray, array: np.ndarray) -> np.ndarray:
+    """Return the derivative of Σ dy·outputs() with respect to each element of ``array``."""
+    numeric = np.empty_like(array)
+    direction = np.zeros_like(array)
+    for index in np.ndindex(array.shape):
+        direction[index] = 1
+        numeric[index] = _difference(outputs, dy, array, direction)
+        direction[index] = 0
+    return numeric
+
+
+def _difference(
+    outputs: Callable[[], np.ndarray], dy: np.ndarray, array: np.ndarray, direction: np.ndarray
+) -> float:
+    """Return the central difference of Σ dy·outputs() as ``array`` moves along ``direction``."""
+    before = array.copy()
+    array[...] = before + STEP * direction
+    above = outputs().copy()  # a layer may return a view of its input
+    array[...] = before - STEP * direction
+    below = outputs().copy()
+    array[...] = before
+    # Subtract first, then sum: what did not change cancels exactly.
+    return float((dy * (above - below)).sum() / (2 * STEP))
+
+
+def _compare(owner: str, analytic: dict[str, np.ndarray], numeric: dict[str, np.ndarray]) -> list[Result]:
+    floor = FLOOR * max(np.abs(a).max() for a in analytic.values())
+    results = []
+    for name, n in numeric.items():
+        a = analytic[name]
+        size = np.maximum(np.maximum(np.abs(a), np.abs(n)), floor)
+        error = np.divide(np.abs(a - n), size, out=np.zeros_like(n), where=size != 0)
+        # NaN counts as the worst of all: argmax returns the first NaN.
+        index = tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
+        where = index if index else None
+        results.append(
+            Result(f"{owner}.{name}", float(error[index]), where, float(a[index]), float(n[index]))
+        )
+    return results

@@ -1,0 +1,77 @@
+"""Initial weights: how wide they are drawn so that signals neither fade nor grow.
+
+Every initialiser is ``draw(rng, shape, fan_in, fan_out, dtype) -> array``. Drawn in float64 and then
+converted, so that a seed gives the same weights in every dtype.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from minicnn.errors import ConfigError
+
+Initializer = Callable[[np.random.Generator, tuple[int, ...], int, int, np.dtype], np.ndarray]
+
+
+def he_normal(
+    rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int, dtype: np.dtype
+) -> np.ndarray:
+    """Draw from N(0, 2 / fan_in): keeps the variance through a ReLU, which halves it.
+
+    Source: He et al. 2015, "Delving Deep into Rectifiers", equation 10.
+    """
+    return rng.normal(0, math.sqrt(2 / fan_in), shape).astype(dtype)
+
+
+def he_uniform(
+    rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int, dtype: np.dtype
+) -> np.ndarray:
+    """Draw from U(−a, a) with a = √(6 / fan_in), which has the variance of ``he_normal``."""
+    limit = math.sqrt(6 / fan_in)
+    return rng.uniform(-limit, limit, shape).astype(dtype)
+
+
+def glorot_normal(
+    rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int, dtype: np.dtype
+) -> np.ndarray:
+    """Draw from N(0, 2 / (fan_in + fan_out)): keeps the variance forward and backward without a ReLU.
+
+    Source: Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward neural
+    networks", equation 12.
+    """
+    return rng.normal(0, math.sqrt(2 / (fan_in + fan_out)), shape).astype(dtype)
+
+
+def glorot_uniform(
+    rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int, dtype: np.dtype
+) -> np.ndarray:
+    """Draw from U(−a, a) with a = √(6 / (fan_in + fan_out)).
+
+    Source: Glorot & Bengio 2010, equation 16.
+    """
+    limit = math.sqrt(6 / (fan_in + fan_out))
+    return rng.uniform(-limit, limit, shape).astype(dtype)
+
+
+_INITIALIZERS: dict[str, Initializer] = {
+    draw.__name__: draw for draw in (he_normal, he_uniform, glorot_normal, glorot_uniform)
+}
+
+
+def check(name: str) -> str:
+    """Return ``name`` if there is an initialiser of that name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    if name not in _INITIALIZERS:
+        raise ConfigError(f"unknown kernel_initializer {name!r}: expected one of {', '.join(_INITIALIZERS)}")
+    return name
+
+
+def get(name: str) -> Initializer:
+    """Return the initialiser called ``name``."""
+    return _INITIALIZERS[check(name)]

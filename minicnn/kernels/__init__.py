@@ -1,0 +1,52 @@
+"""The hot loops, under the same names and signatures in every file.
+
+``reference`` is plain array code, short enough to read, and the oracle for the others; it runs on
+NumPy and CuPy arrays alike. ``cpu`` is the same in Numba. ``of(x)`` picks by the array: Numba for
+NumPy arrays, the reference for any other. ``with use("reference")`` is the one switch, for tests
+and for studying.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib import import_module
+from types import ModuleType
+
+import numpy as np
+
+from minicnn.backend import Array
+from minicnn.errors import ConfigError
+
+KERNELS = ("cpu", "reference")
+
+# A context variable: a switch in one thread is not seen by another.
+_active: ContextVar[str] = ContextVar("minicnn_kernels", default="cpu")
+
+
+def of(x: Array) -> ModuleType:
+    """Return the module of kernels that works on ``x``."""
+    name = _active.get() if isinstance(x, np.ndarray) else "reference"
+    return import_module(f"minicnn.kernels.{name}")
+
+
+def active() -> str:
+    """Return the name of the kernels used for NumPy arrays, ``"cpu"`` or ``"reference"``."""
+    return _active.get()
+
+
+@contextmanager
+def use(name: str) -> Iterator[None]:
+    """Use the kernels called ``name`` (``"cpu"`` or ``"reference"``) inside the ``with`` block.
+
+    Raises
+    ------
+    ConfigError
+        If there are no kernels of that name.
+    """
+    if name not in KERNELS:
+        raise ConfigError(f"unknown kernels {name!r}: expected one of {', '.join(KERNELS)}")
+    token = _active.set(name)
+    try:
+        yield
+    finally:
+        _active.reset(token)

@@ -1,0 +1,64 @@
+"""Activations: applied to every element on its own."""
+
+from minicnn import kernels
+from minicnn.backend import Array, array_module
+from minicnn.errors import ConfigError
+from minicnn.layers.base import Layer
+
+
+class ReLU(Layer):
+    """y = max(x, 0); dx = dy where x > 0, else 0 (at x = 0 too).
+
+    y > 0 exactly where x > 0, so y is all that backward needs.
+
+    Notes
+    -----
+    Shapes: any. Source: Nair & Hinton 2010, "Rectified Linear Units Improve Restricted Boltzmann
+    Machines".
+    """
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute max(x, 0)."""
+        self._check(x)
+        y = kernels.of(x).relu_forward(x)
+        if training:
+            self._keep(x, y)
+        return y
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        """Return dx: dy where the ReLU is open."""
+        y = self._take_kept(dy)
+        return kernels.of(dy).relu_backward(dy, y) if need_dx else None
+
+
+class LeakyReLU(Layer):
+    """y = x where x > 0, else a·x; dx = dy where x > 0, else a·dy (at x = 0 too).
+
+    Parameters
+    ----------
+    negative_slope : float
+        a, between 0 and 1.
+
+    Notes
+    -----
+    Shapes: any. Source: Maas, Hannun & Ng 2013, "Rectifier Nonlinearities Improve Neural Network
+    Acoustic Models", equation 2.
+    """
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__()
+        if not 0 <= negative_slope < 1:
+            raise ConfigError(f"negative_slope must be at least 0 and below 1, got {negative_slope!r}")
+        self.negative_slope = float(negative_slope)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute x where x > 0, else a·x."""
+        self._check(x)
+        if training:
+            self._keep(x, x > 0)
+        return array_module(x).where(x > 0, x, self.negative_slope * x)
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        """Return dx: dy, times a where x was not positive."""
+        positive = self._take_kept(dy)
+        return array_module(dy).where(positive, dy, self.negative_slope * dy) if need_dx else None

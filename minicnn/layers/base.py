@@ -1,0 +1,132 @@
+"""What every layer is: parameters, their gradients, and a forward and a backward pass."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from minicnn.backend import Array
+from minicnn.errors import DTypeError, ShapeError, StateError
+
+Shape = tuple[int, ...]
+"""The shape of one sample: no batch axis. Images are (H, W, C)."""
+
+
+class Layer:
+    """Base of all layers, and the contract they keep.
+
+    ``build`` allocates the parameters and says what comes out; ``forward`` computes y from x;
+    ``backward`` takes the gradient of the loss with respect to y, **assigns** the gradients of the
+    parameters and returns the gradient with respect to x. Neither writes into its argument.
+
+    Attributes
+    ----------
+    params, grads : dict of str to array
+        Same keys, shapes and dtype: ``W``, ``b``, ``gamma``, ``beta``.
+    state : dict of str to array
+        Saved with the model but not trained: a running mean and variance.
+    input_shape, output_shape : tuple of int
+        Of one sample; known after ``build``.
+    name : str
+        Given by ``Sequential``; it stands in errors and in model files.
+    """
+
+    def __init__(self) -> None:
+        self.name = type(self).__name__.lower()
+        self.params: dict[str, Array] = {}
+        self.grads: dict[str, Array] = {}
+        self.state: dict[str, Array] = {}
+        self._kept: Any = None
+
+    def build(self, input_shape: Shape, rng: np.random.Generator, dtype: np.dtype | str = "float32") -> Shape:
+        """Allocate parameters for inputs of ``input_shape`` and return the output's shape.
+
+        Parameters
+        ----------
+        input_shape
+            Shape of one sample, without the batch axis.
+        rng
+            Where initial weights (and dropout masks) are drawn from.
+        dtype
+            ``float32`` to train, ``float64`` to check gradients.
+
+        Raises
+        ------
+        ShapeError
+            If the layer cannot take such an input.
+        """
+        self.input_shape = tuple(input_shape)
+        self.dtype = np.dtype(dtype)
+        self.params, self.grads, self.state = {}, {}, {}
+        self.output_shape = self._build(self.input_shape, rng)
+        return self.output_shape
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+        """Allocate parameters and return the output's shape; by default there are none, and it stays."""
+        return input_shape
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute y from x, (N, *input_shape) → (N, *output_shape).
+
+        Only with ``training=True`` is anything kept for ``backward``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define forward")
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        """Assign ``grads`` and return dx, or None when ``need_dx`` is false (the first layer's case).
+
+        Raises
+        ------
+        StateError
+            If there was no ``forward(x, training=True)`` since the last ``backward``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define backward")
+
+    def multiply_adds(self) -> int:
+        """Return the number of multiply-adds that one sample costs in ``forward``: matrix products only."""
+        return 0
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, from which an equal layer can be made."""
+        return {name: getattr(self, name) for name in list(inspect.signature(type(self)).parameters)}
+
+    def forget(self) -> None:
+        """Free what ``forward`` kept."""
+        self._kept = None
+
+    def _keep(self, x: Array, *values: Any) -> None:
+        """Keep what ``backward`` will need of this forward pass on ``x``."""
+        self._kept = (len(x), *values)
+
+    def _take_kept(self, dy: Array) -> Any:
+        """Return what ``forward`` kept, and free it, if ``dy`` is a gradient of what it returned."""
+        if self._kept is None:
+            raise StateError(
+                f"layer {self.name!r}: backward without a forward; "
+                "call forward(x, training=True) before each backward"
+            )
+        batch, *values = self._kept
+        if dy.shape != (batch, *self.output_shape) or dy.dtype != self.dtype:
+            raise ShapeError(
+                f"layer {self.name!r}: expected dy to be {(batch, *self.output_shape)} {self.dtype}, "
+                f"as y was, got {dy.shape} {dy.dtype}"
+            )
+        self._kept = None
+        return values[0] if len(values) == 1 else values
+
+    def _check(self, x: Array) -> None:
+        """Refuse an input that the layer was not built for."""
+        if not hasattr(self, "input_shape"):
+            raise StateError(f"layer {self.name!r} has no parameters yet: call build(input_shape, rng) first")
+        if x.ndim == 0 or x.shape[1:] != self.input_shape or x.shape[0] == 0:
+            expected = ", ".join(["N ≥ 1", *map(str, self.input_shape)])
+            raise ShapeError(f"layer {self.name!r}: expected an input of shape ({expected}), got {x.shape}")
+        if x.dtype != self.dtype:
+            raise DTypeError(
+                f"layer {self.name!r} was built for {self.dtype}, got {x.dtype}: "
+                f"convert the input with x.astype({self.dtype.name!r})"
+            )
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        return f"{type(self).__name__}({arguments})"

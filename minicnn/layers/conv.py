@@ -1,0 +1,114 @@
+"""Convolution: one matrix product, once the windows are laid out as rows."""
+
+import numpy as np
+
+from minicnn import initializers, kernels
+from minicnn.backend import Array
+from minicnn.layers.base import Layer, Shape
+from minicnn.layers.window import (
+    PaddingLike,
+    PairLike,
+    padding_rule,
+    pair,
+    positive,
+    resolve_padding,
+    window_output,
+)
+
+
+class Conv2D(Layer):
+    """2-D convolution (cross-correlation, as in every CNN library), by im2col.
+
+    ``im2col`` copies each window of x that a filter looks at into one row of ``cols``: a row per
+    output pixel, a column per weight. Then all filters are applied at once, and the gradients are
+    those of a matrix product::
+
+        y = cols @ W + b        dW = colsᵀ @ dy        dcols = dy @ Wᵀ
+                                db = Σ dy (rows)       dx = col2im(dcols)
+
+    A pixel of x is copied into several rows, so its gradient is the sum over those rows:
+    ``col2im`` adds each row of dcols back to the pixels that it was copied from.
+
+    Parameters
+    ----------
+    filters : int
+        Number of output channels, OC.
+    kernel_size : int or (int, int)
+        KH, KW.
+    strides, dilation_rate : int or (int, int)
+        Step between windows; step between the pixels of a window.
+    padding : "valid", "same", int, (int, int) or ((top, bottom), (left, right))
+        Zeros around the image. ``"same"`` gives ⌈H / stride⌉ × ⌈W / stride⌉ outputs.
+    use_bias : bool
+        Whether b is added; needless in front of a BatchNorm.
+    kernel_initializer : str
+        One of ``minicnn.initializers``; He is right in front of a ReLU.
+
+    Notes
+    -----
+    Shapes: x (N, H, W, C), y (N, OH, OW, OC), W (KH, KW, C, OC), b (OC,).
+
+    Source: LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", section
+    II.A; im2col: Chellapilla, Puri & Simard 2006, section 2.1.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: PairLike,
+        strides: PairLike = 1,
+        padding: PaddingLike = "valid",
+        dilation_rate: PairLike = 1,
+        use_bias: bool = True,
+        kernel_initializer: str = "he_normal",
+    ) -> None:
+        super().__init__()
+        self.filters = positive(filters, "filters")
+        self.kernel_size = pair(kernel_size, "kernel_size")
+        self.strides = pair(strides, "strides")
+        self.padding = padding_rule(padding)
+        self.dilation_rate = pair(dilation_rate, "dilation_rate")
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.check(kernel_initializer)
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+        size, (KH, KW), OC = input_shape[:2], self.kernel_size, self.filters
+        padding = resolve_padding(self.padding, size, self.kernel_size, self.strides, self.dilation_rate)
+        self._window = self.kernel_size, self.strides, self.dilation_rate, padding
+        OH, OW = window_output(self.name, input_shape, *self._window)
+        C = input_shape[2]
+        draw = initializers.get(self.kernel_initializer)
+        self.params["W"] = draw(rng, (KH, KW, C, OC), KH * KW * C, KH * KW * OC, self.dtype)
+        if self.use_bias:
+            self.params["b"] = np.zeros(OC, self.dtype)
+        return OH, OW, OC
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute y = im2col(x) @ W + b."""
+        self._check(x)
+        cols = kernels.of(x).im2col(x, *self._window)  # (N·OH·OW, KH·KW·C)
+        y = cols @ self.params["W"].reshape(-1, self.filters)  # (N·OH·OW, OC)
+        if self.use_bias:
+            y += self.params["b"]
+        if training:
+            self._keep(x, cols)
+        return y.reshape(len(x), *self.output_shape)  # (N, OH, OW, OC)
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        """Assign dW and db; return dx, the sum over all windows that a pixel was part of."""
+        cols = self._take_kept(dy)
+        W = self.params["W"]
+        x_shape = len(dy), *self.input_shape
+        dy = dy.reshape(-1, self.filters)  # (N·OH·OW, OC)
+        self.grads["W"] = (cols.T @ dy).reshape(W.shape)  # (KH, KW, C, OC)
+        if self.use_bias:
+            self.grads["b"] = dy.sum(axis=0)  # (OC,)
+        if not need_dx:
+            return None
+        dcols = dy @ W.reshape(-1, self.filters).T  # (N·OH·OW, KH·KW·C)
+        return kernels.of(dcols).col2im(dcols, x_shape, *self._window)  # (N, H, W, C)
+
+    def multiply_adds(self) -> int:
+        """Return OH·OW·KH·KW·C·OC."""
+        OH, OW, _ = self.output_shape
+        return OH * OW * self.params["W"].size

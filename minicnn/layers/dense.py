@@ -1,0 +1,75 @@
+"""The fully connected layer."""
+
+import numpy as np
+
+from minicnn import initializers
+from minicnn.backend import Array
+from minicnn.errors import ShapeError
+from minicnn.layers.base import Layer, Shape
+from minicnn.layers.window import positive
+
+
+class Dense(Layer):
+    """Every output is a weighted sum of all inputs: y = x @ W + b.
+
+    With dy the gradient of the loss with respect to y::
+
+        dW = xᵀ @ dy        db = Σ dy (rows)        dx = dy @ Wᵀ
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs.
+    use_bias : bool
+        Whether b is added; needless in front of a BatchNorm.
+    kernel_initializer : str
+        One of ``minicnn.initializers``. He, the default, is right in front of a ReLU; for the last
+        layer, which feeds the softmax, ``"glorot_uniform"`` starts with smaller logits.
+
+    Notes
+    -----
+    Shapes: x (N, D), y (N, units), W (D, units), b (units,).
+
+    Source: Rumelhart, Hinton & Williams 1986, "Learning representations by back-propagating errors".
+    """
+
+    def __init__(self, units: int, use_bias: bool = True, kernel_initializer: str = "he_normal") -> None:
+        super().__init__()
+        self.units = positive(units, "units")
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.check(kernel_initializer)
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+        if len(input_shape) != 1:
+            raise ShapeError(
+                f"layer {self.name!r}: expected vectors of shape (D,), got {input_shape}: "
+                "put Flatten() or a global pooling layer before it"
+            )
+        D = input_shape[0]
+        draw = initializers.get(self.kernel_initializer)
+        self.params["W"] = draw(rng, (D, self.units), D, self.units, self.dtype)
+        if self.use_bias:
+            self.params["b"] = np.zeros(self.units, self.dtype)
+        return (self.units,)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute y = x @ W + b."""
+        self._check(x)
+        y = x @ self.params["W"]  # (N, units)
+        if self.use_bias:
+            y += self.params["b"]
+        if training:
+            self._keep(x, x)
+        return y
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        """Assign dW and db; return dx = dy @ Wᵀ."""
+        x = self._take_kept(dy)
+        self.grads["W"] = x.T @ dy  # (D, units)
+        if self.use_bias:
+            self.grads["b"] = dy.sum(axis=0)  # (units,)
+        return dy @ self.params["W"].T if need_dx else None  # (N, D)
+
+    def multiply_adds(self) -> int:
+        """Return D·units."""
+        return self.params["W"].size

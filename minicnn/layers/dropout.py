@@ -1,0 +1,51 @@
+"""Dropout: training with a random part of the units silenced."""
+
+import numpy as np
+
+from minicnn.backend import Array, device_of, to_device
+from minicnn.errors import ConfigError
+from minicnn.layers.base import Layer, Shape
+
+
+class Dropout(Layer):
+    """In training, set each element to 0 with probability ``rate`` and scale the rest by 1 / (1 − rate).
+
+    The scale keeps the expected value, so that prediction needs no change: y = x. With the mask
+    m ∈ {0, 1 / (1 − rate)}: y = m·x, dx = m·dy.
+
+    Parameters
+    ----------
+    rate : float
+        Share that is silenced, at least 0 and below 1.
+
+    Notes
+    -----
+    Shapes: any. Masks are drawn on the CPU from a generator of the layer's own, so a seed gives
+    the same masks on every device. Source: Srivastava et al. 2014, "Dropout: A Simple Way to
+    Prevent Neural Networks from Overfitting" (section 10: inverted dropout).
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise ConfigError(f"rate must be at least 0 and below 1, got {rate!r}")
+        self.rate = float(rate)
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+        self._rng = np.random.default_rng(rng.integers(2**63))
+        return input_shape
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute m·x in training, x else."""
+        self._check(x)
+        if not training:
+            return x
+        keep = self._rng.random(x.shape, np.float32) >= self.rate
+        mask = to_device(keep / self.dtype.type(1 - self.rate), device_of(x))
+        self._keep(x, mask)
+        return x * mask
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        """Return dx = m·dy."""
+        mask = self._take_kept(dy)
+        return dy * mask if need_dx else None

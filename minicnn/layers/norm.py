@@ -1,0 +1,81 @@
+"""Batch normalisation."""
+
+import numpy as np
+
+from minicnn.backend import Array, array_module
+from minicnn.errors import ConfigError
+from minicnn.layers.base import Layer, Shape
+
+
+class BatchNorm(Layer):
+    """Normalise each channel over the batch (and the image), then scale and shift it.
+
+    In training, with μ and σ² over all M = N·H·W values of a channel (σ² divides by M)::
+
+        x̂ = (x − μ) / √(σ² + ε)        y = γ·x̂ + β
+
+        dγ = Σ dy·x̂    dβ = Σ dy    dx = γ / √(σ² + ε) · (dy − dβ / M − x̂·dγ / M)
+
+    μ and σ² depend on every x, hence the two means that dx subtracts. In prediction the running
+    averages take their place: running ← momentum·running + (1 − momentum)·batch.
+
+    Parameters
+    ----------
+    momentum : float
+        Of the running averages, at least 0 and below 1.
+    epsilon : float
+        ε, above 0.
+
+    Notes
+    -----
+    Shapes: x and y (N, H, W, C) or (N, C); γ (``gamma``), β (``beta``) and the running averages (C,).
+
+    Source: Ioffe & Szegedy 2015, "Batch Normalization: Accelerating Deep Network Training by
+    Reducing Internal Covariate Shift", algorithm 1 and section 3.
+    """
+
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        if not 0 <= momentum < 1:
+            raise ConfigError(f"momentum must be at least 0 and below 1, got {momentum!r}")
+        if not epsilon > 0:
+            raise ConfigError(f"epsilon must be above 0, got {epsilon!r}")
+        self.momentum = float(momentum)
+        self.epsilon = float(epsilon)
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+        C = input_shape[-1]
+        self.params = {"gamma": np.ones(C, self.dtype), "beta": np.zeros(C, self.dtype)}
+        self.state = {"running_mean": np.zeros(C, self.dtype), "running_var": np.ones(C, self.dtype)}
+        return input_shape
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute γ·x̂ + β, with the batch's averages in training and the running ones else."""
+        self._check(x)
+        rows = x.reshape(-1, x.shape[-1])  # (M, C)
+        if training:
+            mean, var = rows.mean(axis=0), rows.var(axis=0)
+            self._update_running(mean, var)
+        else:
+            mean, var = self.state["running_mean"], self.state["running_var"]
+        inv_std = 1 / array_module(x).sqrt(var + self.dtype.type(self.epsilon))  # (C,)
+        x_hat = (rows - mean) * inv_std
+        if training:
+            self._keep(x, x_hat, inv_std)
+        return (self.params["gamma"] * x_hat + self.params["beta"]).reshape(x.shape)
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        """Assign dγ and dβ; return dx."""
+        x_hat, inv_std = self._take_kept(dy)
+        rows = dy.reshape(x_hat.shape)  # (M, C)
+        M = len(rows)
+        dbeta = self.grads["beta"] = rows.sum(axis=0)
+        dgamma = self.grads["gamma"] = (rows * x_hat).sum(axis=0)
+        if not need_dx:
+            return None
+        dx = (self.params["gamma"] * inv_std) * (rows - dbeta / M - x_hat * (dgamma / M))
+        return dx.reshape(dy.shape)
+
+    def _update_running(self, mean: Array, var: Array) -> None:
+        for name, batch in (("running_mean", mean), ("running_var", var)):
+            self.state[name] = self.momentum * self.state[name] + (1 - self.momentum) * batch

@@ -1,0 +1,184 @@
+"""Pooling: a window's maximum or mean, and the same over the whole image."""
+
+import numpy as np
+
+from minicnn import kernels
+from minicnn.backend import Array, array_module
+from minicnn.errors import ConfigError
+from minicnn.kernels.reference import Pair
+from minicnn.layers.base import Layer, Shape
+from minicnn.layers.window import (
+    PaddingLike,
+    PairLike,
+    check_image,
+    padding_rule,
+    pair,
+    resolve_padding,
+    window_output,
+)
+
+
+class _Pool2D(Layer):
+    """What max and average pooling share: the window."""
+
+    def __init__(
+        self, pool_size: PairLike = 2, strides: PairLike | None = None, padding: PaddingLike = "valid"
+    ) -> None:
+        super().__init__()
+        self.pool_size = pair(pool_size, "pool_size")
+        self.strides = self.pool_size if strides is None else pair(strides, "strides")
+        self.padding = padding_rule(padding)
+        if not isinstance(self.padding, str):
+            self._refuse_empty_windows(self.padding)
+
+    def _refuse_empty_windows(self, padding: tuple[Pair, Pair]) -> None:
+        for sides, k in zip(padding, self.pool_size, strict=True):
+            if max(sides) >= k:
+                raise ConfigError(
+                    f"{type(self).__name__}: padding {padding} must be smaller than pool_size "
+                    f"{self.pool_size} on every side, else a window would hold nothing but padding"
+                )
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+        padding = resolve_padding(self.padding, input_shape[:2], self.pool_size, self.strides, (1, 1))
+        self._window = self.pool_size, self.strides, padding
+        OH, OW = window_output(self.name, input_shape, self.pool_size, self.strides, (1, 1), padding)
+        return OH, OW, input_shape[2]
+
+
+class MaxPool2D(_Pool2D):
+    """The maximum of each window.
+
+    Backward sends each dy to the pixel that was the maximum, and nothing to the others; where
+    windows overlap, the gradients add up. Of equal maxima the first wins, row by row. Padding is
+    −∞, so it never wins.
+
+    Parameters
+    ----------
+    pool_size : int or (int, int)
+        Size of the window.
+    strides : int or (int, int), optional
+        Step between windows; by default ``pool_size``, so that they do not overlap.
+    padding : "valid", "same", int, (int, int) or ((top, bottom), (left, right))
+        Smaller than the window on every side.
+
+    Notes
+    -----
+    Shapes: x (N, H, W, C), y (N, OH, OW, C).
+
+    Source: Scherer, Müller & Behnke 2010, "Evaluation of Pooling Operations in Convolutional
+    Architectures for Object Recognition", section 2.
+    """
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute each window's maximum."""
+        self._check(x)
+        y, argmax = kernels.of(x).max_pool_forward(x, *self._window)  # both (N, OH, OW, C)
+        if training:
+            self._keep(x, argmax)
+        return y
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        """Return dx: dy at each window's maximum."""
+        argmax = self._take_kept(dy)
+        x_shape = len(dy), *self.input_shape
+        return kernels.of(dy).max_pool_backward(dy, argmax, x_shape, *self._window) if need_dx else None
+
+
+class AvgPool2D(_Pool2D):
+    """The mean of each window, over the pixels that are inside the image.
+
+    Backward shares dy equally: each of a window's n pixels inside the image gets dy / n.
+
+    Parameters
+    ----------
+    pool_size : int or (int, int)
+        Size of the window.
+    strides : int or (int, int), optional
+        Step between windows; by default ``pool_size``, so that they do not overlap.
+    padding : "valid", "same", int, (int, int) or ((top, bottom), (left, right))
+        Smaller than the window on every side; padding is left out of the mean, as in Keras.
+
+    Notes
+    -----
+    Shapes: x (N, H, W, C), y (N, OH, OW, C).
+
+    Source: LeCun et al. 1998, section II.B (the sub-sampling layers, without their weights).
+    """
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute each window's mean."""
+        self._check(x)
+        if training:
+            self._keep(x)
+        return kernels.of(x).avg_pool_forward(x, *self._window)  # (N, OH, OW, C)
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        """Return dx: each dy shared among the pixels of its window."""
+        self._take_kept(dy)
+        x_shape = len(dy), *self.input_shape
+        return kernels.of(dy).avg_pool_backward(dy, x_shape, *self._window) if need_dx else None
+
+
+class GlobalAvgPool2D(Layer):
+    """The mean of each channel over the image: y = Σ x / (H·W), so each pixel gets dx = dy / (H·W).
+
+    Notes
+    -----
+    Shapes: x (N, H, W, C), y (N, C).
+
+    Source: Lin, Chen & Yan 2014, "Network In Network", section 3.2.
+    """
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+        check_image(self.name, input_shape)
+        return (input_shape[2],)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute the mean over height and width."""
+        self._check(x)
+        if training:
+            self._keep(x)
+        return x.mean(axis=(1, 2))  # (N, C)
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        """Return dx: dy / (H·W) at every pixel."""
+        self._take_kept(dy)
+        x_shape = len(dy), *self.input_shape
+        if not need_dx:
+            return None
+        share = dy / (x_shape[1] * x_shape[2])
+        return array_module(dy).broadcast_to(share[:, None, None, :], x_shape).copy()  # (N, H, W, C)
+
+
+class GlobalMaxPool2D(Layer):
+    """The maximum of each channel over the image; dy goes to the first pixel that holds it.
+
+    Notes
+    -----
+    Shapes: x (N, H, W, C), y (N, C).
+    """
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+        check_image(self.name, input_shape)
+        return (input_shape[2],)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute the maximum over height and width."""
+        self._check(x)
+        N, H, W, C = x.shape
+        pixels = x.reshape(N, H * W, C)
+        argmax = pixels.argmax(axis=1)[:, None]  # (N, 1, C)
+        if training:
+            self._keep(x, argmax)
+        return array_module(x).take_along_axis(pixels, argmax, axis=1)[:, 0]  # (N, C)
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        """Return dx: dy at each channel's maximum, 0 elsewhere."""
+        argmax = self._take_kept(dy)
+        H, W, C = self.input_shape
+        if not need_dx:
+            return None
+        xp = array_module(dy)
+        is_maximum = xp.arange(H * W)[:, None] == argmax  # (N, H·W, C)
+        return xp.where(is_maximum, dy[:, None], 0).reshape(len(dy), H, W, C)

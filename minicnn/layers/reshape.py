@@ -1,0 +1,27 @@
+"""Flatten: from an image to a vector."""
+
+import math
+
+import numpy as np
+
+from minicnn.backend import Array
+from minicnn.layers.base import Layer, Shape
+
+
+class Flatten(Layer):
+    """Lay each sample out as one vector: (N, H, W, C) → (N, H·W·C). Backward is the way back."""
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+        return (math.prod(input_shape),)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Reshape to (N, H·W·C)."""
+        self._check(x)
+        if training:
+            self._keep(x)
+        return x.reshape(len(x), -1)
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        """Reshape dy back to x's shape."""
+        self._take_kept(dy)
+        return dy.reshape(len(dy), *self.input_shape) if need_dx else None

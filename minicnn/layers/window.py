@@ -1,0 +1,114 @@
+"""The geometry of a sliding window: reading kernel sizes, strides and paddings as people write them."""
+
+from collections.abc import Sequence
+from operator import index
+
+from minicnn.errors import ConfigError, ShapeError
+from minicnn.kernels.reference import Padding, Pair, output_size
+
+PairLike = int | Sequence[int]
+PaddingLike = str | int | Sequence[int] | Sequence[Sequence[int]]
+
+
+def positive(value: int, name: str, minimum: int = 1) -> int:
+    """Return ``value`` as an int of at least ``minimum``, or say which argument ``name`` is wrong.
+
+    Raises
+    ------
+    ConfigError
+        If it is not a whole number, or too small.
+    """
+    try:
+        number = index(value)
+    except TypeError:
+        number = minimum - 1
+    if number < minimum or isinstance(value, bool):
+        raise ConfigError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
+    return number
+
+
+def pair(value: PairLike, name: str, minimum: int = 1) -> Pair:
+    """Read ``3`` as (3, 3) and ``(3, 5)`` as itself: (height, width).
+
+    Raises
+    ------
+    ConfigError
+        If it is neither, or a number is below ``minimum``.
+    """
+    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    if len(values) != 2:
+        raise ConfigError(f"{name} must be one whole number or a pair (height, width), got {value!r}")
+    return positive(values[0], name, minimum), positive(values[1], name, minimum)
+
+
+def padding_rule(value: PaddingLike) -> str | Padding:
+    """Read padding as ``"same"``, ``"valid"`` or ((top, bottom), (left, right)).
+
+    Also taken: one number for all four sides, and a pair (height, width).
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+    """
+    if isinstance(value, str):
+        if value not in ("same", "valid"):
+            raise ConfigError(
+                f'unknown padding {value!r}: expected "same", "valid", a whole number, (height, width), '
+                "or ((top, bottom), (left, right))"
+            )
+        return value
+    sides = tuple(value) if isinstance(value, Sequence) else (value, value)
+    if len(sides) != 2:
+        raise ConfigError(f"padding must be one number, (height, width) or two pairs, got {value!r}")
+    return pair(sides[0], "padding", 0), pair(sides[1], "padding", 0)
+
+
+def resolve_padding(rule: str | Padding, size: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Padding:
+    """Return the padding in pixels, ((top, bottom), (left, right)), for an image of ``size`` (H, W).
+
+    ``"same"`` gives ⌈size / stride⌉ outputs; an odd pixel goes to the bottom and the right, as in Keras.
+    """
+    if rule == "valid":
+        return (0, 0), (0, 0)
+    if rule == "same":
+        total = [
+            max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
+            for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)
+        ]
+        return (total[0] // 2, -(-total[0] // 2)), (total[1] // 2, -(-total[1] // 2))
+    return rule
+
+
+def window_output(
+    layer: str, input_shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair, padding: Padding
+) -> Pair:
+    """Return (OH, OW).
+
+    Raises
+    ------
+    ShapeError
+        If the input is not an image (H, W, C), or the window does not fit into it even once.
+    """
+    check_image(layer, input_shape)
+    out = output_size(input_shape[:2], kernel, stride, dilation, padding)
+    if min(out) < 1:
+        reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+        raise ShapeError(
+            f"layer {layer!r}: a window of {reach[0]}×{reach[1]} does not fit into an input of "
+            f"{input_shape[0]}×{input_shape[1]} with padding {padding}: "
+            'use a smaller kernel, padding="same", or fewer pooling layers before it'
+        )
+    return out
+
+
+def check_image(layer: str, input_shape: tuple[int, ...]) -> None:
+    """Refuse an input that is not an image.
+
+    Raises
+    ------
+    ShapeError
+        If ``input_shape`` is not (H, W, C).
+    """
+    if len(input_shape) != 3:
+        raise ShapeError(f"layer {layer!r}: expected images of shape (H, W, C), got {input_shape}")

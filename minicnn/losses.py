@@ -1,0 +1,116 @@
+"""Softmax cross-entropy, from logits."""
+
+import numpy as np
+
+from minicnn.backend import Array, array_module, device_of, to_device
+from minicnn.errors import ConfigError, DataError, DTypeError, ShapeError, StateError
+
+
+def log_softmax(logits: Array) -> Array:
+    """Return zᵢ − log Σⱼ exp(zⱼ) for each row, (N, K) → (N, K).
+
+    The row's maximum is subtracted first, so that no exponential overflows: exact at logits ±1e4.
+    """
+    xp = array_module(logits)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def softmax(logits: Array) -> Array:
+    """Return exp(zᵢ) / Σⱼ exp(zⱼ) for each row, (N, K) → (N, K)."""
+    return array_module(logits).exp(log_softmax(logits))
+
+
+class SoftmaxCrossEntropy:
+    """The mean over the batch of −Σᵢ tᵢ · log softmax(z)ᵢ, z the logits and t the target.
+
+    Its gradient with respect to the logits is (softmax(z) − t) / N: here, and only here, is
+    divided by the batch size.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        α, at least 0 and below 1: the target becomes (1 − α)·t + α / K.
+
+    Notes
+    -----
+    Sources: Bishop 2006, "Pattern Recognition and Machine Learning", section 4.3.4; label
+    smoothing: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise ConfigError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}")
+        self.label_smoothing = float(label_smoothing)
+        self._kept: tuple[Array, Array] | None = None
+
+    def __call__(self, logits: Array, targets: Array) -> float:
+        """Return the mean loss of the batch; nothing is kept. See ``forward``."""
+        return self._value(*self._log_p_and_target(logits, targets))
+
+    def forward(self, logits: Array, targets: Array) -> float:
+        """Return the mean loss of the batch, and keep what ``backward`` needs.
+
+        Parameters
+        ----------
+        logits : (N, K), floating
+        targets : (N,) integer labels, or (N, K) class probabilities whose rows sum to 1
+
+        Raises
+        ------
+        ShapeError, DTypeError, DataError
+            If the shapes do not fit, a label is not in 0 … K − 1, or probabilities are none.
+        """
+        self._kept = self._log_p_and_target(logits, targets)
+        return self._value(*self._kept)
+
+    def backward(self) -> Array:
+        """Return the gradient with respect to the logits, (softmax(z) − t) / N, shape (N, K).
+
+        Raises
+        ------
+        StateError
+            If there was no ``forward`` since the last ``backward``.
+        """
+        if self._kept is None:
+            raise StateError("loss: backward without a forward; call forward(logits, targets) first")
+        (log_p, t), self._kept = self._kept, None
+        return (array_module(log_p).exp(log_p) - t) / len(log_p)
+
+    def _log_p_and_target(self, logits: Array, targets: Array) -> tuple[Array, Array]:
+        """Return log softmax(z) and the smoothed target, both (N, K)."""
+        if logits.ndim != 2 or len(logits) == 0:
+            raise ShapeError(f"expected logits of shape (N ≥ 1, K), got {logits.shape}")
+        t = _as_probabilities(targets, logits)
+        if self.label_smoothing > 0:
+            t = (1 - self.label_smoothing) * t + self.label_smoothing / t.shape[1]
+        return log_softmax(logits), t
+
+    def _value(self, log_p: Array, t: Array) -> float:
+        # Where the target is 0 a class does not count, even if its logit is −∞.
+        return float(-array_module(log_p).where(t > 0, t * log_p, 0).sum() / len(log_p))
+
+
+def _as_probabilities(targets: Array, logits: Array) -> Array:
+    """Return the targets as (N, K) class probabilities in the logits' dtype, on their device."""
+    N, K = logits.shape
+    if targets.shape == (N,):
+        if not np.issubdtype(targets.dtype, np.integer):
+            raise DTypeError(f"expected integer labels or (N, K) probabilities, got {targets.dtype} labels")
+        if targets.min() < 0 or targets.max() >= K:
+            raise DataError(
+                f"labels must be in 0 … {K - 1}, as the logits have {K} columns; "
+                f"got labels from {int(targets.min())} to {int(targets.max())}"
+            )
+        xp = array_module(logits)
+        labels = to_device(targets, device_of(logits))
+        return (labels[:, None] == xp.arange(K)).astype(logits.dtype)
+    if targets.shape != (N, K):
+        raise ShapeError(
+            f"logits are {logits.shape}: expected labels of shape ({N},) or probabilities of shape "
+            f"({N}, {K}), got {targets.shape}"
+        )
+    t = to_device(targets, device_of(logits)).astype(logits.dtype)
+    if not (t.min() >= 0 and abs(t.sum(axis=1) - 1).max() <= 1e-3):
+        raise DataError("class probabilities must be at least 0 and sum to 1 in each row")
+    return t

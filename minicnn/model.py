@@ -1,0 +1,233 @@
+"""Sequential: a stack of layers, its sizes inferred once, and predictions from images."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import losses
+from minicnn.backend import Array, to_device, to_numpy
+from minicnn.errors import ConfigError
+from minicnn.layers import Layer
+from minicnn.layers.base import Shape
+from minicnn.layers.window import positive
+from minicnn.preprocessing import Preprocessing
+
+
+class Sequential:
+    """Layers applied one after the other: the output of each is the input of the next.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Built here, in order: each learns its input shape from the layer before it.
+    input_shape : tuple of int
+        Of one sample, (H, W, C) for images.
+    seed : int
+        Of the initial weights and the dropout masks: the same seed gives the same on every device.
+    dtype : str
+        ``"float32"`` to train, ``"float64"`` to check gradients.
+    preprocessing : Preprocessing, optional
+        What ``predict`` and the trainer do to images first; by default scaling to 0…1.
+    class_names : sequence of str, optional
+        One for each output. The trainer fills them in from the data set.
+
+    Attributes
+    ----------
+    layers : list of Layer
+        In order; each has a name, ``conv2d_1``, ``relu_1``, …
+    output_shape : tuple of int
+        Of one sample; (K,) for a classifier, whose output are K logits.
+    info : dict of str to str
+        Notes that are saved with the model, such as what it was trained on.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is unusable, or a layer object appears twice.
+    ShapeError
+        If a layer cannot take the output of the one before it.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        input_shape: Shape,
+        seed: int = 0,
+        dtype: str = "float32",
+        preprocessing: Preprocessing | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        self.layers = _checked_layers(layers)
+        if not isinstance(input_shape, Sequence) or not input_shape:
+            raise ConfigError(f"input_shape must be a tuple such as (28, 28, 1), got {input_shape!r}")
+        self.input_shape = tuple(positive(n, "every number in input_shape") for n in input_shape)
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise ConfigError(f'dtype must be "float32" or "float64", got {dtype!r}')
+        self.dtype = np.dtype(dtype)
+        self.preprocessing = Preprocessing() if preprocessing is None else preprocessing
+        self.info: dict[str, str] = {}
+        self.device = "cpu"
+        self._name_layers()
+        self._build(np.random.default_rng(seed))
+        self.class_names: tuple[str, ...] | None = None
+        if class_names is not None:
+            self.set_class_names(class_names)
+
+    def _name_layers(self) -> None:
+        seen: Counter[str] = Counter()
+        for layer in self.layers:
+            kind = type(layer).__name__.lower()
+            seen[kind] += 1
+            layer.name = f"{kind}_{seen[kind]}"
+
+    def _build(self, rng: np.random.Generator) -> None:
+        shape = self.input_shape
+        for layer in self.layers:
+            shape = layer.build(shape, rng, self.dtype)
+        self.output_shape = shape
+
+    def set_class_names(self, names: Sequence[str]) -> None:
+        """Name the outputs.
+
+        Raises
+        ------
+        ConfigError
+            If there is not one name for each output.
+        """
+        if self.output_shape != (len(names),):
+            raise ConfigError(
+                f"{len(names)} class names, but the model's output has shape {self.output_shape}: "
+                f"let the last layer be Dense({len(names)})"
+            )
+        self.class_names = tuple(map(str, names))
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute the output, usually logits (N, K), from network input ``x``, (N, *input_shape)."""
+        for layer in self.layers:
+            x = layer.forward(x, training)
+        return x
+
+    def backward(self, dy: Array, need_dx: bool = False) -> Array | None:
+        """Compute every parameter's gradient from ``dy``, the gradient with respect to the output.
+
+        Parameters
+        ----------
+        dy : (N, *output_shape)
+        need_dx
+            True: also return the gradient with respect to the network input.
+        """
+        first = 0 if need_dx else self._first_trained()
+        for index in range(len(self.layers) - 1, first - 1, -1):
+            dy = self.layers[index].backward(dy, need_dx=need_dx or index > first)
+        for layer in self.layers[:first]:
+            layer.forget()
+        return dy if need_dx else None
+
+    def _first_trained(self) -> int:
+        """Return the index of the first layer with parameters: no gradient is needed below it."""
+        return next((i for i, layer in enumerate(self.layers) if layer.params), len(self.layers))
+
+    def preprocess(self, images: Array) -> Array:
+        """Return images as network input, on the model's device."""
+        return self.preprocessing(to_device(images, self.device), self.dtype)
+
+    def logits(self, images: Array, batch_size: int = 256) -> np.ndarray:
+        """Return the output for ``images``, (N, H, W, C) uint8 or floating on 0…1, in batches.
+
+        Memory does not grow with N but for the result. Raises what ``Preprocessing.check`` raises.
+        """
+        self.preprocessing.check(images, self.input_shape)
+        batch_size = positive(batch_size, "batch_size")
+        batches = range(0, len(images), batch_size)
+        return np.concatenate(
+            [to_numpy(self.forward(self.preprocess(images[i : i + batch_size]))) for i in batches]
+        )
+
+    def predict_proba(self, images: Array, batch_size: int = 256) -> np.ndarray:
+        """Return the class probabilities of ``images``, (N, K); see ``logits`` for what is taken."""
+        return losses.softmax(self.logits(images, batch_size))
+
+    def predict(self, images: Array, batch_size: int = 256) -> np.ndarray:
+        """Return the most probable class of each image, (N,) int64; see ``logits`` for what is taken."""
+        return self.logits(images, batch_size).argmax(axis=1)
+
+    def to(self, device: str) -> "Sequential":
+        """Move every array to ``device``, ``"cpu"`` or ``"cuda"``, and return the model."""
+        for layer in self.layers:
+            for arrays in (layer.params, layer.grads, layer.state):
+                arrays.update({name: to_device(array, device) for name, array in arrays.items()})
+        self.device = device
+        return self
+
+    def arrays(self) -> dict[str, Array]:
+        """Return what a model file holds by name, such as ``conv2d_1.W`` or ``batchnorm_1.running_mean``."""
+        return {
+            f"{layer.name}.{name}": array
+            for layer in self.layers
+            for name, array in (layer.params | layer.state).items()
+        }
+
+    def set_arrays(self, arrays: dict[str, Array]) -> None:
+        """Replace parameters and state by copies of ``arrays``, which has the keys of ``arrays()``."""
+        for layer in self.layers:
+            for held in (layer.params, layer.state):
+                for name in held:
+                    held[name] = to_device(arrays[f"{layer.name}.{name}"].copy(), self.device)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(array.size for layer in self.layers for array in layer.params.values())
+
+    def summary(self, file: Any = None) -> None:
+        """Print a table: layer, output shape, parameters; multiply-adds and activations for one image."""
+        rows = [("layer", "output shape", "parameters", "multiply-adds", "activations")]
+        rows.append(("input", _shape_text(self.input_shape), "", "", ""))
+        for layer in self.layers:
+            parameters = sum(array.size for array in layer.params.values())
+            rows.append(self._row(layer.name, layer.output_shape, parameters, layer.multiply_adds()))
+        multiply_adds = sum(layer.multiply_adds() for layer in self.layers)
+        outputs = sum(int(np.prod(layer.output_shape)) for layer in self.layers)
+        rows.append(self._row("total", (outputs,), self.parameters, multiply_adds, shape_text=""))
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        for row in rows:
+            cells = [row[0].ljust(widths[0]), row[1].ljust(widths[1])]
+            cells += [text.rjust(width) for text, width in zip(row[2:], widths[2:], strict=True)]
+            print("  ".join(cells).rstrip(), file=file or sys.stdout)
+
+    def _row(
+        self, name: str, shape: Shape, parameters: int, multiply_adds: int, shape_text: str | None = None
+    ) -> tuple[str, ...]:
+        memory = int(np.prod(shape)) * self.dtype.itemsize
+        text = _shape_text(shape) if shape_text is None else shape_text
+        return name, text, f"{parameters:,}", f"{multiply_adds:,}", f"{memory / 1024:,.1f} KiB"
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to ``path`` (safetensors); see ``minicnn.serialize``."""
+        from minicnn import serialize
+
+        serialize.save(self, path)
+
+    def __repr__(self) -> str:
+        layers = ", ".join(map(repr, self.layers))
+        return f"Sequential([{layers}], input_shape={self.input_shape})"
+
+
+def _checked_layers(layers: Sequence[Layer]) -> list[Layer]:
+    layers = list(layers)
+    if not layers:
+        raise ConfigError("a model needs at least one layer")
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise ConfigError(f"expected layers, got {layer!r}: write ReLU(), not ReLU")
+    if len({id(layer) for layer in layers}) < len(layers):
+        raise ConfigError("a layer object appears twice: make one for each place")
+    return layers
+
+
+def _shape_text(shape: Shape) -> str:
+    return " × ".join(map(str, shape))

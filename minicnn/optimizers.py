@@ -1,0 +1,192 @@
+"""Optimizers: from gradients to better parameters, in place.
+
+``optimizer.step(model)`` updates every parameter of a model whose ``backward`` has just run. The
+learning rate is a plain attribute, so a schedule, or a person, may set it between steps.
+"""
+
+from typing import TYPE_CHECKING
+
+from minicnn.backend import Array, array_module
+from minicnn.errors import ConfigError, StateError
+
+if TYPE_CHECKING:
+    from minicnn.model import Sequential
+
+# Weights decay; biases and BatchNorm's scale and shift have no size that generalisation cares about.
+DECAYED = ("W",)
+
+
+class Optimizer:
+    """Base: walks over the parameters, applies weight decay, keeps the state of each parameter.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Above 0.
+    weight_decay : float
+        λ, at least 0.
+    decoupled : bool
+        False: L2, λ·w is added to the gradient. True: w shrinks by learning_rate·λ·w beside the
+        update (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 1).
+    decay_all : bool
+        True: biases and BatchNorm's scale and shift decay too.
+    """
+
+    def __init__(self, learning_rate: float, weight_decay: float, decoupled: bool, decay_all: bool) -> None:
+        if not learning_rate > 0:
+            raise ConfigError(f"learning_rate must be above 0, got {learning_rate!r}")
+        if not weight_decay >= 0:
+            raise ConfigError(f"weight_decay must be at least 0, got {weight_decay!r}")
+        self.learning_rate = float(learning_rate)
+        self.weight_decay = float(weight_decay)
+        self.decoupled = decoupled
+        self.decay_all = decay_all
+        self.steps = 0
+        self._state: dict[str, list[Array]] = {}
+
+    def step(self, model: "Sequential") -> None:
+        """Update every parameter of ``model`` from its gradient.
+
+        Raises
+        ------
+        StateError
+            If a parameter has no gradient: ``model.backward`` has not run.
+        """
+        self.steps += 1
+        for layer in model.layers:
+            for name, w in layer.params.items():
+                if name not in layer.grads:
+                    raise StateError(f"layer {layer.name!r} has no gradients: call model.backward first")
+                decay = self.weight_decay if self.decay_all or name in DECAYED else 0.0
+                self._update(f"{layer.name}.{name}", w, layer.grads[name], decay)
+
+    def _update(self, key: str, w: Array, g: Array, decay: float) -> None:
+        if decay and self.decoupled:
+            w *= 1 - self.learning_rate * decay
+        elif decay:
+            g = g + decay * w
+        w -= self.learning_rate * self._direction(key, g)
+
+    def _direction(self, key: str, g: Array) -> Array:
+        """Return what is subtracted from the parameter ``key``, per unit of learning rate."""
+        raise NotImplementedError(f"{type(self).__name__} must define _direction")
+
+    def _moments(self, key: str, like: Array, count: int) -> list[Array]:
+        """Return ``count`` running averages of one parameter, zeros at first."""
+        if key not in self._state:
+            self._state[key] = [array_module(like).zeros_like(like) for _ in range(count)]
+        return self._state[key]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: v ← μ·v + g, w ← w − η·v.
+
+    With ``nesterov`` the step looks ahead: w ← w − η·(g + μ·v).
+
+    Parameters
+    ----------
+    learning_rate : float
+        η, above 0.
+    momentum : float
+        μ, at least 0 and below 1.
+    nesterov : bool
+        Needs a momentum above 0.
+    weight_decay, decoupled, decay_all
+        See ``Optimizer``.
+
+    Notes
+    -----
+    Source: Sutskever et al. 2013, "On the importance of initialization and momentum in deep
+    learning", section 2 (with v scaled by −η, so that η may change between steps).
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+        decay_all: bool = False,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, decoupled, decay_all)
+        if not 0 <= momentum < 1:
+            raise ConfigError(f"momentum must be at least 0 and below 1, got {momentum!r}")
+        if nesterov and momentum == 0:
+            raise ConfigError("nesterov=True needs a momentum above 0, such as 0.9")
+        self.momentum = float(momentum)
+        self.nesterov = nesterov
+
+    def _direction(self, key: str, g: Array) -> Array:
+        if self.momentum == 0:
+            return g
+        (v,) = self._moments(key, g, 1)
+        v *= self.momentum
+        v += g
+        return g + self.momentum * v if self.nesterov else v
+
+
+class Adam(Optimizer):
+    """Adaptive moments: m ← β₁·m + (1 − β₁)·g, s ← β₂·s + (1 − β₂)·g², w ← w − η·m̂ / (√ŝ + ε).
+
+    m̂ and ŝ are m / (1 − β₁ᵗ) and s / (1 − β₂ᵗ) at step t, which undoes the zeros they start from.
+
+    Parameters
+    ----------
+    learning_rate : float
+        η, above 0.
+    beta_1, beta_2 : float
+        At least 0 and below 1.
+    epsilon : float
+        ε, above 0.
+    weight_decay, decoupled, decay_all
+        See ``Optimizer``.
+
+    Notes
+    -----
+    Source: Kingma & Ba 2015, "Adam: A Method for Stochastic Optimization", algorithm 1.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+        decay_all: bool = False,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, decoupled, decay_all)
+        for name, value in (("beta_1", beta_1), ("beta_2", beta_2)):
+            if not 0 <= value < 1:
+                raise ConfigError(f"{name} must be at least 0 and below 1, got {value!r}")
+        if not epsilon > 0:
+            raise ConfigError(f"epsilon must be above 0, got {epsilon!r}")
+        self.beta_1, self.beta_2, self.epsilon = float(beta_1), float(beta_2), float(epsilon)
+
+    def _direction(self, key: str, g: Array) -> Array:
+        m, s = self._moments(key, g, 2)
+        m += (1 - self.beta_1) * (g - m)
+        s += (1 - self.beta_2) * (g * g - s)
+        m_hat = m / (1 - self.beta_1**self.steps)
+        s_hat = s / (1 - self.beta_2**self.steps)
+        return m_hat / (array_module(g).sqrt(s_hat) + self.epsilon)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay.
+
+    Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+        decay_all: bool = False,
+    ) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, True, decay_all)

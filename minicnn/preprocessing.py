@@ -1,0 +1,80 @@
+"""From stored images to what a network is fed; saved with the model, so that it always gets the same."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn.backend import Array, array_module
+from minicnn.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """(x − mean) / std, with x on the scale 0…1: uint8 pixels are divided by 255, floats taken as they are.
+
+    Parameters
+    ----------
+    mean, std : float
+        On the scale 0…1; std above 0. For Fashion-MNIST, mean 0.286 and std 0.353.
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.mean) and np.isfinite(self.std) and self.std > 0):
+            raise ConfigError(
+                f"mean must be finite and std finite and above 0, got mean={self.mean!r}, std={self.std!r}"
+            )
+
+    def __call__(self, images: Array, dtype: np.dtype) -> Array:
+        """Return ``images``, (N, H, W, C) uint8 or floating, as network input in ``dtype``."""
+        x = images.astype(dtype)
+        scale = 1 / self.std if images.dtype.kind == "f" else 1 / (255 * self.std)
+        x *= scale
+        x -= self.mean / self.std
+        return x
+
+    def check(self, images: Array, image_shape: tuple[int, ...]) -> None:
+        """Refuse images that are not what a model for ``image_shape`` (H, W, C) takes.
+
+        Raises
+        ------
+        ShapeError
+            If their shape is not (N, H, W, C), N ≥ 1.
+        DTypeError
+            If they are neither uint8 nor floating.
+        NonFiniteError
+            If a floating image holds NaN or infinity.
+        DataError
+            If there are none, or floating images hold raw pixels, 0…255.
+        """
+        array_module(images)
+        if images.shape[1:] != image_shape:
+            hint = ""
+            if images.shape == image_shape:
+                hint = ": for a single image pass image[None]"
+            elif images.shape[1:] == image_shape[:-1] and image_shape[-1] == 1:
+                hint = ": add the channel axis with images[..., None]"
+            expected = ", ".join(["N", *map(str, image_shape)])
+            raise ShapeError(f"expected images of shape ({expected}), got {images.shape}{hint}")
+        if len(images) == 0:
+            raise DataError("expected at least one image, got none")
+        if images.dtype == np.uint8:
+            return
+        if images.dtype.kind != "f":
+            raise DTypeError(f"expected images in uint8 (0…255) or floating (0…1), got {images.dtype}")
+        self._check_floats(images)
+
+    def _check_floats(self, images: Array) -> None:
+        xp = array_module(images)
+        # The minimum and maximum are NaN if any pixel is: no array of booleans is needed.
+        low, high = float(images.min()), float(images.max())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            bad = int(xp.argmin(xp.isfinite(images).reshape(len(images), -1).all(axis=1)))
+            raise NonFiniteError(f"image {bad} holds NaN or infinity; every pixel must be finite")
+        if low >= 0 and 1 < high <= 255 and bool((images[:1] == xp.rint(images[:1])).all()):
+            raise DataError(
+                f"these floating images look like raw pixels (0…255, maximum {high:g}): pass them as uint8, "
+                "or divide them by 255"
+            )

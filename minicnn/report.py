@@ -1,0 +1,83 @@
+"""What a training run leaves behind: a folder with the model, its numbers and its figures."""
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from minicnn import plots
+from minicnn.data import Dataset
+from minicnn.files import make_folder, replacing
+from minicnn.kernels import active
+from minicnn.kernels.threads import num_threads
+from minicnn.train import Evaluation, Trainer
+
+
+def write_run(
+    folder: str | Path,
+    trainer: Trainer,
+    train: Dataset,
+    test: Dataset,
+    evaluation: Evaluation,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Write everything about a finished run to ``folder`` and return the metrics.
+
+    The files are ``model.safetensors``, ``history.csv``, ``metrics.json``, ``learning_curves.png``,
+    ``confusion_matrix.png``, ``samples.png`` and ``mistakes.png``. Each is replaced only by a
+    complete one. The data set's name is in each of them.
+
+    Parameters
+    ----------
+    trainer
+        After ``fit``.
+    evaluation
+        What ``trainer.evaluate(test)`` returned.
+    settings
+        More numbers and names for ``metrics.json``, such as the seed.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    folder = make_folder(folder)
+    history = trainer.history
+    metrics = {
+        "dataset": test.name,
+        "test_accuracy": evaluation.accuracy,
+        "test_loss": evaluation.loss,
+        "epochs": len(history),
+        "seconds_training": history.seconds,
+        "images_per_second": history.images_per_second,
+        "parameters": trainer.model.parameters,
+        **settings,
+        "device": trainer.device,
+        "kernels": active(),
+        "threads": num_threads(),
+        "versions": versions(),
+    }
+    trainer.model.info |= {"dataset": train.name, "test_accuracy": f"{evaluation.accuracy:.4f}"}
+    trainer.model.save(folder / "model.safetensors")
+    history.to_csv(folder / "history.csv")
+    accuracy = f"test accuracy {evaluation.accuracy:.2%}"
+    plots.save(
+        plots.learning_curves(history, f"{train.name}: learning curves"), folder / "learning_curves.png"
+    )
+    plots.save(
+        plots.confusion_matrix(evaluation, f"{test.name}: {accuracy}"), folder / "confusion_matrix.png"
+    )
+    plots.save(
+        plots.samples(train, title=f"{train.name}: the first nine training images"), folder / "samples.png"
+    )
+    plots.save(plots.mistakes(test, evaluation), folder / "mistakes.png")
+    with replacing(folder / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    return metrics
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    packages = {name: version(name) for name in ("minicnn", "numpy", "numba")}
+    return {"python": platform.python_version(), **packages, "platform": platform.platform()}

@@ -1,0 +1,133 @@
+"""Model files: safetensors, holding weights, architecture, preprocessing and class names; never pickle.
+
+The tensors are ``Sequential.arrays()``. The rest is JSON in the file's metadata: ``format``
+("minicnn"), ``version``, ``model`` (see ``_describe``). A file loads into a fresh process and predicts
+bit for bit the same.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import layers as layer_types
+from minicnn.backend import to_numpy
+from minicnn.errors import MiniCNNError, ModelFileError
+from minicnn.files import replacing
+from minicnn.model import Sequential
+from minicnn.preprocessing import Preprocessing
+
+FORMAT = "minicnn"
+VERSION = 1
+
+
+def save(model: Sequential, path: str | Path) -> None:
+    """Write ``model`` to ``path``, from any device; an existing file is replaced only by a complete one.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    arrays = {name: np.ascontiguousarray(to_numpy(array)) for name, array in model.arrays().items()}
+    metadata = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(_describe(model))}
+    with replacing(path) as temporary:
+        save_file(arrays, temporary, metadata)
+
+
+def load(path: str | Path) -> Sequential:
+    """Read a model that ``save`` wrote, onto the CPU.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, is not a minicnn model, is damaged (missing, extra or wrong-shaped
+        tensors), or comes from a newer version of minicnn.
+    """
+    metadata, arrays = _read(Path(path))
+    try:
+        description = json.loads(metadata["model"])
+        model = _rebuild(description)
+    except (KeyError, TypeError, AttributeError, ValueError, MiniCNNError) as reason:
+        raise ModelFileError(f"{path}: the model's description cannot be used ({reason})") from reason
+    _check_arrays(path, model, arrays)
+    model.set_arrays(arrays)
+    return model
+
+
+def _read(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file; expected a model saved with model.save(path)")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            _check_format(path, metadata)
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as reason:
+        raise ModelFileError(f"{path}: not a readable safetensors file ({reason})") from reason
+
+
+def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
+    if metadata.get("format") != FORMAT:
+        raise ModelFileError(f"{path}: a safetensors file, but not a minicnn model (saved with model.save)")
+    version = metadata.get("version", "")
+    if not version.isdecimal():
+        raise ModelFileError(f"{path}: the format version is {version!r}, expected a number")
+    if int(version) > VERSION:
+        raise ModelFileError(
+            f"{path}: written in model format {version}, this minicnn reads up to {VERSION}: "
+            "upgrade with pip install --upgrade minicnn"
+        )
+
+
+def _describe(model: Sequential) -> dict[str, Any]:
+    return {
+        "layers": [{"type": type(layer).__name__, **layer.config()} for layer in model.layers],
+        "input_shape": model.input_shape,
+        "dtype": model.dtype.name,
+        "preprocessing": {"mean": model.preprocessing.mean, "std": model.preprocessing.std},
+        "class_names": model.class_names,
+        "info": model.info,
+    }
+
+
+def _rebuild(description: dict[str, Any]) -> Sequential:
+    layers = []
+    for config in description["layers"]:
+        arguments = dict(config)
+        kind = arguments.pop("type")
+        if kind not in layer_types.__all__ or kind == "Layer":
+            raise ModelFileError(f"unknown layer type {kind!r}")
+        layers.append(getattr(layer_types, kind)(**arguments))
+    model = Sequential(
+        layers,
+        tuple(description["input_shape"]),
+        dtype=description["dtype"],
+        preprocessing=Preprocessing(**description["preprocessing"]),
+        class_names=description["class_names"],
+    )
+    model.info = dict(description["info"])
+    return model
+
+
+def _check_arrays(path: str | Path, model: Sequential, arrays: dict[str, np.ndarray]) -> None:
+    expected = model.arrays()
+    missing, extra = sorted(expected.keys() - arrays.keys()), sorted(arrays.keys() - expected.keys())
+    if missing or extra:
+        raise ModelFileError(
+            f"{path}: the tensors do not fit the architecture; missing: {', '.join(missing) or 'none'}; "
+            f"extra: {', '.join(extra) or 'none'}"
+        )
+    for name, array in expected.items():
+        found = arrays[name]
+        if found.shape != array.shape or found.dtype != array.dtype:
+            raise ModelFileError(
+                f"{path}: tensor {name} is {found.shape} {found.dtype}, "
+                f"the architecture needs {array.shape} {array.dtype}"
+            )

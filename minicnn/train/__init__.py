@@ -1,0 +1,23 @@
+"""Training: the loop, its callbacks, its history, and the numbers that judge a classifier."""
+
+from minicnn.train.callbacks import (
+    Callback,
+    Checkpoint,
+    CSVLog,
+    EarlyStopping,
+    LearningRateSchedule,
+)
+from minicnn.train.history import History
+from minicnn.train.metrics import Evaluation
+from minicnn.train.trainer import Trainer
+
+__all__ = [
+    "CSVLog",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "Evaluation",
+    "History",
+    "LearningRateSchedule",
+    "Trainer",
+]

@@ -1,0 +1,203 @@
+"""What can happen around the training loop: each callback does one thing at a few fixed moments."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minicnn.errors import ConfigError
+from minicnn.files import make_folder
+from minicnn.layers.window import positive
+from minicnn.schedules import Schedule
+
+if TYPE_CHECKING:
+    from minicnn.train.trainer import Trainer
+
+HIGHER_IS_BETTER = {"accuracy": True, "loss": False, "val_accuracy": True, "val_loss": False}
+
+
+class Callback:
+    """Base: override what you need. The trainer is passed in; its attributes may be read and set.
+
+    Useful ones: ``trainer.model``, ``trainer.optimizer``, ``trainer.history``, ``trainer.step`` and
+    ``trainer.total_steps`` (batches, from 0), ``trainer.stop`` (set it to end training after this epoch).
+    """
+
+    def on_fit_begin(self, trainer: "Trainer") -> None:
+        """Before the first epoch. Refuse here what cannot work later."""
+
+    def on_step_begin(self, trainer: "Trainer") -> None:
+        """Before each batch."""
+
+    def on_step_end(self, trainer: "Trainer", images: int, loss: float, accuracy: float) -> None:
+        """After each batch of ``images``; loss and accuracy are the epoch's means so far."""
+
+    def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
+        """After each epoch, with the row that was added to the history."""
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        """After the last epoch, also when training ends by an error or Ctrl-C."""
+
+
+class LearningRateSchedule(Callback):
+    """Set the optimizer's learning rate before each batch to ``schedule(step, total_steps)``."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+
+    def on_step_begin(self, trainer: "Trainer") -> None:
+        """Set the learning rate of this step."""
+        trainer.optimizer.learning_rate = self.schedule(trainer.step, trainer.total_steps)
+
+
+class _Monitor(Callback):
+    """Base: watch one column of the history for its best value."""
+
+    def __init__(self, monitor: str, min_delta: float = 0.0) -> None:
+        if monitor not in HIGHER_IS_BETTER:
+            raise ConfigError(f"unknown monitor {monitor!r}: expected one of {', '.join(HIGHER_IS_BETTER)}")
+        if not min_delta >= 0:
+            raise ConfigError(f"min_delta must be at least 0, got {min_delta!r}")
+        self.monitor = monitor
+        self.min_delta = min_delta
+        self.best = math.nan
+
+    def on_fit_begin(self, trainer: "Trainer") -> None:
+        """Start anew; refuse to watch a validation that there is not."""
+        if self.monitor.startswith("val_") and not trainer.validates:
+            raise ConfigError(
+                f"{type(self).__name__} watches {self.monitor}, but fit has no validation: "
+                "pass validation=0.1, or monitor the training loss"
+            )
+        self.best = -math.inf if HIGHER_IS_BETTER[self.monitor] else math.inf
+
+    def _improved(self, row: dict[str, float]) -> bool:
+        value = row[self.monitor]
+        gain = value - self.best if HIGHER_IS_BETTER[self.monitor] else self.best - value
+        if gain > self.min_delta:
+            self.best = value
+            return True
+        return False
+
+
+class EarlyStopping(_Monitor):
+    """Stop when ``monitor`` has not improved by more than ``min_delta`` for ``patience`` epochs.
+
+    Parameters
+    ----------
+    monitor : "val_loss", "val_accuracy", "loss" or "accuracy"
+    patience : int
+        At least 1.
+    min_delta : float
+        At least 0.
+    restore_best : bool
+        Give the model the weights of its best epoch when training ends.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 3,
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+    ) -> None:
+        super().__init__(monitor, min_delta)
+        self.patience = positive(patience, "patience")
+        self.restore_best = restore_best
+        self._waited = 0
+        self._best_arrays: dict[str, Any] | None = None
+
+    def on_fit_begin(self, trainer: "Trainer") -> None:
+        """Start anew."""
+        super().on_fit_begin(trainer)
+        self._waited, self._best_arrays = 0, None
+
+    def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
+        """Count the epochs since the best one."""
+        if self._improved(row):
+            self._waited = 0
+            if self.restore_best:
+                self._best_arrays = {name: array.copy() for name, array in trainer.model.arrays().items()}
+            return
+        self._waited += 1
+        if self._waited >= self.patience:
+            trainer.stop = True
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        """Bring the best weights back."""
+        if self._best_arrays is not None:
+            trainer.model.set_arrays(self._best_arrays)
+
+
+class Checkpoint(_Monitor):
+    """Save the model to ``path`` after each epoch in which ``monitor`` reached a new best.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the model file; it is replaced only by a complete one.
+    monitor : "val_accuracy", "val_loss", "accuracy" or "loss"
+    """
+
+    def __init__(self, path: str | Path, monitor: str = "val_accuracy") -> None:
+        super().__init__(monitor)
+        self.path = Path(path)
+
+    def on_fit_begin(self, trainer: "Trainer") -> None:
+        """Find out now, not after an epoch, whether the folder can be written."""
+        super().on_fit_begin(trainer)
+        make_folder(self.path.parent)
+
+    def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
+        """Save the model if it is the best so far."""
+        if self._improved(row):
+            trainer.model.save(self.path)
+
+
+class CSVLog(Callback):
+    """Write the history to ``path`` after each epoch, so that it can be followed while training runs."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def on_fit_begin(self, trainer: "Trainer") -> None:
+        """Find out now, not after an epoch, whether the folder can be written."""
+        make_folder(self.path.parent)
+
+    def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
+        """Write all rows so far."""
+        trainer.history.to_csv(self.path)
+
+
+class ProgressBar(Callback):
+    """A bar over the whole run, with loss, accuracy, images a second and the time left; a line an epoch.
+
+    Where the output is no terminal, only the lines are printed.
+    """
+
+    def on_fit_begin(self, trainer: "Trainer") -> None:
+        """Open the bar."""
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=trainer.total_images, unit=" images", unit_scale=True, dynamic_ncols=True, disable=None
+        )
+
+    def on_step_end(self, trainer: "Trainer", images: int, loss: float, accuracy: float) -> None:
+        """Move the bar on."""
+        self._bar.set_description(f"epoch {trainer.epoch}/{trainer.epochs}", refresh=False)
+        self._bar.set_postfix_str(f"loss {loss:.4f}, accuracy {accuracy:.2%}", refresh=False)
+        self._bar.update(images)
+
+    def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
+        """Print the epoch's line above the bar."""
+        from tqdm import tqdm
+
+        text = f"epoch {trainer.epoch}/{trainer.epochs}: "
+        text += f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}"
+        if "val_loss" in row:
+            text += f", validation loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.2%}"
+        tqdm.write(f"{text}  ({row['seconds']:.1f} s, {row['images_per_second']:,.0f} images/s)")
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        """Close the bar."""
+        self._bar.close()

@@ -1,0 +1,82 @@
+"""History: one row of numbers an epoch."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from minicnn.files import replacing
+
+COLUMNS = (
+    "epoch",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "seconds",
+    "images_per_second",
+)
+
+
+class History:
+    """What ``Trainer.fit`` measured, a row an epoch: ``history["val_accuracy"]`` is a list.
+
+    The columns are ``epoch`` (from 1), ``loss`` and ``accuracy`` (means over the epoch's training
+    batches, as they were met), ``val_loss`` and ``val_accuracy`` (where there was validation),
+    ``learning_rate`` (at the epoch's last step), ``seconds`` (training, without validation) and
+    ``images_per_second``.
+
+    Attributes
+    ----------
+    dataset : str
+        Name of the training set.
+    rows : list of dict
+        Column to number, an epoch each.
+    """
+
+    def __init__(self, dataset: str) -> None:
+        self.dataset = dataset
+        self.rows: list[dict[str, float]] = []
+
+    def append(self, row: dict[str, float]) -> None:
+        """Add the numbers of one more epoch."""
+        self.rows.append(row)
+
+    def __getitem__(self, column: str) -> list[float]:
+        return [row[column] for row in self.rows]
+
+    def __contains__(self, column: object) -> bool:
+        return bool(self.rows) and column in self.rows[0]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        return iter(self.rows)
+
+    @property
+    def seconds(self) -> float:
+        """How long training took, all epochs together, without validation."""
+        return sum(self["seconds"])
+
+    @property
+    def images_per_second(self) -> float:
+        """Images trained on in a second, over all epochs."""
+        return sum(row["seconds"] * row["images_per_second"] for row in self.rows) / self.seconds
+
+    def columns(self) -> list[str]:
+        """Return the names of the columns that are there, in order."""
+        return [column for column in COLUMNS if column in self]
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the table to ``path``, with a header and the data set's name; numbers in full precision.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["dataset", *self.columns()])
+            writer.writeheader()
+            writer.writerows({"dataset": self.dataset, **row} for row in self.rows)

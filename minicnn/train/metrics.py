@@ -1,0 +1,97 @@
+"""The numbers that judge a classifier, computed from its probabilities on a labelled set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Count, (classes, classes) int64: row is the true class, column the predicted one."""
+    counts = np.bincount(labels * classes + predicted, minlength=classes * classes)
+    return counts.reshape(classes, classes)
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """How well each class is found; every array is (classes,).
+
+    ``precision``: share of the images called this class that are it. ``recall``: share of this
+    class's images that were called it. ``f1``: their harmonic mean. ``support``: the class's images.
+    A ratio without any image to count is 0.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    support: np.ndarray
+
+
+def class_scores(confusion: np.ndarray) -> ClassScores:
+    """Compute precision, recall and F1 of each class from a confusion matrix."""
+    right = np.diagonal(confusion).astype(float)
+    called, support = confusion.sum(axis=0), confusion.sum(axis=1)
+    return ClassScores(
+        precision=_ratio(right, called),
+        recall=_ratio(right, support),
+        f1=_ratio(2 * right, called + support),
+        support=support,
+    )
+
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's answers on a labelled set, and what follows from them. Printed: loss and accuracy.
+
+    Attributes
+    ----------
+    loss : float
+        Mean over all images, of the trainer's loss.
+    labels : (N,) int64
+    probabilities : (N, K)
+    class_names : tuple of str
+    """
+
+    loss: float
+    labels: np.ndarray
+    probabilities: np.ndarray
+    class_names: Sequence[str]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable class of each image, (N,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images classified rightly."""
+        return float((self.predicted == self.labels).mean())
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """See ``confusion_matrix``."""
+        return confusion_matrix(self.labels, self.predicted, len(self.class_names))
+
+    def mistakes(self) -> np.ndarray:
+        """Return the indices of the images classified wrongly, the most confident mistake first."""
+        wrong = np.flatnonzero(self.predicted != self.labels)
+        confidence = self.probabilities[wrong].max(axis=1)
+        return wrong[np.argsort(-confidence, kind="stable")]
+
+    def table(self) -> str:
+        """Return the per-class table as text: precision, recall, F1 and number of images."""
+        scores = class_scores(self.confusion)
+        width = max(len("class"), *map(len, self.class_names))
+        lines = [f"{'class':<{width}}  precision  recall      F1  images"]
+        for name, p, r, f, n in zip(
+            self.class_names, scores.precision, scores.recall, scores.f1, scores.support, strict=True
+        ):
+            lines.append(f"{name:<{width}}  {p:9.2%}  {r:6.2%}  {f:6.2%}  {n:6d}")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return f"loss {self.loss:.4f}, accuracy {self.accuracy:.2%}"

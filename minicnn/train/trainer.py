@@ -1,0 +1,213 @@
+"""The training loop."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from minicnn.backend import resolve_device
+from minicnn.data import Dataset, split
+from minicnn.engine.layerwise import LayerwiseEngine
+from minicnn.errors import ConfigError, DataError, NonFiniteError
+from minicnn.layers.window import positive
+from minicnn.losses import SoftmaxCrossEntropy, softmax
+from minicnn.model import Sequential
+from minicnn.optimizers import Optimizer
+from minicnn.train.callbacks import Callback, ProgressBar
+from minicnn.train.history import History
+from minicnn.train.metrics import Evaluation
+
+
+class Trainer:
+    """Trains a model on a data set, and evaluates it.
+
+    Parameters
+    ----------
+    model : Sequential
+        A classifier: its output is one logit for each class.
+    optimizer : Optimizer
+    loss : SoftmaxCrossEntropy, optional
+        By default without label smoothing.
+    device : "cpu", "cuda" or "auto"
+        Where to compute; the model is moved there.
+
+    Raises
+    ------
+    ConfigError
+        If the model is no classifier.
+    DeviceError
+        If the device cannot be used; the message says why.
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        optimizer: Optimizer,
+        loss: SoftmaxCrossEntropy | None = None,
+        device: str = "cpu",
+    ) -> None:
+        if len(model.output_shape) != 1:
+            raise ConfigError(
+                f"a classifier ends in one number for each class, this model's output is "
+                f"{model.output_shape}: let it end in Dense(classes)"
+            )
+        self.device = resolve_device(device)
+        self.model = model.to(self.device)
+        self.optimizer = optimizer
+        self.loss = SoftmaxCrossEntropy() if loss is None else loss
+        self.engine = LayerwiseEngine(self.model, self.loss, optimizer)
+        self.history = History("nothing yet")
+
+    def fit(
+        self,
+        train: Dataset,
+        epochs: int = 5,
+        batch_size: int = 128,
+        validation: float | Dataset | None = None,
+        callbacks: Sequence[Callback] = (),
+        seed: int = 0,
+        progress: bool = True,
+    ) -> History:
+        """Train for ``epochs`` passes over ``train``.
+
+        Each epoch visits every image once, in a new order. The last batch may be smaller; means are
+        weighted by images. The same seed on the same machine with the same number of threads gives
+        the same weights, bit for bit.
+
+        Parameters
+        ----------
+        train : Dataset
+        epochs, batch_size : int
+            At least 1.
+        validation : float or Dataset, optional
+            A share of ``train``, held out and stratified by class, or a set of its own; evaluated
+            after each epoch, never trained on.
+        callbacks : sequence of Callback
+        seed : int
+            Of the held-out share and the order of the images.
+        progress : bool
+            Show the bar and a line an epoch.
+
+        Returns
+        -------
+        History
+            Also in ``self.history``.
+
+        Raises
+        ------
+        ConfigError, DataError, ShapeError, DTypeError, NonFiniteError
+            If arguments or data cannot be used; before any work is done.
+        NonFiniteError
+            At the first loss that is NaN or infinite, naming the layer that produced it.
+        """
+        epochs, batch_size = positive(epochs, "epochs"), positive(batch_size, "batch_size")
+        train, held_out = self._split(train, validation, seed)
+        if self.model.class_names is None:
+            self.model.set_class_names(train.class_names)
+        self._begin(train, epochs, batch_size, held_out is not None)
+        callbacks = [ProgressBar(), *callbacks] if progress else list(callbacks)
+        begun: list[Callback] = []
+        try:
+            for callback in callbacks:
+                callback.on_fit_begin(self)
+                begun.append(callback)
+            self._run(train, held_out, batch_size, callbacks, np.random.default_rng(seed))
+        finally:
+            for callback in begun:
+                callback.on_fit_end(self)
+        return self.history
+
+    def _run(
+        self,
+        train: Dataset,
+        held_out: Dataset | None,
+        batch_size: int,
+        callbacks: Sequence[Callback],
+        rng: np.random.Generator,
+    ) -> None:
+        for epoch in range(1, self.epochs + 1):
+            self.epoch = epoch
+            row = self._train_epoch(train, rng.permutation(len(train)), batch_size, callbacks)
+            if held_out is not None:
+                result = self.evaluate(held_out)
+                row |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
+            self.history.append(row)
+            for callback in callbacks:
+                callback.on_epoch_end(self, row)
+            if self.stop:
+                return
+
+    def _train_epoch(
+        self, train: Dataset, order: np.ndarray, batch_size: int, callbacks: Sequence[Callback]
+    ) -> dict[str, float]:
+        """Train on every image once, in the given order, and return the epoch's row of the history."""
+        start, seen, loss_sum, correct = time.perf_counter(), 0, 0.0, 0
+        for first in range(0, len(order), batch_size):
+            batch = order[first : first + batch_size]
+            for callback in callbacks:
+                callback.on_step_begin(self)
+            try:
+                result = self.engine.train_step(train.images[batch], train.labels[batch])
+            except NonFiniteError as reason:
+                raise NonFiniteError(
+                    f"epoch {self.epoch}, batch {first // batch_size + 1}: {reason}"
+                ) from reason
+            self.step += 1
+            seen += len(batch)
+            loss_sum += result.loss * len(batch)
+            correct += result.correct
+            for callback in callbacks:
+                callback.on_step_end(self, len(batch), loss_sum / seen, correct / seen)
+        seconds = time.perf_counter() - start
+        return {
+            "epoch": self.epoch,
+            "loss": loss_sum / seen,
+            "accuracy": correct / seen,
+            "learning_rate": self.optimizer.learning_rate,
+            "seconds": seconds,
+            "images_per_second": seen / seconds,
+        }
+
+    def evaluate(self, data: Dataset, batch_size: int = 256) -> Evaluation:
+        """Return loss and accuracy, and all that follows from the probabilities, on ``data``.
+
+        Works in batches, so memory does not grow with the data. Raises what ``fit`` raises for data
+        that the model cannot take.
+        """
+        self._check(data)
+        logits = self.model.logits(data.images, batch_size)
+        # The loss of all rows at once: one more pass over (N, K) numbers, the mean already weighted.
+        loss = self.loss(logits, data.labels)
+        return Evaluation(loss, data.labels, softmax(logits), data.class_names)
+
+    def _split(
+        self, train: Dataset, validation: float | Dataset | None, seed: int
+    ) -> tuple[Dataset, Dataset | None]:
+        self._check(train)
+        if validation is None:
+            return train, None
+        if isinstance(validation, Dataset):
+            self._check(validation)
+            return train, validation
+        return split(train, validation, seed)
+
+    def _check(self, data: Dataset) -> None:
+        if not isinstance(data, Dataset):
+            raise DataError(
+                f"expected a minicnn.data.Dataset, got {type(data).__name__}: "
+                "wrap arrays as Dataset(images, labels)"
+            )
+        if self.model.output_shape != (len(data.class_names),):
+            raise DataError(
+                f"{data.name} has {len(data.class_names)} classes, the model has "
+                f"{self.model.output_shape[0]} outputs: let it end in Dense({len(data.class_names)})"
+            )
+        self.model.preprocessing.check(data.images, self.model.input_shape)
+
+    def _begin(self, train: Dataset, epochs: int, batch_size: int, validates: bool) -> None:
+        self.history = History(train.name)
+        self.stop = False
+        self.validates = validates
+        self.epoch, self.epochs = 0, epochs
+        self.step, self.total_steps = 0, epochs * -(-len(train) // batch_size)
+        self.total_images = epochs * len(train)
