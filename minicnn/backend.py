@@ -82,7 +82,7 @@ def _cupy() -> Any:
     """Import CuPy and prove that a device works by running one tiny kernel on it."""
     try:
         cupy = importlib.import_module("cupy")
-    except ImportError as reason:
+    except Exception as reason:  # an installed CuPy that does not fit the driver may raise anything
         raise DeviceError(
             f'device "cuda" needs CuPy, which could not be imported ({reason}). Install the extra that '
             'fits your driver: pip install "minicnn[cuda12]" or pip install "minicnn[cuda13]", '

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from minicnn import layers as L
-from minicnn.errors import ConfigError
+from minicnn.checks import whole_number
+from minicnn.errors import ConfigError, ShapeError, StateError
 from minicnn.layers.base import Layer, Shape
-from minicnn.layers.window import positive
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
 
@@ -82,7 +82,7 @@ def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0)
     layer = copy.deepcopy(layer)
     output_shape = layer.build(input_shape, rng, "float64")
     _disturb(layer.params, rng)
-    x = _distinct((positive(batch, "batch"), *layer.input_shape), rng)
+    x = _distinct((whole_number(batch, "batch"), *layer.input_shape), rng)
     dy = rng.standard_normal((batch, *output_shape))
 
     used = copy.deepcopy(layer)
@@ -169,6 +169,7 @@ def check_model(
 
 def check_all(seed: int = 0) -> list[Result]:
     """Check every layer of the library, in its awkward settings, the loss, and a small model."""
+    whole_number(seed, "seed", 0)
     results = []
     for name, layer, shape in standard_layers():
         layer.name = name
@@ -267,12 +268,18 @@ def _difference(
 
 
 def _compare(owner: str, analytic: dict[str, np.ndarray], numeric: dict[str, np.ndarray]) -> list[Result]:
-    floor = FLOOR * max(np.abs(a).max() for a in analytic.values())
+    # A NaN in one gradient must not spread to the verdict on the others.
+    floor = FLOOR * max(np.abs(a[np.isfinite(a)]).max(initial=0) for a in analytic.values())
     results = []
     for name, n in numeric.items():
+        if name not in analytic:
+            raise StateError(f"{owner}: backward assigned no gradient of {name}: set grads[{name!r}]")
         a = analytic[name]
+        if a.shape != n.shape:
+            raise ShapeError(f"{owner}: the gradient of {name} must have its shape {n.shape}, got {a.shape}")
         size = np.maximum(np.maximum(np.abs(a), np.abs(n)), floor)
-        error = np.divide(np.abs(a - n), size, out=np.zeros_like(n), where=size != 0)
+        with np.errstate(invalid="ignore"):  # ∞ / ∞ is NaN, and NaN is wrong
+            error = np.divide(np.abs(a - n), size, out=np.zeros_like(n), where=size != 0)
         # NaN counts as the worst of all: argmax returns the first NaN.
         index = tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
         where = index if index else None

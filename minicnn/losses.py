@@ -88,7 +88,8 @@ class SoftmaxCrossEntropy:
 
     def _value(self, log_p: Array, t: Array) -> float:
         # Where the target is 0 a class does not count, even if its logit is −∞.
-        return float(-array_module(log_p).where(t > 0, t * log_p, 0).sum() / len(log_p))
+        counted = array_module(log_p).where(t > 0, log_p, 0)
+        return float(-(t * counted).sum() / len(log_p))
 
 
 def _as_probabilities(targets: Array, logits: Array) -> Array:

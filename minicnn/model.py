@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from minicnn import losses
-from minicnn.backend import Array, to_device, to_numpy
+from minicnn.backend import Array, resolve_device, to_device, to_numpy
+from minicnn.checks import whole_number
 from minicnn.errors import ConfigError
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
-from minicnn.layers.window import positive
 from minicnn.preprocessing import Preprocessing
 
 
@@ -64,15 +64,17 @@ class Sequential:
         self.layers = _checked_layers(layers)
         if not isinstance(input_shape, Sequence) or not input_shape:
             raise ConfigError(f"input_shape must be a tuple such as (28, 28, 1), got {input_shape!r}")
-        self.input_shape = tuple(positive(n, "every number in input_shape") for n in input_shape)
-        if np.dtype(dtype) not in (np.float32, np.float64):
+        self.input_shape = tuple(whole_number(n, "every number in input_shape") for n in input_shape)
+        if dtype not in ("float32", "float64", np.float32, np.float64):
             raise ConfigError(f'dtype must be "float32" or "float64", got {dtype!r}')
         self.dtype = np.dtype(dtype)
         self.preprocessing = Preprocessing() if preprocessing is None else preprocessing
+        if not isinstance(self.preprocessing, Preprocessing):
+            raise ConfigError(f"preprocessing must be a Preprocessing, got {preprocessing!r}")
         self.info: dict[str, str] = {}
         self.device = "cpu"
         self._name_layers()
-        self._build(np.random.default_rng(seed))
+        self._build(np.random.default_rng(whole_number(seed, "seed", 0)))
         self.class_names: tuple[str, ...] | None = None
         if class_names is not None:
             self.set_class_names(class_names)
@@ -98,6 +100,8 @@ class Sequential:
         ConfigError
             If there is not one name for each output.
         """
+        if isinstance(names, str) or not isinstance(names, Sequence):
+            raise ConfigError(f"class names must be a sequence such as ('cat', 'dog'), got {names!r}")
         if self.output_shape != (len(names),):
             raise ConfigError(
                 f"{len(names)} class names, but the model's output has shape {self.output_shape}: "
@@ -141,7 +145,7 @@ class Sequential:
         Memory does not grow with N but for the result. Raises what ``Preprocessing.check`` raises.
         """
         self.preprocessing.check(images, self.input_shape)
-        batch_size = positive(batch_size, "batch_size")
+        batch_size = whole_number(batch_size, "batch_size")
         batches = range(0, len(images), batch_size)
         return np.concatenate(
             [to_numpy(self.forward(self.preprocess(images[i : i + batch_size]))) for i in batches]
@@ -156,7 +160,11 @@ class Sequential:
         return self.logits(images, batch_size).argmax(axis=1)
 
     def to(self, device: str) -> "Sequential":
-        """Move every array to ``device``, ``"cpu"`` or ``"cuda"``, and return the model."""
+        """Move every array to ``device`` (``"cpu"``, ``"cuda"`` or ``"auto"``) and return the model.
+
+        Raises what ``backend.resolve_device`` raises.
+        """
+        device = resolve_device(device)
         for layer in self.layers:
             for arrays in (layer.params, layer.grads, layer.state):
                 arrays.update({name: to_device(array, device) for name, array in arrays.items()})
@@ -218,6 +226,8 @@ class Sequential:
 
 
 def _checked_layers(layers: Sequence[Layer]) -> list[Layer]:
+    if not isinstance(layers, Sequence):
+        raise ConfigError(f"layers must be a list such as [Flatten(), Dense(10)], got {layers!r}")
     layers = list(layers)
     if not layers:
         raise ConfigError("a model needs at least one layer")

@@ -52,11 +52,12 @@ class Optimizer:
         StateError
             If a parameter has no gradient: ``model.backward`` has not run.
         """
+        for layer in model.layers:
+            if layer.params.keys() != layer.grads.keys():
+                raise StateError(f"layer {layer.name!r} has no gradients: call model.backward(…) before step")
         self.steps += 1
         for layer in model.layers:
             for name, w in layer.params.items():
-                if name not in layer.grads:
-                    raise StateError(f"layer {layer.name!r} has no gradients: call model.backward first")
                 decay = self.weight_decay if self.decay_all or name in DECAYED else 0.0
                 self._update(f"{layer.name}.{name}", w, layer.grads[name], decay)
 

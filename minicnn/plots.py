@@ -116,6 +116,11 @@ def _image_grid(images: np.ndarray, captions: Sequence[str], title: str) -> Figu
         axes.set_axis_off()
     for axes, image, caption in zip(grid.flat, images, captions, strict=False):
         # One channel is shown in grey, light on dark as it is stored; three as RGB.
-        axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
+        axes.imshow(
+            image[..., 0] if image.shape[-1] == 1 else image,
+            cmap="gray",
+            vmin=0,
+            vmax=255 if image.dtype == np.uint8 else 1,
+        )
         axes.set_title(caption, fontsize=8)
     return figure

@@ -1,5 +1,6 @@
 """From stored images to what a network is fed; saved with the model, so that it always gets the same."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +23,17 @@ class Preprocessing:
     std: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.mean) and np.isfinite(self.std) and self.std > 0):
+        try:
+            mean, std = float(self.mean), float(self.std)  # a model file takes no NumPy scalars
+        except (TypeError, ValueError, OverflowError):
+            mean = std = math.nan
+        if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
             raise ConfigError(
                 f"mean must be finite and std finite and above 0, got mean={self.mean!r}, std={self.std!r}"
             )
+        # The dataclass is frozen, so its own fields are set the long way.
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "std", std)
 
     def __call__(self, images: Array, dtype: np.dtype) -> Array:
         """Return ``images``, (N, H, W, C) uint8 or floating, as network input in ``dtype``."""

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from minicnn import plots
+from minicnn import __version__, plots
 from minicnn.data import Dataset
 from minicnn.files import make_folder, replacing
 from minicnn.kernels import active
@@ -79,5 +79,10 @@ def write_run(
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
-    packages = {name: version(name) for name in ("minicnn", "numpy", "numba")}
-    return {"python": platform.python_version(), **packages, "platform": platform.platform()}
+    packages = {name: version(name) for name in ("numpy", "numba")}
+    return {
+        "python": platform.python_version(),
+        "minicnn": __version__,
+        **packages,
+        "platform": platform.platform(),
+    }

@@ -6,6 +6,7 @@ bit for bit the same.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import numpy as np
 
 from minicnn import layers as layer_types
 from minicnn.backend import to_numpy
-from minicnn.errors import MiniCNNError, ModelFileError
+from minicnn.errors import ModelFileError
 from minicnn.files import replacing
+from minicnn.layers.base import Layer, Shape
 from minicnn.model import Sequential
 from minicnn.preprocessing import Preprocessing
 
@@ -31,12 +33,12 @@ def save(model: Sequential, path: str | Path) -> None:
     OutputError
         If the file cannot be written.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as to_bytes
 
     arrays = {name: np.ascontiguousarray(to_numpy(array)) for name, array in model.arrays().items()}
     metadata = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(_describe(model))}
     with replacing(path) as temporary:
-        save_file(arrays, temporary, metadata)
+        temporary.write_bytes(to_bytes(arrays, metadata))
 
 
 def load(path: str | Path) -> Sequential:
@@ -51,8 +53,8 @@ def load(path: str | Path) -> Sequential:
     metadata, arrays = _read(Path(path))
     try:
         description = json.loads(metadata["model"])
-        model = _rebuild(description)
-    except (KeyError, TypeError, AttributeError, ValueError, MiniCNNError) as reason:
+        model = _rebuild(description, sum(array.size for array in arrays.values()))
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as reason:
         raise ModelFileError(f"{path}: the model's description cannot be used ({reason})") from reason
     _check_arrays(path, model, arrays)
     model.set_arrays(arrays)
@@ -69,7 +71,7 @@ def _read(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
             metadata = file.metadata() or {}
             _check_format(path, metadata)
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as reason:
+    except (SafetensorError, OSError, TypeError) as reason:  # TypeError: a dtype NumPy does not have
         raise ModelFileError(f"{path}: not a readable safetensors file ({reason})") from reason
 
 
@@ -77,8 +79,8 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
     if metadata.get("format") != FORMAT:
         raise ModelFileError(f"{path}: a safetensors file, but not a minicnn model (saved with model.save)")
     version = metadata.get("version", "")
-    if not version.isdecimal():
-        raise ModelFileError(f"{path}: the format version is {version!r}, expected a number")
+    if not version.isdecimal() or len(version) > 9:
+        raise ModelFileError(f"{path}: the format version is {version[:20]!r}, expected a number")
     if int(version) > VERSION:
         raise ModelFileError(
             f"{path}: written in model format {version}, this minicnn reads up to {VERSION}: "
@@ -97,7 +99,8 @@ def _describe(model: Sequential) -> dict[str, Any]:
     }
 
 
-def _rebuild(description: dict[str, Any]) -> Sequential:
+def _rebuild(description: dict[str, Any], numbers: int) -> Sequential:
+    """Make the model of a description; the file holds ``numbers`` numbers for it."""
     layers = []
     for config in description["layers"]:
         arguments = dict(config)
@@ -105,15 +108,37 @@ def _rebuild(description: dict[str, Any]) -> Sequential:
         if kind not in layer_types.__all__ or kind == "Layer":
             raise ModelFileError(f"unknown layer type {kind!r}")
         layers.append(getattr(layer_types, kind)(**arguments))
+    input_shape = tuple(description["input_shape"])
+    _check_size(layers, input_shape, numbers)
     model = Sequential(
         layers,
-        tuple(description["input_shape"]),
+        input_shape,
         dtype=description["dtype"],
         preprocessing=Preprocessing(**description["preprocessing"]),
         class_names=description["class_names"],
     )
     model.info = dict(description["info"])
     return model
+
+
+def _check_size(layers: list[Layer], shape: Shape, numbers: int) -> None:
+    """Refuse an architecture that needs more than ``numbers`` numbers, before any memory is taken for it."""
+    for layer in layers:
+        numbers -= _least_size(layer, shape)
+        if numbers < 0:
+            raise ModelFileError(f"{layer!r} on an input of {shape} needs more weights than the file holds")
+        shape = layer.build(shape, np.random.default_rng(0))
+
+
+def _least_size(layer: Layer, shape: Shape) -> int:
+    """How many numbers ``layer`` holds at least, when built for ``shape``."""
+    if isinstance(layer, layer_types.Dense):
+        return math.prod(shape) * layer.units
+    if isinstance(layer, layer_types.Conv2D):
+        return math.prod(layer.kernel_size) * shape[-1] * layer.filters
+    if isinstance(layer, layer_types.BatchNorm):
+        return 4 * shape[-1]
+    return 0
 
 
 def _check_arrays(path: str | Path, model: Sequential, arrays: dict[str, np.ndarray]) -> None:

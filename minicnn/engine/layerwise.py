@@ -36,10 +36,15 @@ class LayerwiseEngine:
             If the loss is NaN or infinite, naming the layer where that began; nothing is updated then.
         """
         x = self.model.preprocess(images)
+        # Forward moves the running averages: a step that is refused puts them back.
+        states = [dict(layer.state) for layer in self.model.layers]
         with np.errstate(over="ignore", invalid="ignore"):  # seen in the loss, and told with its cause
             logits = self.model.forward(x, training=True)
             loss = self.loss.forward(logits, labels)
             if not np.isfinite(loss):
+                for layer, state in zip(self.model.layers, states, strict=True):
+                    layer.state = state
+                    layer.forget()
                 raise NonFiniteError(f"the loss is {loss}: {blame(self.model, x)}")
             self.model.backward(self.loss.backward())
             self.optimizer.step(self.model)

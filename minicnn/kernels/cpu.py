@@ -2,17 +2,27 @@
 
 Each public function allocates its result and hands ranges of images to the loop of the same name,
 one range a thread. No loop makes a padded copy: pixels outside the image are skipped. Sums are
-added in the reference's order, so the results are equal to the last bit.
+added in the reference's order, so the results are equal to the last bit; only ``matmul``, where BLAS
+decides the order, is equal to rounding.
 """
 
 import numpy as np
 from numba import njit
 
+from minicnn.kernels.blas import single_threaded
 from minicnn.kernels.reference import Padding, Pair, output_size
 from minicnn.kernels.threads import for_ranges
 
 # error_model="numpy": x / 0 is inf, as in NumPy, and the loop needs no branch to raise.
 _compiled = njit(cache=True, nogil=True, error_model="numpy")
+
+
+def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """See ``reference.matmul``; each thread computes a range of rows."""
+    product = np.empty((len(a), b.shape[1]), a.dtype)
+    with single_threaded():
+        for_ranges(lambda start, stop: np.matmul(a[start:stop], b, out=product[start:stop]), len(a))
+    return product
 
 
 def im2col(x: np.ndarray, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> np.ndarray:

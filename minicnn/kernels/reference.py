@@ -40,6 +40,11 @@ def _padded_shape(x_shape: tuple[int, ...], padding: Padding) -> tuple[int, ...]
     return N, H + sum(padding[0]), W + sum(padding[1]), C
 
 
+def matmul(a: Array, b: Array) -> Array:
+    """Return the matrix product a @ b, (M, K) @ (K, N) → (M, N)."""
+    return a @ b
+
+
 def im2col(x: Array, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> Array:
     """Lay every window out as a row: (N, H, W, C) → (N·OH·OW, KH·KW·C). Padding is 0.
 

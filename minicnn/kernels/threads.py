@@ -9,6 +9,7 @@ threading layer, and dies in a forked child.
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import lru_cache
 
 from minicnn.errors import ConfigError
@@ -53,7 +54,8 @@ def for_ranges(task: Callable[[int, int], None], n: int) -> None:
         task(0, n)
         return
     bounds = [n * part // parts for part in range(parts + 1)]
-    others = [_pool().submit(task, *bounds[part : part + 2]) for part in range(1, parts)]
+    # The caller's context goes along, so that a thread warns no more than ``numpy.errstate`` allows.
+    others = [_pool().submit(copy_context().run, task, *bounds[part : part + 2]) for part in range(1, parts)]
     task(*bounds[:2])
     for other in others:
         other.result()

@@ -58,6 +58,7 @@ class Layer:
         self.input_shape = tuple(input_shape)
         self.dtype = np.dtype(dtype)
         self.params, self.grads, self.state = {}, {}, {}
+        self.forget()
         self.output_shape = self._build(self.input_shape, rng)
         return self.output_shape
 
@@ -106,11 +107,11 @@ class Layer:
                 "call forward(x, training=True) before each backward"
             )
         batch, *values = self._kept
-        if dy.shape != (batch, *self.output_shape) or dy.dtype != self.dtype:
-            raise ShapeError(
-                f"layer {self.name!r}: expected dy to be {(batch, *self.output_shape)} {self.dtype}, "
-                f"as y was, got {dy.shape} {dy.dtype}"
-            )
+        expected = batch, *self.output_shape
+        if dy.shape != expected:
+            raise ShapeError(f"layer {self.name!r}: expected dy of shape {expected}, got {dy.shape}")
+        if dy.dtype != self.dtype:
+            raise DTypeError(f"layer {self.name!r}: expected dy to be {self.dtype}, got {dy.dtype}")
         self._kept = None
         return values[0] if len(values) == 1 else values
 

@@ -4,13 +4,14 @@ import numpy as np
 
 from minicnn import initializers, kernels
 from minicnn.backend import Array
+from minicnn.checks import whole_number
 from minicnn.layers.base import Layer, Shape
 from minicnn.layers.window import (
     PaddingLike,
     PairLike,
+    check_image,
     padding_rule,
     pair,
-    positive,
     resolve_padding,
     window_output,
 )
@@ -63,7 +64,7 @@ class Conv2D(Layer):
         kernel_initializer: str = "he_normal",
     ) -> None:
         super().__init__()
-        self.filters = positive(filters, "filters")
+        self.filters = whole_number(filters, "filters")
         self.kernel_size = pair(kernel_size, "kernel_size")
         self.strides = pair(strides, "strides")
         self.padding = padding_rule(padding)
@@ -72,6 +73,7 @@ class Conv2D(Layer):
         self.kernel_initializer = initializers.check(kernel_initializer)
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+        check_image(self.name, input_shape)
         size, (KH, KW), OC = input_shape[:2], self.kernel_size, self.filters
         padding = resolve_padding(self.padding, size, self.kernel_size, self.strides, self.dilation_rate)
         self._window = self.kernel_size, self.strides, self.dilation_rate, padding
@@ -86,8 +88,9 @@ class Conv2D(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y = im2col(x) @ W + b."""
         self._check(x)
-        cols = kernels.of(x).im2col(x, *self._window)  # (N·OH·OW, KH·KW·C)
-        y = cols @ self.params["W"].reshape(-1, self.filters)  # (N·OH·OW, OC)
+        ops = kernels.of(x)
+        cols = ops.im2col(x, *self._window)  # (N·OH·OW, KH·KW·C)
+        y = ops.matmul(cols, self.params["W"].reshape(-1, self.filters))  # (N·OH·OW, OC)
         if self.use_bias:
             y += self.params["b"]
         if training:
@@ -96,17 +99,16 @@ class Conv2D(Layer):
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Assign dW and db; return dx, the sum over all windows that a pixel was part of."""
-        cols = self._take_kept(dy)
-        W = self.params["W"]
+        cols, W, ops = self._take_kept(dy), self.params["W"], kernels.of(dy)
         x_shape = len(dy), *self.input_shape
         dy = dy.reshape(-1, self.filters)  # (N·OH·OW, OC)
-        self.grads["W"] = (cols.T @ dy).reshape(W.shape)  # (KH, KW, C, OC)
+        self.grads["W"] = ops.matmul(cols.T, dy).reshape(W.shape)  # (KH, KW, C, OC)
         if self.use_bias:
             self.grads["b"] = dy.sum(axis=0)  # (OC,)
         if not need_dx:
             return None
-        dcols = dy @ W.reshape(-1, self.filters).T  # (N·OH·OW, KH·KW·C)
-        return kernels.of(dcols).col2im(dcols, x_shape, *self._window)  # (N, H, W, C)
+        dcols = ops.matmul(dy, W.reshape(-1, self.filters).T)  # (N·OH·OW, KH·KW·C)
+        return ops.col2im(dcols, x_shape, *self._window)  # (N, H, W, C)
 
     def multiply_adds(self) -> int:
         """Return OH·OW·KH·KW·C·OC."""

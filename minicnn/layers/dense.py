@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from minicnn import initializers
+from minicnn import initializers, kernels
 from minicnn.backend import Array
+from minicnn.checks import whole_number
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer, Shape
-from minicnn.layers.window import positive
 
 
 class Dense(Layer):
@@ -35,7 +35,7 @@ class Dense(Layer):
 
     def __init__(self, units: int, use_bias: bool = True, kernel_initializer: str = "he_normal") -> None:
         super().__init__()
-        self.units = positive(units, "units")
+        self.units = whole_number(units, "units")
         self.use_bias = use_bias
         self.kernel_initializer = initializers.check(kernel_initializer)
 
@@ -55,7 +55,7 @@ class Dense(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y = x @ W + b."""
         self._check(x)
-        y = x @ self.params["W"]  # (N, units)
+        y = kernels.of(x).matmul(x, self.params["W"])  # (N, units)
         if self.use_bias:
             y += self.params["b"]
         if training:
@@ -64,11 +64,11 @@ class Dense(Layer):
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Assign dW and db; return dx = dy @ Wᵀ."""
-        x = self._take_kept(dy)
-        self.grads["W"] = x.T @ dy  # (D, units)
+        x, matmul = self._take_kept(dy), kernels.of(dy).matmul
+        self.grads["W"] = matmul(x.T, dy)  # (D, units)
         if self.use_bias:
             self.grads["b"] = dy.sum(axis=0)  # (units,)
-        return dy @ self.params["W"].T if need_dx else None  # (N, D)
+        return matmul(dy, self.params["W"].T) if need_dx else None  # (N, D)
 
     def multiply_adds(self) -> int:
         """Return D·units."""

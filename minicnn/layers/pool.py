@@ -40,6 +40,7 @@ class _Pool2D(Layer):
                 )
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+        check_image(self.name, input_shape)
         padding = resolve_padding(self.padding, input_shape[:2], self.pool_size, self.strides, (1, 1))
         self._window = self.pool_size, self.strides, padding
         OH, OW = window_output(self.name, input_shape, self.pool_size, self.strides, (1, 1), padding)

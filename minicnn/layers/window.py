@@ -1,30 +1,13 @@
 """The geometry of a sliding window: reading kernel sizes, strides and paddings as people write them."""
 
 from collections.abc import Sequence
-from operator import index
 
+from minicnn.checks import whole_number
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.kernels.reference import Padding, Pair, output_size
 
 PairLike = int | Sequence[int]
 PaddingLike = str | int | Sequence[int] | Sequence[Sequence[int]]
-
-
-def positive(value: int, name: str, minimum: int = 1) -> int:
-    """Return ``value`` as an int of at least ``minimum``, or say which argument ``name`` is wrong.
-
-    Raises
-    ------
-    ConfigError
-        If it is not a whole number, or too small.
-    """
-    try:
-        number = index(value)
-    except TypeError:
-        number = minimum - 1
-    if number < minimum or isinstance(value, bool):
-        raise ConfigError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
-    return number
 
 
 def pair(value: PairLike, name: str, minimum: int = 1) -> Pair:
@@ -38,7 +21,7 @@ def pair(value: PairLike, name: str, minimum: int = 1) -> Pair:
     values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
     if len(values) != 2:
         raise ConfigError(f"{name} must be one whole number or a pair (height, width), got {value!r}")
-    return positive(values[0], name, minimum), positive(values[1], name, minimum)
+    return whole_number(values[0], name, minimum), whole_number(values[1], name, minimum)
 
 
 def padding_rule(value: PaddingLike) -> str | Padding:
@@ -88,9 +71,8 @@ def window_output(
     Raises
     ------
     ShapeError
-        If the input is not an image (H, W, C), or the window does not fit into it even once.
+        If the window does not fit into the image, (H, W, C), even once.
     """
-    check_image(layer, input_shape)
     out = output_size(input_shape[:2], kernel, stride, dilation, padding)
     if min(out) < 1:
         reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))

@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minicnn.checks import whole_number
 from minicnn.errors import ConfigError
 from minicnn.files import make_folder
-from minicnn.layers.window import positive
 from minicnn.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class EarlyStopping(_Monitor):
         restore_best: bool = True,
     ) -> None:
         super().__init__(monitor, min_delta)
-        self.patience = positive(patience, "patience")
+        self.patience = whole_number(patience, "patience")
         self.restore_best = restore_best
         self._waited = 0
         self._best_arrays: dict[str, Any] | None = None

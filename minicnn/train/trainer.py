@@ -1,15 +1,16 @@
 """The training loop."""
 
+import numbers
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
 from minicnn.backend import resolve_device
+from minicnn.checks import whole_number
 from minicnn.data import Dataset, split
 from minicnn.engine.layerwise import LayerwiseEngine
 from minicnn.errors import ConfigError, DataError, NonFiniteError
-from minicnn.layers.window import positive
 from minicnn.losses import SoftmaxCrossEntropy, softmax
 from minicnn.model import Sequential
 from minicnn.optimizers import Optimizer
@@ -34,7 +35,7 @@ class Trainer:
     Raises
     ------
     ConfigError
-        If the model is no classifier.
+        If the model is no classifier, or ``optimizer`` is none.
     DeviceError
         If the device cannot be used; the message says why.
     """
@@ -51,6 +52,8 @@ class Trainer:
                 f"a classifier ends in one number for each class, this model's output is "
                 f"{model.output_shape}: let it end in Dense(classes)"
             )
+        if not isinstance(optimizer, Optimizer):
+            raise ConfigError(f"expected an optimizer such as SGD(0.05), got {optimizer!r}")
         self.device = resolve_device(device)
         self.model = model.to(self.device)
         self.optimizer = optimizer
@@ -100,7 +103,9 @@ class Trainer:
         NonFiniteError
             At the first loss that is NaN or infinite, naming the layer that produced it.
         """
-        epochs, batch_size = positive(epochs, "epochs"), positive(batch_size, "batch_size")
+        epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
+        seed = whole_number(seed, "seed", 0)
+        _check_callbacks(callbacks)
         train, held_out = self._split(train, validation, seed)
         if self.model.class_names is None:
             self.model.set_class_names(train.class_names)
@@ -172,12 +177,17 @@ class Trainer:
         """Return loss and accuracy, and all that follows from the probabilities, on ``data``.
 
         Works in batches, so memory does not grow with the data. Raises what ``fit`` raises for data
-        that the model cannot take.
+        that the model cannot take, and NonFiniteError if the loss is NaN or infinite.
         """
         self._check(data)
-        logits = self.model.logits(data.images, batch_size)
-        # The loss of all rows at once: one more pass over (N, K) numbers, the mean already weighted.
-        loss = self.loss(logits, data.labels)
+        with np.errstate(over="ignore", invalid="ignore"):  # seen in the loss
+            logits = self.model.logits(data.images, batch_size)
+            # The loss of all rows at once: one more pass over (N, K) numbers, the mean already weighted.
+            loss = self.loss(logits, data.labels)
+        if not np.isfinite(loss):
+            raise NonFiniteError(
+                f"the loss on {data.name} is {loss}: the weights grew too large; lower the learning rate"
+            )
         return Evaluation(loss, data.labels, softmax(logits), data.class_names)
 
     def _split(
@@ -189,6 +199,8 @@ class Trainer:
         if isinstance(validation, Dataset):
             self._check(validation)
             return train, validation
+        if not isinstance(validation, numbers.Real):
+            raise ConfigError(f"validation must be a share such as 0.1, or a Dataset, got {validation!r}")
         return split(train, validation, seed)
 
     def _check(self, data: Dataset) -> None:
@@ -211,3 +223,8 @@ class Trainer:
         self.epoch, self.epochs = 0, epochs
         self.step, self.total_steps = 0, epochs * -(-len(train) // batch_size)
         self.total_images = epochs * len(train)
+
+
+def _check_callbacks(callbacks: Sequence[Callback]) -> None:
+    if not isinstance(callbacks, Sequence) or not all(isinstance(c, Callback) for c in callbacks):
+        raise ConfigError(f"callbacks must be a list such as [EarlyStopping()], got {callbacks!r}")

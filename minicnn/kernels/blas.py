@@ -1,0 +1,59 @@
+"""Holding NumPy's matrix products to one thread each while our own threads share the work.
+
+BLAS libraries bring their own threads, which go on spinning for a while after each product. Beside
+other threads they take the cores away from them: with a second busy process on a two-core machine a
+training step was seen to take thirty times as long. So a product is cut into ranges of rows, one a
+thread of ours, and BLAS is held to one thread meanwhile.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+
+class _Limit:
+    """Counts who needs the limit: set by the first, taken back by the last, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limiter: Any = None
+
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._limiter = _controller().limit(limits=1, user_api="blas")
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._limiter.restore_original_limits()
+
+
+_limit = _Limit()
+
+# A forked child starts anew: a thread that held the lock in the parent does not exist in it.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_limit.__init__)
+
+
+@lru_cache(maxsize=1)
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController  # looks once through the loaded libraries, about 1 ms
+
+    return ThreadpoolController()
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Hold BLAS to one thread inside the ``with`` block; it may be entered from several threads."""
+    _limit.enter()
+    try:
+        yield
+    finally:
+        _limit.leave()
