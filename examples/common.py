@@ -100,5 +100,5 @@ def run(main) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\ninterrupted: nothing was written", file=sys.stderr)
+        print("\ninterrupted", file=sys.stderr)
         sys.exit(130)

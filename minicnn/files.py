@@ -1,6 +1,7 @@
 """Writing files so that nothing is ever half-written: beside the target, then renamed."""
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,18 +23,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     make_folder(path.parent)
-    if path.is_dir():
+    if os.path.isdir(path):  # not Path.is_dir, which raises for a name that is too long
         raise OutputError(f"cannot write the file {path}: there is a folder of that name")
     try:
         # Same suffix: writers such as matplotlib choose the format by it.
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+        # Not mkstemp, whose files are for their owner alone: these get what the umask leaves of 0o666.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as reason:
         raise _cannot_write(path, reason) from reason
-    os.close(descriptor)
-    temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are for their owner alone
         temporary.replace(path)
     except OSError as reason:
         raise _cannot_write(path, reason) from reason
@@ -61,9 +61,3 @@ def make_folder(path: str | Path) -> Path:
 
 def _cannot_write(path: Path, reason: OSError) -> OutputError:
     return OutputError(f"cannot write {path}: {reason.strerror or reason}; choose a folder you may write to")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

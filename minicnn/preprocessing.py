@@ -1,6 +1,7 @@
 """From stored images to what a network is fed; saved with the model, so that it always gets the same."""
 
 import math
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,17 +24,13 @@ class Preprocessing:
     std: float = 1.0
 
     def __post_init__(self) -> None:
-        try:
-            mean, std = float(self.mean), float(self.std)  # a model file takes no NumPy scalars
-        except (TypeError, ValueError, OverflowError):
-            mean = std = math.nan
-        if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
-            raise ConfigError(
-                f"mean must be finite and std finite and above 0, got mean={self.mean!r}, std={self.std!r}"
-            )
-        # The dataclass is frozen, so its own fields are set the long way.
-        object.__setattr__(self, "mean", mean)
-        object.__setattr__(self, "std", std)
+        for name, value in (("mean", self.mean), ("std", self.std)):
+            if not (isinstance(value, numbers.Real) and abs(value) < math.inf):
+                raise ConfigError(f"{name} must be a finite number, got {value!r}")
+            # A plain float, which goes into a model file; the dataclass is frozen, hence the long way.
+            object.__setattr__(self, name, float(value))
+        if not self.std > 0:
+            raise ConfigError(f"std must be above 0, got {self.std!r}")
 
     def __call__(self, images: Array, dtype: np.dtype) -> Array:
         """Return ``images``, (N, H, W, C) uint8 or floating, as network input in ``dtype``."""

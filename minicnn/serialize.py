@@ -7,6 +7,7 @@ bit for bit the same.
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def load(path: str | Path) -> Sequential:
 def _read(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
+    if not os.path.isfile(path):  # not Path.is_file, which raises for a name that is too long
         raise ModelFileError(f"{path}: no such file; expected a model saved with model.save(path)")
     try:
         with safe_open(path, framework="numpy") as file:

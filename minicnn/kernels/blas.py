@@ -26,13 +26,25 @@ class _Limit:
         with self._lock:
             self._users += 1
             if self._users == 1:
+                _let_any_thread_set()
                 self._limiter = _controller().limit(limits=1, user_api="blas")
 
     def leave(self) -> None:
         with self._lock:
             self._users -= 1
             if self._users == 0:
+                _let_any_thread_set()
                 self._limiter.restore_original_limits()
+                _let_any_thread_set()
+
+
+def _let_any_thread_set() -> None:
+    """Let any thread set the next limit: threadpoolctl 3.8 heeds only the thread that set the last one."""
+    import threadpoolctl
+
+    openblas = getattr(threadpoolctl, "OpenBLASController", None)
+    if hasattr(openblas, "clear_controlling_thread"):
+        openblas.clear_controlling_thread(force=True)
 
 
 _limit = _Limit()

@@ -2,8 +2,8 @@
 
 Each public function allocates its result and hands ranges of images to the loop of the same name,
 one range a thread. No loop makes a padded copy: pixels outside the image are skipped. Sums are
-added in the reference's order, so the results are equal to the last bit; only ``matmul``, where BLAS
-decides the order, is equal to rounding.
+added in the reference's order, so the results are equal to the last bit; only ``matmul`` and
+``sum_rows``, where BLAS decides the order, are equal to rounding.
 """
 
 import numpy as np
@@ -23,6 +23,12 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     with single_threaded():
         for_ranges(lambda start, stop: np.matmul(a[start:stop], b, out=product[start:stop]), len(a))
     return product
+
+
+def sum_rows(x: np.ndarray) -> np.ndarray:
+    """See ``reference.sum_rows``: as a product, since NumPy adds row by row, at a tenth of the speed."""
+    with single_threaded():
+        return np.ones(len(x), x.dtype) @ x
 
 
 def im2col(x: np.ndarray, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> np.ndarray:

@@ -45,6 +45,11 @@ def matmul(a: Array, b: Array) -> Array:
     return a @ b
 
 
+def sum_rows(x: Array) -> Array:
+    """Return the sum of all rows, (M, C) → (C,)."""
+    return x.sum(axis=0)
+
+
 def im2col(x: Array, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> Array:
     """Lay every window out as a row: (N, H, W, C) → (N·OH·OW, KH·KW·C). Padding is 0.
 

@@ -104,7 +104,7 @@ class Conv2D(Layer):
         dy = dy.reshape(-1, self.filters)  # (N·OH·OW, OC)
         self.grads["W"] = ops.matmul(cols.T, dy).reshape(W.shape)  # (KH, KW, C, OC)
         if self.use_bias:
-            self.grads["b"] = dy.sum(axis=0)  # (OC,)
+            self.grads["b"] = ops.sum_rows(dy)  # (OC,)
         if not need_dx:
             return None
         dcols = ops.matmul(dy, W.reshape(-1, self.filters).T)  # (N·OH·OW, KH·KW·C)

@@ -64,11 +64,11 @@ class Dense(Layer):
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Assign dW and db; return dx = dy @ Wᵀ."""
-        x, matmul = self._take_kept(dy), kernels.of(dy).matmul
-        self.grads["W"] = matmul(x.T, dy)  # (D, units)
+        x, ops = self._take_kept(dy), kernels.of(dy)
+        self.grads["W"] = ops.matmul(x.T, dy)  # (D, units)
         if self.use_bias:
-            self.grads["b"] = dy.sum(axis=0)  # (units,)
-        return matmul(dy, self.params["W"].T) if need_dx else None  # (N, D)
+            self.grads["b"] = ops.sum_rows(dy)  # (units,)
+        return ops.matmul(dy, self.params["W"].T) if need_dx else None  # (N, D)
 
     def multiply_adds(self) -> int:
         """Return D·units."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.backend import Array, array_module
 from minicnn.errors import ConfigError
 from minicnn.layers.base import Layer, Shape
@@ -54,12 +55,15 @@ class BatchNorm(Layer):
         self._check(x)
         rows = x.reshape(-1, x.shape[-1])  # (M, C)
         if training:
-            mean, var = rows.mean(axis=0), rows.var(axis=0)
+            sum_rows, M = kernels.of(x).sum_rows, len(rows)
+            mean = sum_rows(rows) / M  # (C,)
+            centred = rows - mean  # (M, C)
+            var = sum_rows(centred * centred) / M  # (C,)
             self._update_running(mean, var)
         else:
-            mean, var = self.state["running_mean"], self.state["running_var"]
-        inv_std = 1 / array_module(x).sqrt(var + self.dtype.type(self.epsilon))  # (C,)
-        x_hat = (rows - mean) * inv_std
+            centred, var = rows - self.state["running_mean"], self.state["running_var"]
+        inv_std = 1 / array_module(x).sqrt(var + self.epsilon)  # (C,)
+        x_hat = centred * inv_std  # (M, C)
         if training:
             self._keep(x, x_hat, inv_std)
         return (self.params["gamma"] * x_hat + self.params["beta"]).reshape(x.shape)
@@ -68,9 +72,9 @@ class BatchNorm(Layer):
         """Assign dγ and dβ; return dx."""
         x_hat, inv_std = self._take_kept(dy)
         rows = dy.reshape(x_hat.shape)  # (M, C)
-        M = len(rows)
-        dbeta = self.grads["beta"] = rows.sum(axis=0)
-        dgamma = self.grads["gamma"] = (rows * x_hat).sum(axis=0)
+        sum_rows, M = kernels.of(dy).sum_rows, len(rows)
+        dbeta = self.grads["beta"] = sum_rows(rows)  # (C,)
+        dgamma = self.grads["gamma"] = sum_rows(rows * x_hat)  # (C,)
         if not need_dx:
             return None
         dx = (self.params["gamma"] * inv_std) * (rows - dbeta / M - x_hat * (dgamma / M))

@@ -86,11 +86,11 @@ class Evaluation:
         """Return the per-class table as text: precision, recall, F1 and number of images."""
         scores = class_scores(self.confusion)
         width = max(len("class"), *map(len, self.class_names))
-        lines = [f"{'class':<{width}}  precision  recall      F1  images"]
+        lines = [f"{'class':<{width}}  precision   recall       F1  images"]
         for name, p, r, f, n in zip(
             self.class_names, scores.precision, scores.recall, scores.f1, scores.support, strict=True
         ):
-            lines.append(f"{name:<{width}}  {p:9.2%}  {r:6.2%}  {f:6.2%}  {n:6d}")
+            lines.append(f"{name:<{width}}  {p:9.2%}  {r:7.2%}  {f:7.2%}  {n:6d}")
         return "\n".join(lines)
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minicnn.backend import resolve_device
+from minicnn.backend import array_module, resolve_device
 from minicnn.checks import whole_number
 from minicnn.data import Dataset, split
 from minicnn.engine.layerwise import LayerwiseEngine
@@ -163,6 +163,7 @@ class Trainer:
             correct += result.correct
             for callback in callbacks:
                 callback.on_step_end(self, len(batch), loss_sum / seen, correct / seen)
+        self._refuse_broken_arrays()
         seconds = time.perf_counter() - start
         return {
             "epoch": self.epoch,
@@ -172,6 +173,15 @@ class Trainer:
             "seconds": seconds,
             "images_per_second": seen / seconds,
         }
+
+    def _refuse_broken_arrays(self) -> None:
+        """Find what the epoch's last step broke: no later loss will show it."""
+        for name, array in self.model.arrays().items():
+            if not array_module(array).isfinite(array).all():
+                raise NonFiniteError(
+                    f"epoch {self.epoch}: after its last batch {name} holds NaN or infinity; "
+                    "lower the learning rate, or start with a warm-up"
+                )
 
     def evaluate(self, data: Dataset, batch_size: int = 256) -> Evaluation:
         """Return loss and accuracy, and all that follows from the probabilities, on ``data``.

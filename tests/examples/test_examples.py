@@ -1,0 +1,272 @@
+"""The training examples, run in this process on a small set: what they write, print and return."""
+
+import csv
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn.errors import DataNotFoundError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPTS = ("train_fashion", "train_mnist")
+FILES = {
+    *("model.safetensors", "metrics.json", "history.csv"),
+    *("learning_curves.png", "confusion_matrix.png", "samples.png", "mistakes.png"),
+}
+
+
+def small(name):
+    """Return 200 + 50 synthetic garments under the name of any data set."""
+    both = mc.data.synthetic.generate(200, 0), mc.data.synthetic.generate(50, 1)
+    return tuple(mc.data.Dataset(d.images, d.labels, d.class_names, name) for d in both)
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path):
+    """Return a function that runs an example in an empty folder and returns its exit status."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setattr(mc.data, "load", lambda name, root=None: small(name))
+
+    def run(script, *arguments):
+        monkeypatch.delitem(sys.modules, "common", raising=False)
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", "--epochs", "1", "--batch-size", "50", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(EXAMPLES / f"{script}.py"), run_name="__main__")
+        return ended.value.code
+
+    yield run
+    sys.modules.pop("common", None)
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Leave the figures out, which take most of the time."""
+    from minicnn import report
+
+    monkeypatch.setattr(report.plots, "save", lambda figure, path: None)
+
+
+@pytest.fixture
+def no_data(start, monkeypatch):
+    """Let only synthetic data be had."""
+
+    def load(name, root=None):
+        if name != "synthetic":
+            raise DataNotFoundError(f"{name}: no network")
+        return small(name)
+
+    monkeypatch.setattr(mc.data, "load", load)
+
+
+@pytest.fixture
+def training(monkeypatch):
+    """Count how often training begins."""
+    begun, fit = [], mc.Trainer.fit
+    monkeypatch.setattr(mc.Trainer, "fit", lambda *a, **k: begun.append(1) or fit(*a, **k))
+    return begun
+
+
+@pytest.mark.parametrize(("script", "name"), [("train_fashion", "fashion-mnist"), ("train_mnist", "mnist")])
+def test_a_run_writes_every_file_to_the_folder_of_its_data_set(start, capsys, script, name):
+    assert start(script, "--seed", "3") == 0
+    folder = Path("runs", name)
+    assert set(os.listdir(folder)) == FILES
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    wanted = {"dataset": name, "epochs": 1, "seed": 3, "batch_size": 50, "parameters": 206_922}
+    assert {key: metrics[key] for key in wanted} == wanted
+    assert metrics["seconds_total"] >= metrics["seconds_training"] > 0
+    printed = capsys.readouterr().out
+    assert f"data {name}: 200 training and 50 test images" in printed
+    assert "conv2d_1" in printed  # the summary
+    assert "precision" in printed  # the table per class
+    assert f"accuracy {metrics['test_accuracy']:.2%}" in printed
+
+
+@pytest.mark.usefixtures("no_data")
+class TestSyntheticInPlaceOfReal:
+    def test_it_is_said_loudly_and_every_output_carries_the_name(self, start, capsys):
+        assert start("train_fashion") == 0
+        captured = capsys.readouterr()
+        assert "FASHION-MNIST COULD NOT BE FOUND OR DOWNLOADED" in captured.err
+        assert "SYNTHETIC" in captured.err
+        assert "fashion-mnist: no network" in captured.err
+        assert "synthetic, test set: loss" in captured.out
+
+        folder = Path("runs", "synthetic")
+        assert os.listdir("runs") == ["synthetic"]
+        assert set(os.listdir(folder)) == FILES
+        assert json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["dataset"] == "synthetic"
+        with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
+            assert {row["dataset"] for row in csv.DictReader(file)} == {"synthetic"}
+        assert mc.load(folder / "model.safetensors").info["dataset"] == "synthetic"
+
+    def test_every_figure_carries_the_name(self, start, monkeypatch):
+        from minicnn import report
+
+        titles = []
+        monkeypatch.setattr(
+            report.plots, "save", lambda f, _: titles.append(f.get_suptitle() or f.axes[0].get_title())
+        )
+        assert start("train_fashion") == 0
+        assert len(titles) == 4
+        assert all(text.startswith("synthetic: ") for text in titles)
+
+    def test_strict_data_makes_it_an_error(self, start, capsys, training):
+        assert start("train_fashion", "--strict-data") == 2
+        assert capsys.readouterr().err == "error: fashion-mnist: no network\n"
+        assert training == []
+        assert not Path("runs").exists()
+
+    def test_mnist_has_no_stand_in(self, start, capsys, training):
+        assert start("train_mnist") == 2
+        assert capsys.readouterr().err == "error: mnist: no network\n"
+        assert training == []
+        assert not Path("runs").exists()
+
+
+@pytest.mark.usefixtures("no_figures")
+class TestTarget:
+    @pytest.mark.parametrize("target", ["0.999", "99.9"])
+    def test_below_it_the_exit_status_is_1_and_the_run_is_written(self, start, capsys, target):
+        assert start("train_fashion", "--target-accuracy", target) == 1
+        assert "below the target of 99.90%" in capsys.readouterr().err
+        assert Path("runs", "fashion-mnist", "metrics.json").exists()
+
+    @pytest.mark.parametrize("target", ["0", "0.01", "1.5"])
+    def test_at_or_above_it_the_exit_status_is_0(self, start, monkeypatch, target):
+        monkeypatch.setattr(mc.train.Evaluation, "accuracy", 0.015)
+        assert start("train_fashion", "--target-accuracy", target) == 0
+
+    def test_one_means_all_of_them(self, start, monkeypatch):
+        monkeypatch.setattr(mc.train.Evaluation, "accuracy", 0.995)
+        assert start("train_fashion", "--target-accuracy", "1") == 1
+
+    @pytest.mark.parametrize("target", ["-0.1", "101", "nan", "high"])
+    def test_nonsense_is_refused(self, start, training, target):
+        assert start("train_fashion", "--target-accuracy", target) == 2
+        assert training == []
+
+
+class TestBadInput:
+    """One line on stderr, exit status 2, and no training."""
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("--epochs", "0"),
+            ("--batch-size", "-1"),
+            ("--lr", "0"),
+            ("--lr", "nan"),
+            ("--seed", "-1"),
+        ],
+        ids=" ".join,
+    )
+    @pytest.mark.parametrize("script", SCRIPTS)
+    def test_numbers_out_of_range(self, start, capsys, script, arguments):
+        assert start(script, *arguments) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith("error: ")
+        assert not Path("runs", "fashion-mnist", "model.safetensors").exists()
+
+    @pytest.mark.parametrize(
+        "arguments", [("--epochs", "two"), ("--device", "tpu"), ("--unknown",)], ids=" ".join
+    )
+    def test_what_cannot_be_read(self, start, capsys, training, arguments):
+        assert start("train_fashion", *arguments) == 2
+        assert "usage:" in capsys.readouterr().err
+        assert training == []
+
+    def test_an_output_folder_that_cannot_be_written(self, start, capsys, training):
+        Path("file").write_text("")
+        assert start("train_fashion", "--out", "file/run") == 2
+        assert "error: cannot write file/run" in capsys.readouterr().err.replace(os.sep, "/")
+        assert training == []
+
+    def test_a_gpu_that_is_not_there(self, start, capsys, training, monkeypatch):
+        monkeypatch.setitem(sys.modules, "cupy", None)
+        assert start("train_fashion", "--device", "cuda") == 2
+        assert "CuPy" in capsys.readouterr().err
+        assert training == []
+
+    def test_a_folder_without_the_data_names_what_is_missing(self, tmp_path):
+        run = subprocess.run(
+            [sys.executable, EXAMPLES / "train_mnist.py", "--data", tmp_path],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            cwd=tmp_path,
+        )
+        assert run.returncode == 2
+        assert run.stderr.startswith("error: mnist: ")
+        assert "train-images-idx3-ubyte" in run.stderr
+        assert "Traceback" not in run.stderr
+        assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_options_reach_the_training(start, monkeypatch):
+    seen = {}
+    fit = mc.Trainer.fit
+
+    def spy(self, train, **arguments):
+        seen.update(arguments, learning_rate=self.optimizer.learning_rate)
+        return fit(self, train, **arguments)
+
+    monkeypatch.setattr(mc.Trainer, "fit", spy)
+    options = ["--lr", "0.02", "--seed", "5", "--out", "here", "--data", "some/folder"]
+    loaded = []
+    monkeypatch.setattr(mc.data, "load", lambda name, root=None: loaded.append((name, root)) or small(name))
+    assert start("train_mnist", *options) == 0
+    assert (seen["epochs"], seen["batch_size"], seen["seed"], seen["learning_rate"]) == (1, 50, 5, 0.02)
+    assert seen["callbacks"][0].schedule.learning_rate == 0.02
+    assert loaded == [("mnist", "some/folder")]
+    assert Path("here", "metrics.json").exists()
+    assert not Path("runs").exists()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_same_seed_gives_the_same_model(start):
+    models = []
+    for seed in ("1", "1", "2"):
+        shutil.rmtree("runs", ignore_errors=True)
+        assert start("train_mnist", "--seed", seed) == 0
+        models.append(mc.load("runs/mnist/model.safetensors").arrays()["dense_2.W"])
+    np.testing.assert_array_equal(models[0], models[1])
+    assert not np.array_equal(models[0], models[2])
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_ctrl_c_ends_in_one_line(start, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mc.Trainer, "fit", interrupt)
+    assert start("train_fashion") == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
+    assert os.listdir("runs/fashion-mnist") == []
+
+
+@pytest.mark.skipif(not os.environ.get("MINICNN_DATA"), reason="needs real data: MINICNN_DATA is not set")
+@pytest.mark.parametrize(("script", "name"), [("train_fashion", "fashion-mnist"), ("train_mnist", "mnist")])
+@pytest.mark.usefixtures("no_figures")
+def test_on_real_data_a_first_part_is_learned(start, monkeypatch, script, name):
+    from minicnn.data import loader
+
+    train, test = loader.load(name)
+    pixels = train.images[:10_000] / 255
+    monkeypatch.setattr(
+        mc.data, "load", lambda name, root=None: (train.subset(slice(2000)), test.subset(slice(500)))
+    )
+    assert start(script, "--epochs", "3", "--target-accuracy", "0.6") == 0
+    prepare = mc.load(f"runs/{name}/model.safetensors").preprocessing
+    assert (pixels.mean(), pixels.std()) == pytest.approx((prepare.mean, prepare.std), abs=0.004)

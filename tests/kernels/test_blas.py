@@ -1,0 +1,58 @@
+"""BLAS is held to one thread while ours share a product, and gets its own back afterwards."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from minicnn.kernels.blas import single_threaded
+
+
+def blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.fixture(autouse=True)
+def two_blas_threads():
+    with threadpool_limits(2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("this BLAS cannot be set to two threads")
+        yield
+        assert blas_threads() == {2}
+
+
+def test_one_thread_inside_and_two_again_outside():
+    with single_threaded():
+        assert blas_threads() == {1}
+        with single_threaded():
+            assert blas_threads() == {1}
+        assert blas_threads() == {1}
+    assert blas_threads() == {2}
+
+
+def test_an_exception_gives_the_threads_back():
+    with pytest.raises(ZeroDivisionError), single_threaded():
+        1 / 0  # noqa: B018
+    assert blas_threads() == {2}
+
+
+def test_the_last_of_several_callers_gives_the_threads_back_whoever_came_first():
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        first, second = single_threaded(), single_threaded()
+        one.submit(first.__enter__).result()
+        assert blas_threads() == {1}
+        other.submit(second.__enter__).result()
+        one.submit(first.__exit__, None, None, None).result()
+        assert blas_threads() == {1}
+        other.submit(second.__exit__, None, None, None).result()
+        assert blas_threads() == {2}
+
+
+def test_a_limit_that_someone_else_set_around_ours_is_taken_back_as_ever():
+    with ThreadPoolExecutor(1) as other:  # still alive when the outer limit ends
+        with threadpool_limits(1, user_api="blas"):
+            ours = single_threaded()
+            other.submit(ours.__enter__).result()
+            other.submit(ours.__exit__, None, None, None).result()
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}

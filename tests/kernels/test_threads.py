@@ -1,0 +1,156 @@
+"""The result does not depend on how many threads there are, who calls, or whether the process forked."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from strategies import normal
+
+from minicnn.errors import ConfigError
+from minicnn.kernels import cpu, reference, threads
+
+CONV = (3, 2), (2, 1), (1, 2), ((1, 0), (0, 1))
+POOL = (3, 2), (2, 1), ((1, 0), (0, 1))
+
+
+def everything(kernels, seed=0, N=5):
+    """Return what every kernel computes from one seed."""
+    x = normal(seed, (N, 7, 6, 3), "float32")
+    cols = kernels.im2col(x, *CONV)
+    y, argmax = kernels.max_pool_forward(x, *POOL)
+    mean, positive = kernels.avg_pool_forward(x, *POOL), kernels.relu_forward(x)
+    return [
+        cols,
+        kernels.col2im(cols, x.shape, *CONV),
+        y,
+        kernels.max_pool_backward(y, argmax, x.shape, *POOL),
+        mean,
+        kernels.avg_pool_backward(mean, x.shape, *POOL),
+        positive,
+        kernels.relu_backward(x, positive),
+    ]
+
+
+def assert_all_equal(results, expected):
+    for result, wanted in zip(results, expected, strict=True):
+        assert_array_equal(result, wanted)
+
+
+@pytest.fixture
+def thread_count(monkeypatch):
+    """Return a function that sets how many threads the kernels use, for this test."""
+
+    def set_count(value):
+        if threads._pool.cache_info().currsize:
+            threads._pool().shutdown()
+        threads._pool.cache_clear()
+        threads.num_threads.cache_clear()
+        monkeypatch.setenv("MINICNN_NUM_THREADS", str(value))
+
+    yield set_count
+    set_count(1)
+    threads.num_threads.cache_clear()
+    threads._pool.cache_clear()
+
+
+@pytest.mark.parametrize("N", [1, 2, 5, 7])
+@pytest.mark.parametrize("count", [1, 2, 3, 16])
+def test_the_thread_count_does_not_change_a_bit(thread_count, count, N):
+    thread_count(count)
+    assert threads.num_threads() == count
+    assert_all_equal(everything(cpu, N=N), everything(reference, N=N))
+
+
+@pytest.mark.parametrize(("count", "n"), [(1, 5), (2, 5), (3, 7), (16, 3), (4, 1)])
+def test_ranges_cover_every_image_once_and_use_every_thread(thread_count, count, n):
+    thread_count(count)
+    seen = []
+    threads.for_ranges(lambda a, b: seen.append((a, b)), n)
+    assert sorted(i for a, b in seen for i in range(a, b)) == list(range(n))
+    assert len(seen) == min(count, n)
+
+
+def test_an_error_in_any_range_is_raised(thread_count):
+    thread_count(2)
+
+    def fail_late(start, stop):
+        if start > 0:
+            raise ZeroDivisionError("in the second range")
+
+    with pytest.raises(ZeroDivisionError, match="second range"):
+        threads.for_ranges(fail_late, 4)
+
+
+def test_the_errstate_of_the_caller_holds_in_every_thread(thread_count):
+    thread_count(2)
+    x, ignored = np.full((4, 1), 1e300), []
+    with np.errstate(over="ignore"):  # else the overflow warns, and a warning is an error here
+        threads.for_ranges(lambda a, b: ignored.append(x[a:b] * x[a:b]), 4)
+    assert len(ignored) == 2
+
+
+@pytest.mark.parametrize("bad", ["0", "-1", "two", "1.5", ""])
+def test_a_bad_thread_count_is_refused(thread_count, bad):
+    thread_count(bad)
+    with pytest.raises(ConfigError, match="MINICNN_NUM_THREADS"):
+        threads.num_threads()
+
+
+def test_without_the_variable_every_core_is_used(thread_count, monkeypatch):
+    thread_count(1)
+    monkeypatch.delenv("MINICNN_NUM_THREADS")
+    assert threads.num_threads() == threads.available_cores() >= 1
+
+
+def test_several_python_threads_may_call_the_kernels_at_once(thread_count):
+    thread_count(2)
+    expected = [everything(reference, seed) for seed in range(4)]
+    with ThreadPoolExecutor(max_workers=4) as callers:
+        for _ in range(5):
+            for results, wanted in zip(
+                callers.map(lambda seed: everything(cpu, seed), range(4)), expected, strict=True
+            ):
+                assert_all_equal(results, wanted)
+
+
+FORK = """
+import os
+import signal
+import numpy as np
+from minicnn.kernels import cpu
+
+x = np.random.default_rng(0).normal(size=(4, 6, 5, 2))
+before = cpu.im2col(x, (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))  # starts the parent's threads
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # a child that waits for threads it does not have is ended
+after = cpu.im2col(x, (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))
+same = np.array_equal(before, after)
+if child == 0:
+    os._exit(0 if same else 1)
+assert same and os.waitpid(child, 0)[1] == 0
+print("both agree")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_the_kernels_work_in_a_forked_child(monkeypatch):
+    monkeypatch.setenv("MINICNN_NUM_THREADS", "2")
+    # From Python 3.12 on fork warns of threads: that it works all the same is what is shown here.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (run.stdout.strip(), run.returncode) == ("both agree", 0), run.stderr
+
+
+def test_a_result_never_shares_memory_with_its_argument():
+    x = np.ones((2, 3, 3, 1), "float32")
+    for result in (
+        cpu.relu_forward(x),
+        reference.relu_forward(x),
+        cpu.im2col(x, (1, 1), *2 * [(1, 1)], POOL[2]),
+    ):
+        assert not np.shares_memory(result, x)

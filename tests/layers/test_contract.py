@@ -1,0 +1,356 @@
+"""The contract of `minicnn.layers.base`, kept by every layer, with every kernel set, in both dtypes."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from strategies import DTYPES, normal
+
+from minicnn import kernels, layers
+from minicnn.errors import DTypeError, ShapeError, StateError
+from minicnn.layers import (
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    GlobalMaxPool2D,
+    LeakyReLU,
+    MaxPool2D,
+    ReLU,
+)
+from minicnn.losses import SoftmaxCrossEntropy
+
+UNEVEN = ((1, 0), (0, 2))
+
+# How to make the layer, the shape of one sample, the shape of one result, the shapes of the parameters.
+CASES = [
+    (
+        lambda: Conv2D(3, (2, 3), strides=(2, 1), padding=UNEVEN, dilation_rate=(1, 2)),
+        (6, 5, 2),
+        (3, 3, 3),
+        {"W": (2, 3, 2, 3), "b": (3,)},
+    ),
+    (
+        lambda: Conv2D(2, 3, padding="same", use_bias=False, kernel_initializer="glorot_uniform"),
+        (4, 3, 3),
+        (4, 3, 2),
+        {"W": (3, 3, 3, 2)},
+    ),
+    (lambda: Conv2D(1, 1, strides=2), (4, 3, 2), (2, 2, 1), {"W": (1, 1, 2, 1), "b": (1,)}),
+    (lambda: MaxPool2D((2, 3), strides=(1, 2), padding=UNEVEN), (4, 5, 2), (4, 3, 2), {}),
+    (lambda: MaxPool2D(), (5, 4, 3), (2, 2, 3), {}),
+    (lambda: AvgPool2D((2, 3), strides=(1, 2), padding=UNEVEN), (4, 5, 2), (4, 3, 2), {}),
+    (lambda: AvgPool2D(3, padding="same"), (5, 4, 2), (2, 2, 2), {}),
+    (lambda: GlobalAvgPool2D(), (3, 4, 2), (2,), {}),
+    (lambda: GlobalMaxPool2D(), (3, 4, 2), (2,), {}),
+    (lambda: Dense(4), (5,), (4,), {"W": (5, 4), "b": (4,)}),
+    (lambda: Dense(3, use_bias=False, kernel_initializer="he_uniform"), (4,), (3,), {"W": (4, 3)}),
+    (lambda: ReLU(), (3, 4, 2), (3, 4, 2), {}),
+    (lambda: LeakyReLU(0.2), (3, 4, 2), (3, 4, 2), {}),
+    (lambda: Dropout(0.4), (3, 4, 2), (3, 4, 2), {}),
+    (lambda: BatchNorm(momentum=0.8, epsilon=1e-3), (3, 4, 2), (3, 4, 2), {"gamma": (2,), "beta": (2,)}),
+    (lambda: BatchNorm(), (5,), (5,), {"gamma": (5,), "beta": (5,)}),
+    (lambda: Flatten(), (3, 4, 2), (24,), {}),
+]
+N = 4
+
+
+class Case:
+    """One layer under test: made, built, and run the same way each time it is asked for."""
+
+    def __init__(self, make, input_shape, output_shape, param_shapes, dtype):
+        self.make, self.dtype, self.param_shapes = make, np.dtype(dtype), param_shapes
+        self.input_shape, self.output_shape = input_shape, output_shape
+        self.x = normal(1, (N, *input_shape), dtype)
+        self.dy = normal(2, (N, *output_shape), dtype)
+
+    def built(self):
+        """Return the layer, built from a fixed seed, its parameters moved off 0 and 1."""
+        layer = self.make()
+        layer.build(self.input_shape, np.random.default_rng(0), self.dtype)
+        for number, w in enumerate(layer.params.values()):
+            w += normal(10 + number, w.shape, self.dtype)
+        return layer
+
+    def results(self, x=None, dy=None, need_dx=True):
+        """Return y, dx and the gradients of a fresh layer."""
+        layer = self.built()
+        y = layer.forward(self.x if x is None else x, training=True)
+        dx = layer.backward(self.dy if dy is None else dy, need_dx=need_dx)
+        return y, dx, layer.grads
+
+
+@pytest.fixture(params=DTYPES)
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture(params=kernels.KERNELS, autouse=True)
+def kernel_set(request):
+    with kernels.use(request.param):
+        yield
+
+
+def names(case):
+    return repr(case[0]()).replace(" ", "")
+
+
+@pytest.fixture(params=CASES, ids=names)
+def case(request, dtype):
+    return Case(*request.param, dtype)
+
+
+def assert_same(grads, expected):
+    assert grads.keys() == expected.keys()
+    for name, g in grads.items():
+        assert_array_equal(g, expected[name], name)
+
+
+def test_the_suite_knows_every_layer():
+    tested = {type(make()).__name__ for make, *_ in CASES}
+    assert tested == set(layers.__all__) - {"Layer"}
+
+
+def test_build_returns_the_shape_of_what_forward_returns(case):
+    layer = case.make()
+    shape = layer.build(case.input_shape, np.random.default_rng(0), case.dtype)
+    assert shape == layer.output_shape == case.output_shape
+    for training in (True, False):
+        assert layer.forward(case.x, training).shape == (N, *case.output_shape)
+
+
+def test_a_batch_of_one_will_do(case):
+    y, dx, _ = case.results(case.x[:1], case.dy[:1])
+    assert y.shape == (1, *case.output_shape)
+    assert dx.shape == (1, *case.input_shape)
+
+
+def test_parameters_have_the_declared_shapes(case):
+    layer = case.built()
+    assert {name: w.shape for name, w in layer.params.items()} == case.param_shapes
+    assert layer.grads == {}
+
+
+def test_gradients_have_the_keys_shapes_and_dtypes_of_the_parameters(case):
+    layer = case.built()
+    layer.forward(case.x, training=True)
+    layer.backward(case.dy)
+    assert {name: (g.shape, g.dtype) for name, g in layer.grads.items()} == {
+        name: (shape, case.dtype) for name, shape in case.param_shapes.items()
+    }
+
+
+def test_the_dtype_is_followed_everywhere(case):
+    layer = case.built()
+    for _ in range(2):  # the second time with a state that has been updated
+        y = layer.forward(case.x, training=True)
+        dx = layer.backward(case.dy)
+        prediction = layer.forward(case.x)
+        held = (*layer.params.values(), *layer.grads.values(), *layer.state.values())
+        assert {a.dtype for a in (y, dx, prediction, *held)} == {case.dtype}
+
+
+def test_prediction_keeps_nothing(case):
+    layer = case.built()
+    layer.forward(case.x, training=False)
+    with pytest.raises(StateError, match=repr(layer.name)):
+        layer.backward(case.dy)
+
+
+def test_each_backward_needs_its_own_forward(case):
+    layer = case.built()
+    layer.forward(case.x, training=True)
+    layer.backward(case.dy)
+    with pytest.raises(StateError, match=repr(layer.name)):
+        layer.backward(case.dy)
+
+
+def test_forget_frees_what_forward_kept(case):
+    layer = case.built()
+    layer.forward(case.x, training=True)
+    layer.forget()
+    with pytest.raises(StateError, match="forward"):
+        layer.backward(case.dy)
+
+
+def test_a_prediction_in_between_does_not_disturb_backward(case):
+    layer = case.built()
+    layer.forward(case.x, training=True)
+    layer.forward(case.x[:2] * 3)
+    dx = layer.backward(case.dy)
+    _, expected_dx, expected = case.results()
+    assert_array_equal(dx, expected_dx)
+    assert_same(layer.grads, expected)
+
+
+def test_backward_assigns_and_never_accumulates(case):
+    layer = case.built()
+    for _ in range(2):
+        layer.forward(case.x, training=True)
+        layer.backward(case.dy)
+    _, _, expected = case.results()
+    assert_same(layer.grads, expected)
+
+
+def test_gradients_of_an_earlier_batch_are_left_alone(case):
+    layer = case.built()
+    layer.forward(case.x, training=True)
+    layer.backward(case.dy)
+    earlier = dict(layer.grads)
+    copies = {name: g.copy() for name, g in earlier.items()}
+    layer.forward(2 * case.x, training=True)
+    layer.backward(3 * case.dy)
+    assert_same(earlier, copies)
+
+
+def test_nothing_is_written_into_x_dy_or_the_parameters(case):
+    layer = case.built()
+    x, dy = case.x.copy(), case.dy.copy()
+    before = {name: w.copy() for name, w in layer.params.items()}
+    layer.forward(x, training=True)
+    layer.backward(dy)
+    layer.forward(x)
+    assert_array_equal(x, case.x)
+    assert_array_equal(dy, case.dy)
+    assert_same(layer.params, before)
+
+
+def test_read_only_arrays_will_do(case):
+    x, dy = case.x.copy(), case.dy.copy()
+    x.flags.writeable = dy.flags.writeable = False
+    y, dx, grads = case.results(x, dy)
+    expected_y, expected_dx, expected = case.results()
+    assert_array_equal(y, expected_y)
+    assert_array_equal(dx, expected_dx)
+    assert_same(grads, expected)
+
+
+def test_without_need_dx_the_gradients_are_the_same_and_dx_is_none(case):
+    _, dx, grads = case.results(need_dx=False)
+    assert dx is None
+    _, _, expected = case.results()
+    assert_same(grads, expected)
+
+
+@pytest.mark.parametrize("layout", [np.asfortranarray, lambda a: np.repeat(a, 2, axis=-1)[..., ::2]])
+def test_the_memory_layout_does_not_matter(case, layout):
+    rtol = 50 * np.finfo(case.dtype).eps  # sums may be added in another order
+    y, dx, grads = case.results(layout(case.x), layout(case.dy))
+    expected_y, expected_dx, expected = case.results()
+    assert_allclose(y, expected_y, rtol, rtol)
+    assert_allclose(dx, expected_dx, rtol, rtol)
+    for name, g in grads.items():
+        assert_allclose(g, expected[name], rtol, rtol)
+
+
+def test_a_wrong_input_is_refused_with_the_name_of_the_layer(case):
+    layer = case.built()
+    wider = np.concatenate([case.x, case.x], axis=-1)
+    for bad in (wider, case.x[0], case.x[None], case.x[:0]):
+        with pytest.raises(ShapeError, match=repr(layer.name)):
+            layer.forward(bad, training=True)
+
+
+def test_swapped_height_and_width_are_refused(case):
+    if len(case.input_shape) == 3:
+        with pytest.raises(ShapeError, match="expected an input of shape"):
+            case.built().forward(case.x.transpose(0, 2, 1, 3))
+
+
+def test_an_input_of_another_dtype_is_refused(case):
+    other = "float32" if case.dtype == np.float64 else "float64"
+    for bad in (other, "int64", "uint8"):
+        with pytest.raises(DTypeError, match=str(case.dtype)):
+            case.built().forward(case.x.astype(bad))
+
+
+def test_a_wrong_dy_is_refused_and_backward_may_be_called_again(case):
+    layer = case.built()
+    layer.forward(case.x, training=True)
+    for bad in (case.dy[:-1], case.dy[0], np.concatenate([case.dy, case.dy], axis=-1), case.dy[None]):
+        with pytest.raises(ShapeError, match=repr(layer.name)):
+            layer.backward(bad)
+    dx = layer.backward(case.dy)
+    _, expected_dx, expected = case.results()
+    assert_array_equal(dx, expected_dx)
+    assert_same(layer.grads, expected)
+
+
+def test_a_dy_of_another_dtype_is_refused(case):
+    layer = case.built()
+    layer.forward(case.x, training=True)
+    other = "float32" if case.dtype == np.float64 else "float64"
+    with pytest.raises(DTypeError, match=str(case.dtype)):
+        layer.backward(case.dy.astype(other))
+
+
+def test_forward_before_build_is_refused(case):
+    with pytest.raises(StateError, match="build"):
+        case.make().forward(case.x)
+
+
+def test_duplicating_the_batch_leaves_the_gradients_of_the_mean_loss_unchanged(case):
+    def gradients(x, labels):
+        layer, criterion = case.built(), SoftmaxCrossEntropy()
+        y = layer.forward(x, training=True)
+        criterion.forward(y.reshape(len(y), -1), labels)
+        return layer.backward(criterion.backward().reshape(y.shape)), layer.grads
+
+    labels = np.arange(N) % int(np.prod(case.output_shape))
+    dx, grads = gradients(case.x, labels)
+    dx_twice, grads_twice = gradients(np.concatenate([case.x, case.x]), np.concatenate([labels, labels]))
+    tolerance = 100 * np.finfo(case.dtype).eps
+    for name, g in grads_twice.items():
+        assert_allclose(g, grads[name], tolerance, tolerance)
+    if "Dropout" not in repr(case.make()):  # whose mask for the second half is another one
+        assert_allclose(2 * dx_twice, np.concatenate([dx, dx]), tolerance, tolerance)
+
+
+def test_the_config_makes_an_equal_layer(case):
+    layer = case.built()
+    layer.forward(case.x, training=True)  # moves a running average
+    twin = type(layer)(**layer.config())
+    assert twin.config() == layer.config()
+    assert twin.build(case.input_shape, np.random.default_rng(0), case.dtype) == layer.output_shape
+    assert twin.params.keys() == layer.params.keys()
+    assert twin.state.keys() == layer.state.keys()
+    twin.params.update(layer.params)
+    twin.state.update(layer.state)
+    assert_array_equal(twin.forward(case.x), layer.forward(case.x))
+
+
+def test_the_repr_evaluates_to_an_equal_layer(case):
+    layer = case.make()
+    twin = eval(repr(layer), vars(layers).copy())
+    assert type(twin) is type(layer)
+    assert twin.config() == layer.config()
+
+
+def test_the_same_seed_builds_the_same_layer(case):
+    first, second = case.built(), case.built()
+    assert_same(first.params, second.params)
+    assert_array_equal(first.forward(case.x, training=True), second.forward(case.x, training=True))
+
+
+def test_building_again_starts_afresh(case):
+    layer = case.built()
+    layer.forward(case.x, training=True)
+    layer.backward(case.dy)
+    layer.forward(case.x, training=True)
+    layer.build(case.input_shape, np.random.default_rng(0), case.dtype)
+    fresh = case.make()
+    fresh.build(case.input_shape, np.random.default_rng(0), case.dtype)
+    assert layer.grads == {}
+    assert_same(layer.params, fresh.params)
+    assert_same(layer.state, fresh.state)
+    with pytest.raises(StateError, match="forward"):
+        layer.backward(case.dy)
+
+
+def test_multiply_adds_are_those_of_the_matrix_product(case):
+    layer = case.built()
+    weights = layer.params["W"].size if "W" in layer.params else 0
+    positions = int(np.prod(case.output_shape[:-1]))  # 1 for vectors
+    assert layer.multiply_adds() == positions * weights

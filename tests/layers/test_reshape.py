@@ -1,0 +1,22 @@
+"""Flatten: the order of the elements is the array's own."""
+
+import numpy as np
+from numpy.testing import assert_array_equal
+
+from minicnn.layers import Flatten
+
+
+def test_flatten_reads_row_by_row_channel_last_and_backward_is_the_way_back():
+    layer = Flatten()
+    assert layer.build((2, 3, 2), np.random.default_rng(0), "float64") == (12,)
+    x = np.arange(24.0).reshape(2, 2, 3, 2)
+    y = layer.forward(x, training=True)
+    for n, h, w, c in np.ndindex(x.shape):
+        assert y[n, (h * 3 + w) * 2 + c] == x[n, h, w, c]
+    assert_array_equal(layer.backward(y), x)
+
+
+def test_a_vector_stays_as_it_is():
+    layer = Flatten()
+    assert layer.build((5,), np.random.default_rng(0), "float64") == (5,)
+    assert_array_equal(layer.forward(np.ones((2, 5))), np.ones((2, 5)))

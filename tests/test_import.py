@@ -1,0 +1,51 @@
+"""What ``import minicnn`` costs: nothing that only some programs need is loaded by it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import minicnn
+
+HEAVY = ("numba", "matplotlib", "cupy", "pooch", "tqdm", "safetensors", "requests", "threadpoolctl")
+
+
+def loaded_after(statement):
+    """Return the names of all modules that a fresh process has loaded after the statement."""
+    code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(run.stdout))
+
+
+def test_import_minicnn_loads_nothing_heavy():
+    loaded = loaded_after("import minicnn; minicnn.data.load; minicnn.layers.Conv2D(3, 3)")
+    assert "minicnn.data.loader" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_a_prediction_loads_numba_and_no_matplotlib():
+    loaded = loaded_after(
+        "import numpy as np, minicnn as mc\n"
+        "model = mc.Sequential([mc.layers.ReLU(), mc.layers.Flatten()], (2, 2, 1))\n"
+        "model.predict(np.zeros((1, 2, 2, 1), np.uint8))"
+    )
+    assert "numba" in loaded
+    assert loaded.isdisjoint({"matplotlib", "cupy", "pooch", "tqdm"})
+
+
+def test_plots_do_without_pyplot(tmp_path):
+    loaded = loaded_after(
+        "import numpy as np, minicnn as mc\n"
+        "from minicnn import plots\n"
+        "data = mc.data.Dataset(np.zeros((1, 2, 2, 1), np.uint8), np.array([0]))\n"
+        f"plots.save(plots.samples(data), {str(tmp_path / 'a.png')!r})"
+    )
+    assert "matplotlib.figure" in loaded
+    assert "matplotlib.pyplot" not in loaded
+    assert (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("name", minicnn.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(minicnn, name) is not None

@@ -1,0 +1,368 @@
+"""`Sequential`: sizes, names, the passes through the layers, and predictions in batches."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import minicnn as mc
+from minicnn import layers as L
+from minicnn.errors import ConfigError, DataError, DeviceError, DTypeError, ShapeError, StateError
+from minicnn.kernels import cpu
+
+SHAPE = (8, 7, 1)
+
+
+def net(seed=0, dtype="float32", **arguments):
+    """Return a small model of every common kind of layer, (8, 7, 1) → 3 logits."""
+    return mc.Sequential(
+        [
+            L.Conv2D(2, 3, padding="same"),
+            L.BatchNorm(),
+            L.ReLU(),
+            L.MaxPool2D(2),
+            L.Conv2D(3, (2, 3)),
+            L.ReLU(),
+            L.Flatten(),
+            L.Dense(3),
+        ],
+        input_shape=SHAPE,
+        seed=seed,
+        dtype=dtype,
+        **arguments,
+    )
+
+
+def images(n, shape=SHAPE, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape), np.uint8)
+
+
+def network_input(n, dtype="float32", seed=0):
+    return np.random.default_rng(seed).standard_normal((n, *SHAPE)).astype(dtype)
+
+
+class TestBuilding:
+    def test_every_layer_learns_its_shape_from_the_one_before(self):
+        model = net()
+        shapes = [layer.output_shape for layer in model.layers]
+        assert shapes == [(8, 7, 2), (8, 7, 2), (8, 7, 2), (4, 3, 2), (3, 1, 3), (3, 1, 3), (9,), (3,)]
+        assert model.output_shape == (3,)
+        assert model.layers[4].params["W"].shape == (2, 3, 2, 3)
+
+    def test_layers_of_a_kind_are_numbered(self):
+        names = " ".join(layer.name for layer in net().layers)
+        assert names == "conv2d_1 batchnorm_1 relu_1 maxpool2d_1 conv2d_2 relu_2 flatten_1 dense_1"
+
+    def test_parameters_counts_what_is_trained_and_no_running_averages(self):
+        # 3·3·1·2 + 2, 2 + 2, 2·3·2·3 + 3, 9·3 + 3
+        assert net().parameters == 20 + 4 + 39 + 30
+
+    def test_the_same_seed_gives_the_same_weights_and_another_one_others(self):
+        first, again, other = net(seed=5), net(seed=5), net(seed=6)
+        for name, array in first.arrays().items():
+            assert_array_equal(array, again.arrays()[name], name)
+        for name in ("conv2d_1.W", "conv2d_2.W", "dense_1.W"):
+            assert not np.array_equal(first.arrays()[name], other.arrays()[name]), name
+
+    def test_float64_draws_the_weights_of_float32(self):
+        single, double = net().arrays(), net(dtype="float64").arrays()
+        for name, array in double.items():
+            assert (array.dtype, single[name].dtype) == (np.float64, np.float32), name
+            assert_array_equal(array.astype(np.float32), single[name], name)
+
+    def test_a_seed_gives_the_same_dropout_masks(self):
+        x = network_input(2)
+        first, again, other = (mc.Sequential([L.Dropout(0.5)], SHAPE, seed=s) for s in (1, 1, 2))
+        y = first.forward(x, training=True)
+        assert_array_equal(y, again.forward(x, training=True))
+        assert not np.array_equal(y, other.forward(x, training=True))
+
+    @pytest.mark.parametrize(
+        ("layers", "message"),
+        [
+            ([], "at least one layer"),
+            (L.Dense(3), "must be a list"),
+            (None, "must be a list"),
+            ([L.Flatten(), L.Dense], r"write ReLU\(\)"),
+            ([3], "expected layers, got 3"),
+        ],
+    )
+    def test_layers_that_are_none_are_refused(self, layers, message):
+        with pytest.raises(ConfigError, match=message):
+            mc.Sequential(layers, SHAPE)
+
+    def test_a_layer_object_may_not_appear_twice(self):
+        relu = L.ReLU()
+        with pytest.raises(ConfigError, match="appears twice"):
+            mc.Sequential([relu, L.Flatten(), relu], SHAPE)
+
+    @pytest.mark.parametrize("shape", [(), 28, None, (8, 0, 1), (8, -7, 1), (8, 7.5, 1), ("8", 7, 1)])
+    def test_an_unusable_input_shape_is_refused(self, shape):
+        with pytest.raises(ConfigError, match="input_shape"):
+            mc.Sequential([L.ReLU()], shape)
+
+    @pytest.mark.parametrize("dtype", ["float16", "int32", "double precision", None])
+    def test_an_unusable_dtype_is_refused(self, dtype):
+        with pytest.raises(ConfigError, match="dtype must be"):
+            mc.Sequential([L.ReLU()], SHAPE, dtype=dtype)
+
+    @pytest.mark.parametrize("seed", [-1, 1.5, "lucky", None])
+    def test_an_unusable_seed_is_refused(self, seed):
+        with pytest.raises(ConfigError, match="seed"):
+            mc.Sequential([L.ReLU()], SHAPE, seed=seed)
+
+    def test_unusable_preprocessing_is_refused(self):
+        with pytest.raises(ConfigError, match="Preprocessing"):
+            mc.Sequential([L.ReLU()], SHAPE, preprocessing=(0.5, 0.2))
+
+    @pytest.mark.parametrize(
+        ("layers", "name"),
+        [
+            ([L.Dense(3)], "dense_1"),
+            ([L.Flatten(), L.Conv2D(2, 3, padding="same")], "conv2d_1"),
+            ([L.Flatten(), L.MaxPool2D(2, padding="same")], "maxpool2d_1"),
+            ([L.ReLU(), L.Conv2D(2, (3, 9))], "conv2d_1"),
+            ([L.MaxPool2D(4), L.AvgPool2D(2)], "avgpool2d_1"),
+        ],
+    )
+    def test_a_layer_that_does_not_fit_is_named(self, layers, name):
+        with pytest.raises(ShapeError, match=name):
+            mc.Sequential(layers, SHAPE)
+
+
+class TestClassNames:
+    def test_they_are_kept_as_text(self):
+        assert net(class_names=["a", "b", 3]).class_names == ("a", "b", "3")
+        assert net().class_names is None
+
+    @pytest.mark.parametrize("names", [["a", "b"], list("abcd"), []])
+    def test_another_number_of_them_is_refused(self, names):
+        with pytest.raises(ConfigError, match=rf"Dense\({len(names)}\)"):
+            net(class_names=names)
+
+    @pytest.mark.parametrize("names", ["abc", 3])
+    def test_what_is_no_list_of_names_is_refused(self, names):
+        with pytest.raises(ConfigError, match="class names must be a sequence"):
+            net(class_names=names)
+
+    def test_a_model_without_a_vector_as_output_takes_none(self):
+        with pytest.raises(ConfigError, match="output has shape"):
+            mc.Sequential([L.ReLU()], (3, 1, 1), class_names=list("abc"))
+
+
+SUMMARY = """\
+layer        output shape  parameters  multiply-adds  activations
+input        5 × 4 × 1
+conv2d_1     3 × 3 × 2             14            108      0.1 KiB
+relu_1       3 × 3 × 2              0              0      0.1 KiB
+maxpool2d_1  1 × 1 × 2              0              0      0.0 KiB
+flatten_1    2                      0              0      0.0 KiB
+dense_1      1000               3,000          2,000      3.9 KiB
+total                           3,014          2,108      4.1 KiB
+"""
+
+
+def test_summary_is_the_table_computed_by_hand():
+    # conv: W is 3·2·1·2, b 2; 9 pixels cost 12 each. dense: W is 2·1000, b 1000.
+    # Activations: 18 numbers of 4 bytes are 72, twice; 2 are 8, twice; 1000 are 4000; 4160 in all.
+    layers = [L.Conv2D(2, (3, 2)), L.ReLU(), L.MaxPool2D(2), L.Flatten(), L.Dense(1000)]
+    model = mc.Sequential(layers, (5, 4, 1))
+    text = io.StringIO()
+    model.summary(text)
+    assert text.getvalue() == SUMMARY
+
+
+def test_summary_goes_to_stdout_by_default_and_counts_bytes_of_the_dtype(capsys):
+    mc.Sequential([L.Dense(1024)], (2,), dtype="float64").summary()
+    assert "8.0 KiB" in capsys.readouterr().out
+
+
+def test_repr_shows_the_architecture():
+    assert repr(mc.Sequential([L.Flatten(), L.Dense(2)], (2, 2, 1))) == (
+        "Sequential([Flatten(), Dense(units=2, use_bias=True, kernel_initializer='he_normal')], "
+        "input_shape=(2, 2, 1))"
+    )
+
+
+class TestPasses:
+    def test_forward_and_backward_are_the_layers_called_by_hand(self):
+        model, by_hand = net(dtype="float64"), net(dtype="float64")
+        x, dy = network_input(4, "float64"), np.random.default_rng(1).standard_normal((4, 3))
+        y = model.forward(x, training=True)
+        dx = model.backward(dy, need_dx=True)
+
+        h = x
+        for layer in by_hand.layers:
+            h = layer.forward(h, training=True)
+        assert_array_equal(y, h)
+        g = dy
+        for layer in reversed(by_hand.layers):
+            g = layer.backward(g)
+        assert_array_equal(dx, g)
+        for layer, other in zip(model.layers, by_hand.layers, strict=True):
+            assert layer.grads.keys() == other.grads.keys() == layer.params.keys()
+            for name, gradient in layer.grads.items():
+                assert_array_equal(gradient, other.grads[name], f"{layer.name}.{name}")
+
+    def test_need_dx_changes_no_gradient_of_a_parameter(self):
+        model, x, dy = net(), network_input(4), np.ones((4, 3), np.float32)
+        results = []
+        for need_dx in (True, False):
+            model.forward(x, training=True)
+            dx = model.backward(dy, need_dx=need_dx)
+            assert (dx is not None) == need_dx
+            results.append(
+                {f"{layer.name}.{name}": g for layer in model.layers for name, g in layer.grads.items()}
+            )
+        for name, gradient in results[0].items():
+            assert_array_equal(gradient, results[1][name], name)
+
+    @pytest.mark.parametrize(("need_dx", "calls"), [(False, 1), (True, 2)])
+    def test_the_first_layer_does_no_work_for_dx_unless_asked(self, monkeypatch, need_dx, calls):
+        seen = []
+
+        def spy(dcols, x_shape, *window, col2im=cpu.col2im):
+            seen.append(x_shape)
+            return col2im(dcols, x_shape, *window)
+
+        monkeypatch.setattr(cpu, "col2im", spy)
+        model = net()
+        model.forward(network_input(4), training=True)
+        model.backward(np.ones((4, 3), np.float32), need_dx=need_dx)
+        assert len(seen) == calls  # one convolution above the first, and the first
+
+    def test_layers_below_the_first_trained_one_are_freed_and_not_run(self, monkeypatch):
+        model = mc.Sequential([L.ReLU(), L.MaxPool2D(2), L.Flatten(), L.Dense(3)], SHAPE)
+        below = model.layers[:3]
+        model.forward(network_input(2), training=True)
+        for layer in below:
+            monkeypatch.setattr(layer, "backward", None)  # calling it would raise TypeError
+        assert model.backward(np.ones((2, 3), np.float32)) is None
+        monkeypatch.undo()
+        for layer in below:
+            with pytest.raises(StateError, match=layer.name):
+                layer.backward(np.ones((2, *layer.output_shape), np.float32))
+
+    def test_a_model_without_parameters_has_a_backward_too(self):
+        model = mc.Sequential([L.ReLU()], SHAPE)
+        x = network_input(2)
+        model.forward(x, training=True)
+        assert model.backward(x) is None
+        model.forward(x, training=True)
+        assert_array_equal(model.backward(x, need_dx=True), np.maximum(x, 0))
+
+    def test_a_forward_that_does_not_train_keeps_nothing(self):
+        model = net()
+        model.forward(network_input(2))
+        with pytest.raises(StateError, match="dense_1"):
+            model.backward(np.ones((2, 3), np.float32))
+
+    def test_backward_twice_is_refused(self):
+        model = net()
+        model.forward(network_input(2), training=True)
+        model.backward(np.ones((2, 3), np.float32))
+        with pytest.raises(StateError, match="without a forward"):
+            model.backward(np.ones((2, 3), np.float32))
+
+
+class TestPredicting:
+    def test_batches_give_what_one_batch_gives(self):
+        model, x = net(), images(11)
+        whole = model.logits(x, batch_size=11)
+        assert whole.shape == (11, 3)
+        assert_allclose(model.logits(x, batch_size=4), whole, rtol=0, atol=1e-5 * np.abs(whole).max())
+        assert_array_equal(model.predict(x, batch_size=4), whole.argmax(axis=1))
+        assert_allclose(model.predict_proba(x, batch_size=4), model.predict_proba(x, 11), rtol=0, atol=1e-6)
+
+    def test_probabilities_are_the_softmax_of_the_logits(self):
+        model, x = net(dtype="float64"), images(5)
+        e = np.exp(model.logits(x))
+        p = model.predict_proba(x)
+        assert_allclose(p, e / e.sum(axis=1, keepdims=True), rtol=1e-12)
+        assert_array_equal(model.predict(x), p.argmax(axis=1))
+        assert model.predict(x).dtype == np.int64
+
+    def test_memory_is_constant_no_batch_is_larger_than_asked(self, monkeypatch):
+        model, sizes = net(), []
+        first = model.layers[0]
+
+        def spy(x, training=False, forward=first.forward):
+            sizes.append((len(x), training))
+            return forward(x, training)
+
+        monkeypatch.setattr(first, "forward", spy)
+        model.predict(images(10), batch_size=4)
+        assert sizes == [(4, False), (4, False), (2, False)]
+
+    def test_the_preprocessing_is_applied(self):
+        plain, scaled = net(), net(preprocessing=mc.Preprocessing(0.25, 0.5))
+        x = images(3)
+        expected = plain.forward(((x / 255 - 0.25) / 0.5).astype(np.float32))
+        assert_allclose(scaled.logits(x), expected, rtol=1e-4, atol=1e-5)
+
+    def test_running_averages_stay(self):
+        model = net()
+        before = {name: array.copy() for name, array in model.arrays().items()}
+        model.predict(images(3))
+        for name, array in model.arrays().items():
+            assert_array_equal(array, before[name], name)
+
+    @pytest.mark.parametrize("batch_size", [0, -1, 2.5])
+    def test_an_unusable_batch_size_is_refused(self, batch_size):
+        with pytest.raises(ConfigError, match="batch_size"):
+            net().predict(images(2), batch_size=batch_size)
+
+    @pytest.mark.parametrize("ask", ["logits", "predict", "predict_proba"])
+    @pytest.mark.parametrize(
+        ("wrong", "error"),
+        [
+            (images(2, (7, 8, 1)), ShapeError),
+            (images(2).astype(np.int64), DTypeError),
+            (images(2).astype(np.float32), DataError),
+            ([[1, 2]], DTypeError),
+        ],
+        ids=["shape", "dtype", "raw floats", "list"],
+    )
+    def test_images_that_do_not_fit_are_refused(self, ask, wrong, error):
+        with pytest.raises(error):
+            getattr(net(), ask)(wrong)
+
+
+class TestArrays:
+    def test_they_hold_parameters_and_state_by_name(self):
+        assert set(net().arrays()) == {
+            *("conv2d_1.W", "conv2d_1.b", "conv2d_2.W", "conv2d_2.b", "dense_1.W", "dense_1.b"),
+            *("batchnorm_1.gamma", "batchnorm_1.beta"),
+            *("batchnorm_1.running_mean", "batchnorm_1.running_var"),
+        }
+
+    def test_set_arrays_copies(self):
+        model, other = net(seed=1), net(seed=2)
+        given = other.arrays()
+        model.set_arrays(given)
+        for name, array in model.arrays().items():
+            assert_array_equal(array, given[name], name)
+            assert not np.shares_memory(array, given[name]), name
+
+
+class TestMoving:
+    def test_to_the_cpu_changes_nothing_and_returns_the_model(self):
+        model, x = net(), images(3)
+        before = model.logits(x)
+        assert model.to("cpu") is model
+        assert model.device == "cpu"
+        assert_array_equal(model.logits(x), before)
+
+    def test_an_unknown_device_is_refused(self):
+        with pytest.raises(ConfigError, match="unknown device 'gpu'"):
+            net().to("gpu")
+
+    def test_a_device_that_is_not_there_leaves_the_model_where_it_is(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "cupy", None)
+        model = net()
+        with pytest.raises(DeviceError, match="CuPy"):
+            model.to("cuda")
+        assert model.device == "cpu"
+        assert model.predict(images(2)).shape == (2,)

@@ -1,0 +1,126 @@
+"""`Preprocessing`: the formula, and every kind of images that it refuses."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from minicnn import Preprocessing
+from minicnn.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
+
+SHAPE = (3, 2, 1)
+
+
+def pixels(n=4, shape=SHAPE, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape), np.uint8)
+
+
+class TestCalling:
+    @given(mean=st.floats(-2, 2), std=st.floats(0.05, 4), seed=st.integers(0, 99))
+    def test_bytes_and_floats_of_the_same_images_agree_with_the_formula(self, mean, std, seed):
+        x, prepare = pixels(seed=seed), Preprocessing(mean, std)
+        expected = (x / 255 - mean) / std
+        assert_allclose(prepare(x, np.float64), expected, rtol=0, atol=1e-12)
+        assert_allclose(prepare(x / 255, np.float64), expected, rtol=0, atol=1e-12)
+
+    def test_by_default_black_is_0_and_white_is_1(self):
+        x = np.array([0, 51, 255], np.uint8).reshape(3, 1, 1, 1)
+        assert_allclose(Preprocessing()(x, np.float64).ravel(), [0, 0.2, 1], rtol=1e-15)
+
+    def test_mean_and_std_by_hand(self):
+        x = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
+        assert_allclose(Preprocessing(0.5, 0.25)(x, np.float64).ravel(), [-2, 2], rtol=1e-15)
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    @pytest.mark.parametrize("stored", [np.uint8, np.float16, np.float32, np.float64])
+    def test_the_result_has_the_dtype_asked_for(self, stored, dtype):
+        x = np.zeros((1, *SHAPE), stored)
+        assert Preprocessing(np.float64(0.3), np.float64(0.4))(x, dtype).dtype == dtype
+
+    @pytest.mark.parametrize("stored", [np.uint8, np.float32])
+    def test_the_images_stay_as_they_are(self, stored):
+        x = pixels().astype(stored)
+        before = x.copy()
+        y = Preprocessing(0.3, 0.4)(x, np.float32)
+        y[...] = 7
+        assert_array_equal(x, before)
+
+
+class TestConstructing:
+    @pytest.mark.parametrize("mean", [np.nan, np.inf, "0.3", None, [0.3]])
+    def test_an_unusable_mean_is_refused(self, mean):
+        with pytest.raises(ConfigError, match="mean must be a finite number"):
+            Preprocessing(mean=mean)
+
+    @pytest.mark.parametrize("std", [0, -0.5, np.nan, np.inf, "one", None])
+    def test_an_unusable_std_is_refused(self, std):
+        with pytest.raises(ConfigError, match="std must be"):
+            Preprocessing(std=std)
+
+    def test_numpy_numbers_become_plain_ones(self):
+        kept = Preprocessing(np.float32(0.25), np.float32(0.5))
+        assert (type(kept.mean), type(kept.std)) == (float, float)
+        assert kept == Preprocessing(0.25, 0.5)
+
+
+class TestChecking:
+    def check(self, images, shape=SHAPE):
+        Preprocessing().check(images, shape)
+
+    @pytest.mark.parametrize(
+        "good",
+        [pixels(), pixels(1), pixels() / 255, (pixels() / 255).astype(np.float16), pixels() / 127.5 - 1],
+        ids=["bytes", "one", "floats", "half", "−1…1"],
+    )
+    def test_good_images_pass_and_stay_as_they_are(self, good):
+        before = good.copy()
+        self.check(good)
+        assert_array_equal(good, before)
+
+    @pytest.mark.parametrize(
+        ("shape", "hint"),
+        [
+            ((4, 2, 3, 1), r"expected images of shape \(N, 3, 2, 1\), got \(4, 2, 3, 1\)$"),
+            ((4, 3, 2, 3), r"got \(4, 3, 2, 3\)$"),
+            ((3, 2, 1), r"pass image\[None\]"),
+            ((4, 3, 2), r"images\[..., None\]"),
+            ((), r"got \(\)$"),
+        ],
+    )
+    def test_a_wrong_shape_is_refused_with_what_to_do(self, shape, hint):
+        with pytest.raises(ShapeError, match=hint):
+            self.check(np.zeros(shape, np.uint8))
+
+    def test_no_channel_axis_is_proposed_for_colour_images(self):
+        with pytest.raises(ShapeError, match=r"got \(4, 3, 2\)$"):
+            self.check(np.zeros((4, 3, 2), np.uint8), (3, 2, 3))
+
+    def test_no_images_are_refused(self):
+        with pytest.raises(DataError, match="at least one image"):
+            self.check(pixels(0))
+
+    @pytest.mark.parametrize("dtype", [np.int64, np.int8, bool, complex, object, "U1"])
+    def test_a_wrong_dtype_is_refused(self, dtype):
+        with pytest.raises(DTypeError, match="uint8"):
+            self.check(np.zeros((2, *SHAPE), dtype))
+
+    @pytest.mark.parametrize("value", [[[0]], None, 3, "images"])
+    def test_what_is_no_array_is_refused(self, value):
+        with pytest.raises(DTypeError, match="expected a NumPy or CuPy array"):
+            self.check(value)
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_an_image_that_is_not_finite_is_named(self, bad):
+        x = pixels() / 255
+        x[2, 1, 0, 0] = bad
+        with pytest.raises(NonFiniteError, match="image 2 holds NaN or infinity"):
+            self.check(x)
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_raw_pixels_as_floats_are_refused(self, dtype):
+        with pytest.raises(DataError, match="pass them as uint8, or divide them by 255"):
+            self.check(pixels().astype(dtype))
+
+    def test_floats_a_little_above_1_are_no_raw_pixels(self):
+        self.check(np.full((2, *SHAPE), 1.04))

@@ -1,0 +1,424 @@
+"""Model files: what is saved comes back bit for bit, and anything else is refused with its reason."""
+
+import copy
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+import minicnn as mc
+from minicnn import gradcheck, serialize
+from minicnn import layers as L
+from minicnn.errors import ModelFileError, OutputError
+
+SHAPE = (8, 7, 2)
+
+
+def images(n=5, shape=SHAPE, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape), np.uint8)
+
+
+def net(seed=0):
+    """Return a model whose every saved part is away from its default."""
+    model = mc.Sequential(
+        [
+            L.Conv2D(
+                3, (2, 3), strides=(2, 1), padding=((1, 0), (0, 2)), dilation_rate=(1, 2), use_bias=False
+            ),
+            L.BatchNorm(momentum=0.8, epsilon=1e-3),
+            L.LeakyReLU(0.2),
+            L.AvgPool2D((2, 1), strides=1, padding="same"),
+            L.Dropout(0.25),
+            L.Flatten(),
+            L.Dense(3, kernel_initializer="glorot_uniform"),
+        ],
+        SHAPE,
+        seed=seed,
+        preprocessing=mc.Preprocessing(0.28, 0.35),
+        class_names=("T-shirt", "Ärmel", "靴"),
+    )
+    model.info = {"dataset": "synthetic", "test_accuracy": "0.9123"}
+    x = model.preprocess(images(seed=1))
+    model.forward(x, training=True)  # moves the running averages
+    return model
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+positive = st.integers(1, 3)
+pairs = st.one_of(positive, st.tuples(positive, positive))
+
+
+@st.composite
+def poolings(draw):
+    size = draw(st.tuples(positive, positive))
+    side = st.tuples(*[st.tuples(*2 * [st.integers(0, k - 1)]) for k in size])
+    kind = draw(st.sampled_from([L.MaxPool2D, L.AvgPool2D]))
+    return kind(size, draw(st.none() | pairs), draw(st.just("same") | side))
+
+
+image_layers = st.one_of(
+    st.builds(
+        L.Conv2D,
+        positive,
+        pairs,
+        strides=pairs,
+        padding=st.just("same"),
+        dilation_rate=pairs,
+        use_bias=st.booleans(),
+        kernel_initializer=st.sampled_from(["he_normal", "he_uniform", "glorot_normal", "glorot_uniform"]),
+    ),
+    st.builds(L.Conv2D, positive, st.just(2), padding=st.sampled_from([1, (1, 2), ((1, 1), (2, 1))])),
+    poolings(),
+    st.builds(L.BatchNorm, momentum=st.floats(0, 0.99), epsilon=st.floats(1e-6, 1)),
+    st.builds(L.Dropout, st.floats(0, 0.9)),
+    st.builds(L.LeakyReLU, st.floats(0, 0.9)),
+    st.builds(L.ReLU),
+)
+vector_layers = st.one_of(
+    st.builds(L.Dense, positive, use_bias=st.booleans()), st.builds(L.BatchNorm), st.builds(L.ReLU)
+)
+architectures = st.builds(
+    lambda body, middle, head: [*body, middle, *head],
+    st.lists(image_layers, max_size=4),
+    st.sampled_from([L.Flatten, L.GlobalAvgPool2D, L.GlobalMaxPool2D]).map(lambda kind: kind()),
+    st.lists(vector_layers, max_size=2),
+)
+
+
+class TestRoundTrip:
+    @settings(max_examples=60)
+    @given(architecture=architectures, seed=st.integers(0, 9), dtype=st.sampled_from(["float32", "float64"]))
+    def test_every_architecture_comes_back(self, tmp_path_factory, architecture, seed, dtype):
+        path = tmp_path_factory.mktemp("models") / "m"
+        model = mc.Sequential(architecture, SHAPE, seed=seed, dtype=dtype)
+        model.save(path)
+        loaded = mc.load(path)
+        assert repr(loaded) == repr(model)
+        assert loaded.dtype == model.dtype
+        assert loaded.arrays().keys() == model.arrays().keys()
+        for name, array in model.arrays().items():
+            assert loaded.arrays()[name].dtype == array.dtype, name
+            assert_array_equal(loaded.arrays()[name], array, name)
+        assert_array_equal(loaded.logits(images()), model.logits(images()))
+
+    @pytest.mark.parametrize("case", list(gradcheck.standard_layers()), ids=lambda case: case[0])
+    def test_every_layer_in_its_awkward_settings_comes_back(self, path, case):
+        _, layer, shape = case
+        model = mc.Sequential([copy.deepcopy(layer)], shape)
+        model.save(path)
+        assert repr(mc.load(path)) == repr(model)
+        x = np.random.default_rng(0).standard_normal((2, *shape), np.float32)
+        assert_array_equal(mc.load(path).forward(x), model.forward(x))
+
+    def test_all_that_is_not_weights_comes_back(self, path):
+        model = net()
+        model.save(path)
+        loaded = mc.load(path)
+        assert loaded.preprocessing == mc.Preprocessing(0.28, 0.35)
+        assert loaded.class_names == ("T-shirt", "Ärmel", "靴")
+        assert loaded.info == {"dataset": "synthetic", "test_accuracy": "0.9123"}
+        assert loaded.input_shape == SHAPE
+        assert [layer.config() for layer in loaded.layers] == [layer.config() for layer in model.layers]
+        state = loaded.layers[1].state
+        assert not np.array_equal(state["running_mean"], np.zeros(3))
+        assert_array_equal(state["running_mean"], model.layers[1].state["running_mean"])
+        assert_array_equal(state["running_var"], model.layers[1].state["running_var"])
+
+    def test_a_fresh_process_predicts_bit_for_bit_the_same(self, path, tmp_path):
+        model = net()
+        model.save(path)
+        np.save(tmp_path / "x.npy", images(20))
+        code = (
+            "import sys, numpy as np, minicnn as mc\n"
+            "model, x = mc.load(sys.argv[1]), np.load(sys.argv[2])\n"
+            "np.save(sys.argv[3], model.logits(x))"
+        )
+        names = [str(p) for p in (path, tmp_path / "x.npy", tmp_path / "y.npy")]
+        subprocess.run([sys.executable, "-c", code, *names], check=True)
+        assert np.load(tmp_path / "y.npy").tobytes() == model.logits(images(20)).tobytes()
+
+    def test_a_loaded_model_can_be_trained_on(self, path):
+        net().save(path)
+        loaded = mc.load(path)
+        data = mc.data.Dataset(images(6), np.arange(6) % 3, loaded.class_names)
+        before = loaded.arrays()["dense_1.W"].copy()
+        mc.Trainer(loaded, mc.optimizers.SGD(0.1)).fit(data, epochs=1, progress=False)
+        assert not np.array_equal(loaded.arrays()["dense_1.W"], before)
+
+    def test_numpy_numbers_in_the_preprocessing_are_no_obstacle(self, path):
+        mean, std = np.float32(0.25), np.float32(0.5)
+        mc.Sequential([L.Flatten()], SHAPE, preprocessing=mc.Preprocessing(mean, std)).save(path)
+        assert mc.load(path).preprocessing == mc.Preprocessing(0.25, 0.5)
+
+    def test_paths_may_be_text_and_any_name(self, tmp_path):
+        net().save(str(tmp_path / "model.bin"))
+        assert mc.load(str(tmp_path / "model.bin")).output_shape == (3,)
+
+
+class TestTheFile:
+    def test_it_is_safetensors_and_no_pickle(self, path):
+        model = net()
+        model.save(path)
+        with safe_open(path, framework="numpy") as file:
+            assert set(file.keys()) == set(model.arrays())
+            assert file.metadata()["format"] == "minicnn"
+            assert json.loads(file.metadata()["model"])["input_shape"] == list(SHAPE)
+        content = path.read_bytes()
+        assert content[8:9] == b"{"
+        assert not zipfile.is_zipfile(path)
+        with pytest.raises(pickle.UnpicklingError):
+            pickle.loads(content)
+
+
+class TestSaving:
+    def test_an_old_file_is_replaced_and_nothing_left_beside_it(self, path):
+        path.write_text("old")
+        net().save(path)
+        assert os.listdir(path.parent) == [path.name]
+        assert mc.load(path).output_shape == (3,)
+
+    def test_a_folder_that_cannot_be_written_is_refused(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OutputError, match="cannot write"):
+            net().save(tmp_path / "file" / "model.safetensors")
+
+    def test_a_folder_of_that_name_is_refused(self, tmp_path):
+        with pytest.raises(OutputError, match="folder of that name"):
+            net().save(tmp_path)
+
+    def test_a_full_disk_leaves_the_old_file_and_no_rest(self, path):
+        resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
+        net().save(path)
+        old = path.read_bytes()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # Python ignores the signal: EFBIG
+        try:
+            with pytest.raises(OutputError, match="cannot write"):
+                net(seed=1).save(path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert path.read_bytes() == old
+        assert os.listdir(path.parent) == [path.name]
+
+
+def description(**changes):
+    """Return the JSON of a Dense(2) on three inputs."""
+    whole = {
+        "layers": [{"type": "Dense", "units": 2}],
+        "input_shape": [3],
+        "dtype": "float32",
+        "preprocessing": {"mean": 0.0, "std": 1.0},
+        "class_names": None,
+        "info": {},
+    }
+    return json.dumps(whole | changes)
+
+
+def weights():
+    return {"dense_1.W": np.ones((3, 2), np.float32), "dense_1.b": np.zeros(2, np.float32)}
+
+
+def write(path, arrays=None, **metadata):
+    metadata = {"format": "minicnn", "version": "1", "model": description()} | metadata
+    save_file(
+        weights() if arrays is None else arrays, path, {k: v for k, v in metadata.items() if v is not None}
+    )
+
+
+def refused(path, match):
+    with pytest.raises(ModelFileError, match=match) as caught:
+        mc.load(path)
+    assert str(path) in str(caught.value)
+
+
+class TestWhatIsNoModelFile:
+    def test_the_helpers_write_a_model_that_loads(self, path):
+        write(path)
+        assert_array_equal(mc.load(path).forward(np.ones((1, 3), np.float32)), [[3, 3]])
+
+    def test_a_missing_file(self, path):
+        refused(path, "no such file")
+
+    def test_a_folder(self, tmp_path):
+        refused(tmp_path, "no such file")
+
+    def test_a_name_that_the_disk_does_not_take(self, tmp_path):
+        refused(tmp_path / ("x" * 300), "no such file")
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"x", b"a model\n" * 50, pickle.dumps({"W": [1.0]}), bytes(100), b"\xff" * 100],
+        ids=["empty", "a byte", "text", "pickle", "zeros", "ones"],
+    )
+    def test_other_content(self, path, content):
+        path.write_bytes(content)
+        refused(path, "not a readable safetensors file")
+
+    @pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 0.999])
+    def test_a_truncated_file(self, path, share):
+        net().save(path)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(share * len(content))])
+        refused(path, "not a readable safetensors file")
+
+    def test_a_file_with_something_appended(self, path):
+        net().save(path)
+        path.write_bytes(path.read_bytes() + b"more")
+        refused(path, "not a readable safetensors file")
+
+    @pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"format": "minicnn2", "version": "1"}])
+    def test_another_projects_tensors(self, path, metadata):
+        save_file(weights(), path, metadata)
+        refused(path, "not a minicnn model")
+
+
+class TestVersions:
+    @pytest.mark.parametrize("version", ["2", "10", "999999999"])
+    def test_a_newer_one_says_to_upgrade(self, path, version):
+        write(path, version=version)
+        refused(path, rf"format {version}.*up to {serialize.VERSION}.*pip install --upgrade")
+
+    @pytest.mark.parametrize("version", ["", "one", "-1", "1.0", "²", "9" * 5000, None])
+    def test_one_that_is_no_number_is_refused(self, path, version):
+        write(path, version=version)
+        refused(path, "expected a number")
+
+
+class TestTensors:
+    def test_a_missing_one_is_named(self, path):
+        write(path, {"dense_1.W": np.ones((3, 2), np.float32)})
+        refused(path, r"missing: dense_1\.b; extra: none")
+
+    def test_an_extra_one_is_named(self, path):
+        write(path, weights() | {"dense_2.W": np.ones(1, np.float32)})
+        refused(path, r"missing: none; extra: dense_2\.W")
+
+    @pytest.mark.parametrize("shape", [(2, 3), (6,), (3, 2, 1), (3, 3)])
+    def test_a_wrong_shape_is_told(self, path, shape):
+        write(path, weights() | {"dense_1.W": np.ones(shape, np.float32)})
+        refused(path, r"dense_1\.W is .*needs \(3, 2\) float32")
+
+    @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32])
+    def test_a_wrong_dtype_is_told(self, path, dtype):
+        write(path, weights() | {"dense_1.b": np.zeros(2, dtype)})
+        refused(path, rf"dense_1\.b is \(2,\) {np.dtype(dtype)}, the architecture needs \(2,\) float32")
+
+    def test_a_dtype_that_numpy_does_not_have_is_refused(self, path):
+        write(path, weights() | {"dense_1.b": np.zeros(2, np.float16)})
+        content = path.read_bytes()
+        size = int.from_bytes(content[:8], "little")  # of the header, in front of it
+        header = content[8 : 8 + size].replace(b'"F16"', b'"BF16"')
+        path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + size :])
+        refused(path, "bfloat16")
+
+
+class TestDescriptions:
+    @pytest.mark.parametrize(
+        "model",
+        [None, "", "{", "not json", "[]", "3", "null", '"text"', "{}", "[" * 100_000],
+        ids=["none", "empty", "cut off", "text", "list", "number", "null", "string", "no keys", "deep"],
+    )
+    def test_what_is_no_description_is_refused(self, path, model):
+        write(path, model=model)
+        refused(path, "description cannot be used")
+
+    @pytest.mark.parametrize("kind", ["Denser", "Layer", "__init__", "os", "", None, 3, ["Dense"]])
+    def test_an_unknown_layer_is_refused(self, path, kind):
+        write(path, model=description(layers=[{"type": kind, "units": 2}]))
+        refused(path, "unknown layer type")
+
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            {},
+            {"type": "Dense"},
+            {"type": "Dense", "units": 2, "hook": "rm"},
+            {"type": "Dense", "units": -2},
+            {"type": "Dense", "units": 2.5},
+            {"type": "Dense", "units": "2"},
+            {"type": "Dense", "units": 2, "kernel_initializer": "os.system"},
+            {"type": "Dense", "units": 2, "kernel_initializer": ["he_normal"]},
+            {"type": "Dropout", "rate": "half"},
+            {"type": "BatchNorm", "epsilon": 10**400},
+            {"type": "Conv2D", "filters": 2, "kernel_size": 3},
+            {"type": "MaxPool2D", "padding": [[1]]},
+            "Dense",
+            None,
+        ],
+        ids=str,
+    )
+    def test_a_layer_that_cannot_be_made_is_refused(self, path, layer):
+        write(path, model=description(layers=[layer]))
+        refused(path, "description cannot be used")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"layers": []},
+            {"layers": 3},
+            {"layers": {"Dense": 2}},
+            {"input_shape": []},
+            {"input_shape": 3},
+            {"input_shape": [-3]},
+            {"input_shape": [3.0]},
+            {"input_shape": ["3"]},
+            {"dtype": "object"},
+            {"dtype": "float16"},
+            {"dtype": 3},
+            {"preprocessing": {"mean": 0.0, "std": 0.0}},
+            {"preprocessing": {"mean": float("nan"), "std": 1.0}},
+            {"preprocessing": {"mean": 0.0, "std": 1.0, "hook": "rm"}},
+            {"preprocessing": None},
+            {"class_names": ["a"]},
+            {"class_names": 3},
+            {"class_names": "ab"},
+            {"info": 3},
+            {"info": ["a"]},
+        ],
+        ids=str,
+    )
+    def test_a_description_that_fits_no_model_is_refused(self, path, change):
+        write(path, model=description(**change))
+        refused(path, "description cannot be used")
+
+    @pytest.mark.parametrize(
+        "key", ["layers", "input_shape", "dtype", "preprocessing", "class_names", "info"]
+    )
+    def test_each_part_of_it_is_needed(self, path, key):
+        whole = json.loads(description())
+        del whole[key]
+        write(path, model=json.dumps(whole))
+        refused(path, f"'{key}'")
+
+    @pytest.mark.parametrize(
+        ("layers", "shape"),
+        [
+            ([{"type": "Dense", "units": 10**12}], [3]),
+            ([{"type": "Dense", "units": 10**30}], [3]),
+            ([{"type": "Dense", "units": 2}], [10**12]),
+            ([{"type": "Dense", "units": 2, "use_bias": False}] * 2, [3]),
+            ([{"type": "Flatten"}, {"type": "Dense", "units": 2}], [10**6, 10**6, 1]),
+            ([{"type": "BatchNorm"}], [10**12]),
+            ([{"type": "Conv2D", "filters": 10**12, "kernel_size": 1}], [1, 1, 1]),
+            ([{"type": "Conv2D", "filters": 1, "kernel_size": 10**6}], [10**6, 10**6, 1]),
+            ([{"type": "Conv2D", "filters": 1, "kernel_size": 1}], [1, 1, 10**12]),
+        ],
+        ids=str,
+    )
+    def test_an_architecture_larger_than_the_file_takes_no_memory(self, path, layers, shape):
+        write(path, model=description(layers=layers, input_shape=shape))
+        refused(path, "needs more weights than the file holds")

@@ -1,0 +1,331 @@
+"""Callbacks: when they are called, what each one does, and what it refuses before any work."""
+
+import io
+import itertools
+import sys
+
+import numpy as np
+import pytest
+from toys import Spy, assert_same_arrays, copies, data, trainer
+
+import minicnn as mc
+from minicnn.errors import ConfigError, NonFiniteError, OutputError
+from minicnn.train import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule
+
+
+def fit(runner, train=None, **arguments):
+    defaults = {"epochs": 1, "batch_size": 8, "progress": False}
+    return runner.fit(train or data(), **{**defaults, **arguments})
+
+
+class Recorder(Callback):
+    """Writes down every call, in a list that several may share."""
+
+    def __init__(self, calls, name=""):
+        self.calls, self.name = calls, name
+
+    def on_fit_begin(self, trainer):
+        self.calls.append(f"{self.name}begin")
+
+    def on_step_begin(self, trainer):
+        self.calls.append(f"{self.name}step {trainer.step}")
+
+    def on_step_end(self, trainer, images, loss, accuracy):
+        self.calls.append(f"{self.name}did {images}")
+
+    def on_epoch_end(self, trainer, row):
+        self.calls.append(f"{self.name}epoch {row['epoch']}")
+
+    def on_fit_end(self, trainer):
+        self.calls.append(f"{self.name}end")
+
+
+class Scripted:
+    """Makes the columns of the history be what a test wants, one number an epoch."""
+
+    def __init__(self, runner, **columns):
+        self.columns = columns
+        self.train_epoch = runner._train_epoch
+        runner._train_epoch = self
+        self.runner, self.weights = runner, []
+
+    def __call__(self, *arguments):
+        row = self.train_epoch(*arguments)
+        self.weights.append(copies(self.runner.model))
+        return row | {name: values[row["epoch"] - 1] for name, values in self.columns.items()}
+
+
+class TestOrder:
+    def test_every_moment_in_order(self):
+        calls = []
+        fit(trainer(), data(10), epochs=2, batch_size=6, callbacks=[Recorder(calls)])
+        first = ["step 0", "did 6", "step 1", "did 4", "epoch 1"]
+        second = ["step 2", "did 6", "step 3", "did 4", "epoch 2"]
+        assert calls == ["begin", *first, *second, "end"]
+
+    def test_callbacks_are_called_in_the_order_given(self):
+        calls = []
+        fit(trainer(), data(4), callbacks=[Recorder(calls, "a "), Recorder(calls, "b ")])
+        moments = ("begin", "step 0", "did 4", "epoch 1", "end")
+        assert calls == [f"{name} {moment}" for moment in moments for name in "ab"]
+
+    def test_a_step_is_told_the_means_of_the_epoch_so_far(self):
+        told = []
+
+        class Means(Callback):
+            def on_step_end(self, trainer, images, loss, accuracy):
+                told.append((loss, accuracy))
+
+        runner = trainer()
+        Spy(runner, answers=[mc.engine.layerwise.StepResult(1.0, 2), mc.engine.layerwise.StepResult(4.0, 0)])
+        fit(runner, data(3), batch_size=2, callbacks=[Means()])
+        assert told == [(1.0, 1.0), (2.0, 2 / 3)]
+
+    def test_the_history_has_the_row_and_the_validation_when_the_epoch_ends(self):
+        class Check(Callback):
+            def on_epoch_end(self, trainer, row):
+                assert trainer.history.rows[-1] is row
+                assert row["val_loss"] > 0
+
+        fit(trainer(), validation=0.25, callbacks=[Check()])
+
+    def test_stop_ends_training_after_the_epoch(self):
+        class Stop(Callback):
+            def on_step_end(self, trainer, images, loss, accuracy):
+                trainer.stop = True
+
+        runner = trainer()
+        spy = Spy(runner)
+        assert len(fit(runner, epochs=5, callbacks=[Stop()])) == 1
+        assert len(spy.batches) == 3
+        assert len(fit(runner, epochs=2)) == 2  # the next fit starts anew
+
+    @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+    def test_fit_end_is_called_after_an_error_too(self, error):
+        class Fail(Callback):
+            def on_step_end(self, trainer, images, loss, accuracy):
+                raise error("stop")
+
+        calls = []
+        with pytest.raises(error, match="stop"):
+            fit(trainer(), callbacks=[Recorder(calls), Fail()])
+        assert calls == ["begin", "step 0", "did 8", "end"]
+
+    def test_fit_end_is_called_after_a_loss_of_nan(self):
+        calls, runner = [], trainer()
+        runner.model.layers[0].params["W"][...] = np.nan
+        with pytest.raises(NonFiniteError):
+            fit(runner, callbacks=[Recorder(calls)])
+        assert calls[-1] == "end"
+
+    def test_only_those_that_began_are_ended(self):
+        class Refuse(Callback):
+            def on_fit_begin(self, trainer):
+                raise ConfigError("no")
+
+        calls = []
+        with pytest.raises(ConfigError, match="no"):
+            fit(trainer(), callbacks=[Recorder(calls, "a "), Refuse(), Recorder(calls, "b ")])
+        assert calls == ["a begin", "a end"]
+
+
+class TestLearningRateSchedule:
+    def test_the_rate_is_set_before_each_step_from_step_and_total(self):
+        rates, asked = [], []
+
+        def schedule(step, total):
+            asked.append((step, total))
+            return 0.1 / (step + 1)
+
+        class Rates(Callback):
+            def on_step_end(self, trainer, images, loss, accuracy):
+                rates.append(trainer.optimizer.learning_rate)
+
+        history = fit(trainer(), data(20), epochs=2, callbacks=[LearningRateSchedule(schedule), Rates()])
+        assert asked == [(step, 6) for step in range(6)]
+        assert rates == [0.1 / (step + 1) for step in range(6)]
+        assert history["learning_rate"] == [rates[2], rates[5]]
+
+    def test_the_step_is_taken_with_that_rate(self):
+        scheduled, fixed = trainer(learning_rate=0.7), trainer(learning_rate=0.1)
+        fit(scheduled, callbacks=[LearningRateSchedule(mc.schedules.Constant(0.1))])
+        fit(fixed)
+        assert_same_arrays(scheduled.model, copies(fixed.model))
+
+
+class TestEarlyStopping:
+    def stopped(self, values, column="loss", **arguments):
+        """Return after how many epochs training ended, and the trainer's script."""
+        runner = trainer()
+        script = Scripted(runner, **{column: values})
+        history = fit(runner, epochs=len(values), callbacks=[EarlyStopping(column, **arguments)])
+        return len(history), script
+
+    @pytest.mark.parametrize(
+        ("values", "patience", "epochs"),
+        [
+            ([5, 4, 3, 2], 1, 4),
+            ([5, 5, 4, 3], 1, 2),
+            ([5, 6, 4, 7, 3], 2, 5),
+            ([5, 6, 7, 1], 2, 3),
+            ([5, 4, 6, 6, 6, 1], 3, 5),
+        ],
+    )
+    def test_patience_counts_the_epochs_since_the_best(self, values, patience, epochs):
+        assert self.stopped(values, patience=patience)[0] == epochs
+
+    def test_accuracy_is_better_when_higher(self):
+        assert self.stopped([0.1, 0.2, 0.3, 0.2], "accuracy", patience=1)[0] == 4
+        assert self.stopped([0.3, 0.2, 0.4, 0.5], "accuracy", patience=1)[0] == 2
+
+    def test_min_delta_is_what_counts_as_better(self):
+        values = [5.0, 4.5, 4.0, 3.5]
+        assert self.stopped(values, patience=1, min_delta=0.4)[0] == 4
+        assert self.stopped(values, patience=1, min_delta=0.5)[0] == 2
+        # Small gains add up: 4.0 is 1.0 better than the last best, 5.0.
+        assert self.stopped(values, patience=2, min_delta=0.9)[0] == 4
+
+    @pytest.mark.parametrize("epochs", [[5, 3, 4, 6], [5, 3, 4]])
+    def test_the_best_weights_come_back(self, epochs):
+        ended, script = self.stopped(epochs, patience=2)
+        assert ended >= 3
+        assert_same_arrays(script.runner.model, script.weights[1])
+
+    def test_without_restore_best_the_last_weights_stay(self):
+        _, script = self.stopped([5, 3, 4, 6], patience=2, restore_best=False)
+        assert_same_arrays(script.runner.model, script.weights[-1])
+
+    def test_the_best_weights_come_back_after_an_error_too(self):
+        class Fail(Callback):
+            def on_epoch_end(self, trainer, row):
+                if row["epoch"] == 3:
+                    raise RuntimeError("stop")
+
+        runner = trainer()
+        script = Scripted(runner, loss=[5, 3, 4])
+        with pytest.raises(RuntimeError, match="stop"):
+            fit(runner, epochs=3, callbacks=[EarlyStopping("loss"), Fail()])
+        assert_same_arrays(runner.model, script.weights[1])
+
+    def test_it_can_be_used_again(self):
+        callback, runner = EarlyStopping("loss", patience=1), trainer()
+        Scripted(runner, loss=[1, 2])
+        fit(runner, epochs=2, callbacks=[callback])
+        other = trainer(seed=1)
+        script = Scripted(other, loss=[9, 8, 7])
+        assert len(fit(other, epochs=3, callbacks=[callback])) == 3
+        assert_same_arrays(other.model, script.weights[-1])
+
+    @pytest.mark.parametrize("arguments", [{"patience": 0}, {"patience": 1.5}, {"min_delta": -1}])
+    def test_arguments_out_of_range_are_refused(self, arguments):
+        with pytest.raises(ConfigError, match=next(iter(arguments))):
+            EarlyStopping(**arguments)
+
+
+class TestCheckpoint:
+    def test_each_new_best_is_saved_and_nothing_else(self, tmp_path):
+        path, saved = tmp_path / "best.safetensors", []
+
+        class Look(Callback):
+            def on_epoch_end(self, trainer, row):
+                saved.append(path.stat().st_ino)  # a replaced file is another file
+
+        runner = trainer()
+        script = Scripted(runner, accuracy=[0.5, 0.4, 0.7, 0.7])
+        fit(runner, epochs=4, callbacks=[Checkpoint(path, "accuracy"), Look()])
+        assert [a == b for a, b in itertools.pairwise(saved)] == [True, False, True]
+        assert_same_arrays(mc.load(path), script.weights[2])
+        assert mc.load(path).class_names == ("a", "b", "c")
+
+    def test_a_folder_that_cannot_be_written_is_refused_before_any_step(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        for callback in (
+            Checkpoint(tmp_path / "file" / "model.safetensors", "loss"),
+            CSVLog(tmp_path / "file" / "log.csv"),
+        ):
+            runner = trainer()
+            spy = Spy(runner)
+            with pytest.raises(OutputError, match="cannot write"):
+                fit(runner, callbacks=[callback])
+            assert spy.batches == []
+
+
+class TestMonitors:
+    @pytest.mark.parametrize(
+        "make", [EarlyStopping, lambda monitor: Checkpoint("model.safetensors", monitor)]
+    )
+    @pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
+    def test_a_validation_that_there_is_not_is_refused_before_any_step(self, make, monitor):
+        runner = trainer()
+        spy = Spy(runner)
+        with pytest.raises(ConfigError, match=rf"watches {monitor}, but fit has no validation"):
+            fit(runner, callbacks=[make(monitor)])
+        assert spy.batches == []
+
+    @pytest.mark.parametrize("monitor", ["val_acc", "", None, "epoch"])
+    def test_an_unknown_column_is_refused_with_the_known_ones(self, monitor):
+        for make in (EarlyStopping, lambda monitor: Checkpoint("model.safetensors", monitor)):
+            with pytest.raises(ConfigError, match="expected one of accuracy, loss, val_accuracy, val_loss"):
+                make(monitor)
+
+    def test_validation_is_watched_by_default(self, tmp_path):
+        path = tmp_path / "model.safetensors"
+        fit(trainer(), epochs=2, validation=0.25, callbacks=[EarlyStopping(), Checkpoint(path)])
+        assert path.exists()
+
+
+def test_csv_log_has_all_rows_after_each_epoch(tmp_path):
+    lines = []
+
+    class Look(Callback):
+        def on_epoch_end(self, trainer, row):
+            lines.append(len((tmp_path / "log.csv").read_text().splitlines()))
+
+    runner = trainer()
+    fit(runner, epochs=3, callbacks=[CSVLog(tmp_path / "log.csv"), Look()])
+    assert lines == [2, 3, 4]
+    runner.history.to_csv(tmp_path / "history.csv")
+    assert (tmp_path / "log.csv").read_text() == (tmp_path / "history.csv").read_text()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class TestProgress:
+    def test_on_a_terminal_the_bar_goes_to_stderr(self, monkeypatch, capsys):
+        screen = Terminal()
+        monkeypatch.setattr(sys, "stderr", screen)
+        fit(trainer(), epochs=2, progress=True)
+        bar = screen.getvalue()
+        assert "epoch 2/2" in bar
+        assert "100%" in bar
+        assert "loss" in bar
+        assert "%|" not in capsys.readouterr().out
+
+    def test_elsewhere_there_is_a_line_an_epoch_and_no_bar(self, capsys):
+        history = fit(trainer(), epochs=2, progress=True, validation=0.25)
+        captured = capsys.readouterr()
+        lines = (captured.out + captured.err).splitlines()
+        assert [line.partition(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+        row = history.rows[1]
+        assert f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}" in lines[1]
+        assert f"validation loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.2%}" in lines[1]
+        assert "images/s" in lines[1]
+
+    def test_progress_false_is_silent(self, monkeypatch, capsys):
+        screen = Terminal()
+        monkeypatch.setattr(sys, "stderr", screen)
+        fit(trainer(), epochs=2, progress=False, validation=0.25)
+        assert screen.getvalue() == ""
+        assert capsys.readouterr().out == ""
+
+    def test_the_bar_is_closed_after_an_error(self, monkeypatch):
+        screen = Terminal()
+        monkeypatch.setattr(sys, "stderr", screen)
+        runner = trainer()
+        runner.model.layers[0].params["W"][...] = np.nan
+        with pytest.raises(NonFiniteError):
+            fit(runner, progress=True)
+        assert screen.getvalue().endswith("\n")

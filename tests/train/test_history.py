@@ -1,0 +1,67 @@
+"""`History`: columns, sums, and the CSV file."""
+
+import csv
+import os
+
+import pytest
+
+from minicnn.errors import OutputError
+from minicnn.train import History
+
+COLUMNS = ("epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second")
+ROWS = [
+    dict(zip(COLUMNS, numbers, strict=True))
+    for numbers in [(1, 0.1 + 0.2, 0.5, 0.1, 2.0, 30.0), (2, 1 / 3, 0.75, 0.05, 4.0, 15.0)]
+]
+
+
+def history(rows=ROWS, **more):
+    filled = History("fashion-mnist")
+    for row in rows:
+        filled.append(dict(row, **more))
+    return filled
+
+
+def test_a_column_is_a_list_a_row_an_epoch():
+    filled = history()
+    assert filled["accuracy"] == [0.5, 0.75]
+    assert len(filled) == 2
+    assert [row["epoch"] for row in filled] == [1, 2]
+    assert "loss" in filled
+    assert "val_loss" not in filled
+    with pytest.raises(KeyError, match="val_loss"):
+        filled["val_loss"]
+
+
+def test_columns_are_those_that_are_there_in_their_order():
+    filled = history([dict(reversed(list(ROWS[0].items())))], val_accuracy=0.4, val_loss=1.0)
+    assert filled.columns() == [
+        *("epoch", "loss", "accuracy", "val_loss", "val_accuracy"),
+        *("learning_rate", "seconds", "images_per_second"),
+    ]
+
+
+def test_seconds_and_images_are_sums_over_the_epochs():
+    assert history().seconds == 6.0
+    assert history().images_per_second == (2 * 30 + 4 * 15) / 6
+
+
+def test_an_empty_history_has_no_columns():
+    assert (len(History("x")), History("x").columns(), History("x")["loss"]) == (0, [], [])
+    assert "loss" not in History("x")
+
+
+def test_the_csv_has_the_data_sets_name_and_full_precision(tmp_path):
+    history(val_loss=0.7, val_accuracy=0.6).to_csv(tmp_path / "history.csv")
+    with (tmp_path / "history.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["dataset", *history(val_loss=0, val_accuracy=0).columns()]
+    assert [row["dataset"] for row in rows] == ["fashion-mnist", "fashion-mnist"]
+    assert [float(row["loss"]) for row in rows] == [0.1 + 0.2, 1 / 3]
+    assert [int(row["epoch"]) for row in rows] == [1, 2]
+    assert os.listdir(tmp_path) == ["history.csv"]
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="folder of that name"):
+        history().to_csv(tmp_path)

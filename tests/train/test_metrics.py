@@ -1,0 +1,93 @@
+"""The numbers that judge a classifier, against values computed by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from minicnn.train.metrics import Evaluation, class_scores, confusion_matrix
+
+# True class down, predicted across. Class c is never met and never called, d never met but called.
+CONFUSION = np.array([[3, 1, 0, 0], [2, 4, 0, 2], [0, 0, 0, 0], [0, 0, 0, 0]])
+
+
+def evaluation(labels, probabilities, names=("cat", "dog", "horse")):
+    return Evaluation(0.5, np.array(labels), np.array(probabilities), names)
+
+
+SIX = evaluation(
+    labels=[0, 1, 2, 0, 1, 2],
+    probabilities=[
+        [0.8, 0.1, 0.1],  # right
+        [0.6, 0.4, 0.0],  # dog taken for cat, 60 %
+        [0.0, 0.9, 0.1],  # horse taken for dog, 90 %
+        [0.3, 0.3, 0.4],  # cat taken for horse, 40 %
+        [0.1, 0.7, 0.2],  # right
+        [0.6, 0.1, 0.3],  # horse taken for cat, 60 %
+    ],
+)
+
+
+@given(pairs=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
+def test_the_confusion_matrix_counts_each_pair(pairs):
+    labels, predicted = np.array(pairs).T
+    counts = confusion_matrix(labels, predicted, 4)
+    expected = [[pairs.count((true, called)) for called in range(4)] for true in range(4)]
+    assert_array_equal(counts, expected)
+    assert counts.dtype == np.int64
+
+
+class TestClassScores:
+    def test_by_hand(self):
+        scores = class_scores(CONFUSION)
+        assert_allclose(scores.precision[:2], [3 / 5, 4 / 5])
+        assert_allclose(scores.recall[:2], [3 / 4, 4 / 8])
+        assert_allclose(scores.f1[:2], [2 / 3, 8 / 13])  # 2·0.6·0.75 / 1.35 and 2·0.8·0.5 / 1.3
+        assert_array_equal(scores.support, [4, 8, 0, 0])
+
+    def test_a_ratio_without_any_image_is_0(self):
+        scores = class_scores(CONFUSION)
+        for values in (scores.precision, scores.recall, scores.f1):
+            assert_array_equal(values[2:], [0, 0])
+
+    def test_all_right_is_1(self):
+        scores = class_scores(np.diag([3, 1, 7]))
+        for values in (scores.precision, scores.recall, scores.f1):
+            assert_array_equal(values, [1, 1, 1])
+
+
+class TestEvaluation:
+    def test_predicted_accuracy_and_confusion(self):
+        assert_array_equal(SIX.predicted, [0, 0, 1, 2, 1, 0])
+        assert SIX.accuracy == 2 / 6
+        assert isinstance(SIX.accuracy, float)
+        assert_array_equal(SIX.confusion, [[1, 0, 1], [1, 1, 0], [1, 1, 0]])
+
+    def test_mistakes_come_most_confident_first_and_equal_ones_in_order(self):
+        assert_array_equal(SIX.mistakes(), [2, 1, 5, 3])
+
+    def test_without_mistakes_there_are_none(self):
+        assert len(evaluation([0, 1], [[0.9, 0.1], [0.2, 0.8]], ("a", "b")).mistakes()) == 0
+
+    def test_a_class_without_images_still_has_its_row_and_column(self):
+        assert evaluation([0, 0], [[1, 0, 0], [1, 0, 0]]).confusion.shape == (3, 3)
+
+    def test_printed_it_says_loss_and_accuracy(self):
+        assert str(SIX) == "loss 0.5000, accuracy 33.33%"
+
+    def test_the_table(self):
+        assert SIX.table() == (
+            "class  precision   recall       F1  images\n"
+            "cat       33.33%   50.00%   40.00%       2\n"
+            "dog       50.00%   50.00%   50.00%       2\n"
+            "horse      0.00%    0.00%    0.00%       2"
+        )
+
+    def test_the_table_lines_up_for_long_names_and_for_100_per_cent(self):
+        lines = evaluation([0], [[0.9, 0.1]], ("a very long name", "b")).table().splitlines()
+        assert len({len(line) for line in lines}) == 1
+
+    def test_it_cannot_be_changed(self):
+        with pytest.raises(AttributeError):
+            SIX.loss = 0.0

@@ -1,0 +1,377 @@
+"""`Trainer`: what one epoch visits, how its means are taken, what validation sees, what is refused when."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from toys import SHAPE, Spy, assert_same_arrays, copies, data, keys, model, trainer
+
+import minicnn as mc
+from minicnn import layers as L
+from minicnn.engine.layerwise import StepResult
+from minicnn.errors import ConfigError, DataError, DTypeError, MiniCNNError, NonFiniteError, ShapeError
+
+
+def fit(runner, train, **arguments):
+    return runner.fit(train, **{"epochs": 1, "batch_size": 8, "progress": False, **arguments})
+
+
+class TestEpochs:
+    @settings(max_examples=15)
+    @given(n=st.integers(3, 20), batch_size=st.integers(1, 25), seed=st.integers(0, 5))
+    def test_each_epoch_visits_each_image_once_with_its_label(self, n, batch_size, seed):
+        train, runner = data(n), trainer()
+        spy = Spy(runner, answers=[StepResult(1.0, 0)] * 100)
+        fit(runner, train, epochs=2, batch_size=batch_size, seed=seed)
+        label_of = dict(zip(keys(train.images), train.labels, strict=True))
+        steps = math.ceil(n / batch_size)
+        assert len(spy.batches) == 2 * steps == runner.total_steps
+        for epoch in (spy.batches[:steps], spy.batches[steps:]):
+            seen = [key for images, _ in epoch for key in keys(images)]
+            assert sorted(seen) == sorted(label_of)
+            assert [label_of[key] for key in seen] == [k for _, labels in epoch for k in labels]
+
+    def test_each_epoch_has_an_order_of_its_own(self):
+        train, runner = data(), trainer()
+        spy = Spy(runner)
+        fit(runner, train, epochs=2, batch_size=24)
+        first, second = (keys(images) for images, _ in spy.batches)
+        assert first != keys(train.images)
+        assert first != second
+
+    def test_the_last_batch_is_smaller_and_counts_by_its_images(self):
+        runner = trainer()
+        spy = Spy(runner, answers=[StepResult(1.0, 2), StepResult(2.0, 1), StepResult(6.0, 0)])
+        history = fit(runner, data(5), batch_size=2)
+        assert spy.sizes == [2, 2, 1]
+        assert history["loss"] == [(2 * 1.0 + 2 * 2.0 + 1 * 6.0) / 5]
+        assert history["accuracy"] == [3 / 5]
+
+    def test_the_numbers_of_an_epoch_belong_to_that_epoch(self):
+        runner = trainer()
+        Spy(runner, answers=[StepResult(4.0, 0), StepResult(2.0, 3), StepResult(1.0, 3), StepResult(1.0, 3)])
+        history = fit(runner, data(6), epochs=2, batch_size=3)
+        assert history["epoch"] == [1, 2]
+        assert history["loss"] == [3.0, 1.0]
+        assert history["accuracy"] == [0.5, 1.0]
+        assert len(history) == 2
+
+    def test_the_history_holds_the_columns_and_the_data_sets_name(self):
+        runner = trainer(learning_rate=0.25)
+        history = fit(runner, data(name="shirts"), epochs=2)
+        assert history is runner.history
+        assert history.dataset == "shirts"
+        assert history.columns() == [
+            "epoch",
+            "loss",
+            "accuracy",
+            "learning_rate",
+            "seconds",
+            "images_per_second",
+        ]
+        assert history["learning_rate"] == [0.25, 0.25]
+        assert_allclose(np.multiply(history["seconds"], history["images_per_second"]), 24, rtol=1e-9)
+
+    def test_a_second_fit_starts_a_history_of_its_own_and_goes_on_training(self):
+        runner = trainer()
+        first = fit(runner, data(), epochs=3)
+        second = fit(runner, data(), epochs=2)
+        assert (len(first), len(second)) == (3, 2)
+        assert second["epoch"] == [1, 2]
+        assert second["loss"][-1] < first["loss"][0]
+
+    def test_training_learns(self):
+        runner = trainer()
+        history = fit(runner, data(90), epochs=15, batch_size=10)
+        assert history["loss"][-1] < 0.5 * history["loss"][0]
+        assert runner.evaluate(data(60, seed=1)).accuracy >= 0.95
+
+    def test_training_learns_the_synthetic_garments(self):
+        train, test = mc.data.load("synthetic", sizes=(500, 200))
+        net = mc.Sequential(
+            [L.MaxPool2D(2), L.Conv2D(8, 3), L.ReLU(), L.MaxPool2D(2), L.Flatten(), L.Dense(10)], (28, 28, 1)
+        )
+        runner = mc.Trainer(net, mc.optimizers.Adam(0.01))
+        fit(runner, train, epochs=6, batch_size=25)
+        assert runner.evaluate(test).accuracy > 0.6  # by chance: 0.1
+
+    def test_the_model_takes_the_class_names_of_the_data_unless_it_has_some(self):
+        runner = trainer()
+        fit(runner, data())
+        assert runner.model.class_names == ("a", "b", "c")
+        named = trainer()
+        named.model.set_class_names(["x", "y", "z"])
+        fit(named, data())
+        assert named.model.class_names == ("x", "y", "z")
+
+
+class TestReproducibility:
+    def arrays(self, seed=0, fit_seed=0):
+        runner = trainer(seed, extra=[L.BatchNorm(), L.Dropout(0.3)])
+        history = fit(runner, data(), epochs=2, batch_size=7, seed=fit_seed, validation=0.25)
+        return copies(runner.model), history["val_loss"]
+
+    def test_the_same_seeds_give_the_same_weights_bit_for_bit(self):
+        (first, losses), (again, again_losses) = self.arrays(), self.arrays()
+        assert {name: array.tobytes() for name, array in first.items()} == {
+            name: array.tobytes() for name, array in again.items()
+        }
+        assert losses == again_losses
+
+    @pytest.mark.parametrize("seeds", [(1, 0), (0, 1)], ids=["model", "order"])
+    def test_another_seed_gives_other_weights(self, seeds):
+        first, other = self.arrays()[0], self.arrays(*seeds)[0]
+        assert not np.array_equal(first["dense_1.W"], other["dense_1.W"])
+
+    def test_the_global_random_state_is_neither_used_nor_moved(self):
+        np.random.seed(0)  # noqa: NPY002
+        expected = np.random.random()  # noqa: NPY002
+        np.random.seed(0)  # noqa: NPY002
+        self.arrays()
+        assert np.random.random() == expected  # noqa: NPY002
+
+
+class TestValidation:
+    def test_a_share_is_held_out_stratified_and_never_trained_on(self, monkeypatch):
+        train, runner, validated = data(40, classes=2), trainer(classes=2), []
+        evaluate = runner.evaluate
+        monkeypatch.setattr(runner, "evaluate", lambda d: validated.append(d) or evaluate(d))
+        spy = Spy(runner)
+        history = fit(runner, train, epochs=3, validation=0.2)
+
+        held_out, *others = (keys(d.images) for d in validated)
+        assert others == [held_out, held_out]
+        assert_array_equal(validated[0].class_counts(), [4, 4])
+        trained = {key for images, _ in spy.batches for key in keys(images)}
+        assert trained.isdisjoint(held_out)
+        assert trained | set(held_out) == set(keys(train.images))
+        assert "val_loss" in history
+        assert "val_accuracy" in history
+
+    def test_the_seed_chooses_the_share(self):
+        chosen = []
+        for seed in (0, 0, 1):
+            runner = trainer()
+            spy = Spy(runner)
+            fit(runner, data(), validation=0.25, seed=seed, batch_size=24)
+            chosen.append(set(keys(spy.batches[0][0])))
+        assert chosen[0] == chosen[1] != chosen[2]
+
+    def test_a_set_is_evaluated_after_each_epoch_and_all_of_train_is_trained_on(self):
+        runner, other = trainer(), data(9, seed=5)
+        spy = Spy(runner)
+        history = fit(runner, data(), epochs=2, validation=other)
+        assert sum(spy.sizes) == 48
+        result = runner.evaluate(other)
+        assert (history["val_loss"][-1], history["val_accuracy"][-1]) == (result.loss, result.accuracy)
+        assert history["val_loss"][0] != history["val_loss"][1]
+
+    def test_validation_changes_no_weight(self):
+        with_it, without = trainer(extra=[L.BatchNorm()]), trainer(extra=[L.BatchNorm()])
+        fit(with_it, data(), epochs=2, validation=data(9, seed=5))
+        fit(without, data(), epochs=2)
+        assert_same_arrays(with_it.model, without.model.arrays())
+
+    def test_without_validation_there_are_no_such_columns(self):
+        history = fit(trainer(), data())
+        assert "val_loss" not in history
+        assert not any(name.startswith("val_") for row in history for name in row)
+
+
+class TestEvaluating:
+    def test_loss_and_accuracy_by_hand(self):
+        net = mc.Sequential([L.Flatten(), L.Dense(2)], (1, 2, 1), dtype="float64")
+        net.layers[1].params["W"][...] = np.eye(2)
+        images = np.array([[0, 255], [255, 0], [255, 255], [51, 0], [0, 102]], np.uint8).reshape(5, 1, 2, 1)
+        labels = np.array([1, 1, 0, 0, 0])
+        # The logits are the pixels, 0…1; the loss of a difference d in favour of the label is log(1 + e^−d).
+        expected = np.mean([math.log1p(math.exp(-d)) for d in (1, -1, 0, 0.2, -0.4)])
+        runner = mc.Trainer(net, mc.optimizers.SGD(0.1))
+        for batch_size in (2, 5, 256):
+            result = runner.evaluate(mc.data.Dataset(images, labels, ("left", "right")), batch_size)
+            assert result.loss == pytest.approx(expected, rel=1e-12)
+            assert_array_equal(result.predicted, [1, 0, 0, 0, 1])  # of equal logits the first
+            assert result.accuracy == 3 / 5
+            assert_allclose(result.probabilities.sum(axis=1), 1)
+
+    def test_it_works_in_batches_without_training(self, monkeypatch):
+        runner, seen = trainer(), []
+        forward = runner.model.forward
+        monkeypatch.setattr(
+            runner.model, "forward", lambda x, training=False: seen.append((len(x), training)) or forward(x)
+        )
+        runner.evaluate(data(10), batch_size=4)
+        assert seen == [(4, False), (4, False), (2, False)]
+
+    def test_it_changes_nothing(self):
+        runner = trainer(extra=[L.BatchNorm(), L.Dropout(0.5)])
+        before = copies(runner.model)
+        assert runner.evaluate(data()).loss == runner.evaluate(data()).loss
+        assert_same_arrays(runner.model, before)
+
+    def test_it_uses_the_trainers_loss(self):
+        net = model()
+        plain = mc.Trainer(net, mc.optimizers.SGD(0.1)).evaluate(data())
+        loss = mc.SoftmaxCrossEntropy(label_smoothing=0.5)
+        assert mc.Trainer(net, mc.optimizers.SGD(0.1), loss).evaluate(data()).loss != plain.loss
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+    def test_broken_weights_are_told_not_averaged(self, value):
+        runner = trainer()
+        runner.model.layers[-1].params["W"][...] = value
+        with pytest.raises(NonFiniteError, match="the loss on toy is"):
+            runner.evaluate(data())
+
+    @pytest.mark.parametrize("batch_size", [0, -1, 2.5])
+    def test_an_unusable_batch_size_is_refused(self, batch_size):
+        with pytest.raises(ConfigError, match="batch_size"):
+            trainer().evaluate(data(), batch_size)
+
+
+class TestConstructing:
+    def test_a_model_that_is_no_classifier_is_refused(self):
+        with pytest.raises(ConfigError, match=r"let it end in Dense\(classes\)"):
+            mc.Trainer(mc.Sequential([L.ReLU()], SHAPE), mc.optimizers.SGD(0.1))
+
+    @pytest.mark.parametrize("optimizer", [mc.optimizers.SGD, None, 0.1, "sgd"])
+    def test_what_is_no_optimizer_is_refused(self, optimizer):
+        with pytest.raises(ConfigError, match="expected an optimizer"):
+            mc.Trainer(model(), optimizer)
+
+    def test_an_unknown_device_is_refused(self):
+        with pytest.raises(ConfigError, match="unknown device"):
+            mc.Trainer(model(), mc.optimizers.SGD(0.1), device="tpu")
+
+
+def floats_with(value):
+    """Return arrays as a ``Dataset`` would hold them, one value of which is changed afterwards."""
+    images = (data().images / 255).astype(np.float32)
+    broken = mc.data.Dataset(images, data().labels, data().class_names)
+    images[3, 0, 0, 0] = value
+    return broken
+
+
+BAD_DATA = {
+    "not a Dataset": (lambda: (data().images, data().labels), DataError, r"wrap arrays as Dataset"),
+    "an array": (lambda: data().images, DataError, "expected a minicnn.data.Dataset, got ndarray"),
+    "another size": (
+        lambda: mc.data.Dataset(np.zeros((6, 3, 4, 1), np.uint8), np.arange(6) % 3),
+        ShapeError,
+        r"expected images of shape \(N, 4, 3, 1\)",
+    ),
+    "more classes": (lambda: data(classes=4), DataError, r"4 classes, the model has 3 outputs.*Dense\(4\)"),
+    "fewer classes": (lambda: data(classes=2), DataError, r"2 classes, the model has 3 outputs"),
+    "raw pixels as floats": (
+        lambda: mc.data.Dataset(data().images.astype(np.float32), data().labels),
+        DataError,
+        "divide them by 255",
+    ),
+    "a NaN": (lambda: floats_with(np.nan), NonFiniteError, "image 3 holds NaN"),
+}
+BAD_ARGUMENTS = {
+    "epochs=0": ({"epochs": 0}, ConfigError, "epochs must be"),
+    "epochs=1.5": ({"epochs": 1.5}, ConfigError, "epochs must be"),
+    "batch_size=-1": ({"batch_size": -1}, ConfigError, "batch_size must be"),
+    "batch_size=0": ({"batch_size": 0}, ConfigError, "batch_size must be"),
+    "batch_size='8'": ({"batch_size": "8"}, ConfigError, "batch_size must be"),
+    "validation=0": ({"validation": 0}, ConfigError, "fraction"),
+    "validation=1": ({"validation": 1.0}, ConfigError, "fraction"),
+    "validation=1.5": ({"validation": 1.5}, ConfigError, "fraction"),
+    "validation=-0.1": ({"validation": -0.1}, ConfigError, "fraction"),
+    "validation=NaN": ({"validation": math.nan}, ConfigError, "fraction"),
+    "validation too small": ({"validation": 0.001}, ConfigError, "both results must hold an image"),
+    "validation text": ({"validation": "0.1"}, ConfigError, "validation must be a share"),
+    "validation arrays": ({"validation": (1, 2)}, ConfigError, "validation must be a share"),
+    "validation of another size": (
+        {"validation": mc.data.Dataset(np.zeros((3, 9, 9, 1), np.uint8), np.arange(3))},
+        ShapeError,
+        "expected images",
+    ),
+    "seed=-1": ({"seed": -1}, ConfigError, "seed must be"),
+    "seed text": ({"seed": "lucky"}, ConfigError, "seed must be"),
+    "a callback outside a list": (
+        {"callbacks": mc.train.EarlyStopping("loss")},
+        ConfigError,
+        "must be a list",
+    ),
+    "a callback's class": ({"callbacks": [mc.train.EarlyStopping]}, ConfigError, "must be a list"),
+}
+
+
+class TestRefusing:
+    """Bad input is refused before any step, and leaves the model as it was."""
+
+    def refuse(self, error, match, train, **arguments):
+        runner = trainer()
+        spy, before = Spy(runner), copies(runner.model)
+        with pytest.raises(error, match=match) as caught:
+            fit(runner, train, **arguments)
+        assert isinstance(caught.value, MiniCNNError)
+        assert spy.batches == []
+        assert_same_arrays(runner.model, before)
+        assert runner.model.class_names is None
+
+    @pytest.mark.parametrize(("make", "error", "match"), BAD_DATA.values(), ids=BAD_DATA)
+    def test_data_that_does_not_fit(self, make, error, match):
+        self.refuse(error, match, make())
+
+    @pytest.mark.parametrize(("make", "error", "match"), BAD_DATA.values(), ids=BAD_DATA)
+    def test_evaluate_refuses_the_same_data(self, make, error, match):
+        with pytest.raises(error, match=match):
+            trainer().evaluate(make())
+
+    @pytest.mark.parametrize(("arguments", "error", "match"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
+    def test_arguments_out_of_range(self, arguments, error, match):
+        self.refuse(error, match, data(), **arguments)
+
+    def test_labels_out_of_range_and_wrong_dtypes_are_no_data_set(self):
+        images = data().images
+        with pytest.raises(DataError, match="labels"):
+            mc.data.Dataset(images, np.full(len(images), 3), ("a", "b", "c"))
+        with pytest.raises(DTypeError, match="labels"):
+            mc.data.Dataset(images, np.zeros(len(images)))
+        with pytest.raises(DTypeError, match="images"):
+            mc.data.Dataset(images.astype(int), data().labels)
+
+
+class TestNonFinite:
+    def test_the_epoch_the_batch_and_the_layer_are_named(self):
+        runner = trainer()
+        step = runner.engine.train_step
+
+        def spoil(images, labels):
+            if runner.step == 4:  # the second batch of the second epoch
+                runner.model.layers[-1].params["W"][...] = np.inf
+            return step(images, labels)
+
+        runner.engine.train_step = spoil
+        with pytest.raises(NonFiniteError, match=r"epoch 2, batch 2: the loss is nan: layer 'dense_1'"):
+            fit(runner, data(), epochs=3)
+        assert len(runner.history) == 1
+
+    def test_a_learning_rate_far_too_high_ends_in_that_error_not_in_nan(self):
+        runner = trainer(learning_rate=1e30)
+        with pytest.raises(NonFiniteError, match="lower the learning rate"):
+            fit(runner, data(), epochs=5)
+
+    def test_the_step_that_failed_changed_nothing(self):
+        runner = trainer(extra=[L.BatchNorm()])
+        runner.model.layers[0].params["b"][...] = np.nan
+        before = copies(runner.model)
+        with pytest.raises(NonFiniteError, match=r"epoch 1, batch 1: .*layer 'conv2d_1' produced it, its b"):
+            fit(runner, data())
+        assert_same_arrays(runner.model, before)
+
+    def test_weights_broken_by_the_very_last_step_are_told_too(self):
+        runner = trainer(learning_rate=1e39)  # more than float32 holds
+        with pytest.raises(NonFiniteError, match=r"epoch 1: after its last batch .* holds NaN or infinity"):
+            fit(runner, data(), batch_size=24)
+
+    def test_running_averages_that_overflow_are_told_though_the_loss_is_finite(self):
+        runner = trainer(extra=[L.BatchNorm()])
+        runner.model.layers[0].params["W"][...] = 1e30
+        with pytest.raises(NonFiniteError, match=r"batchnorm_1.running_var"):
+            fit(runner, data(), batch_size=24)
