@@ -1,12 +1,40 @@
-"""The check of whole numbers, for every function and constructor that takes one."""
+"""The checks of numbers, for every function and constructor that takes one."""
 
+import math
+import numbers
 from operator import index
+
+import numpy as np
 
 from minicnn.errors import ConfigError
 
+INTERVALS = {
+    "(0, ∞)": lambda x: 0 < x < math.inf,
+    "[0, ∞)": lambda x: 0 <= x < math.inf,
+    "(0, 1)": lambda x: 0 < x < 1,
+    "[0, 1)": lambda x: 0 <= x < 1,
+    "(0, 1]": lambda x: 0 < x <= 1,
+    "[0, 1]": lambda x: 0 <= x <= 1,
+    "(−∞, ∞)": lambda x: -math.inf < x < math.inf,
+}
+"""What a number may have to be in; a round bracket leaves the end out."""
+
+
+def number(value: float, name: str, interval: str) -> float:
+    """Return ``value`` as a float in ``interval``, one of ``INTERVALS``; ``name`` is for the message.
+
+    Raises
+    ------
+    ConfigError
+        If it is not a number (NaN is in no interval), or outside.
+    """
+    if not isinstance(value, numbers.Real) or not INTERVALS[interval](value):
+        raise ConfigError(f"{name} must be a number in {interval}, got {value!r}")
+    return float(value)
+
 
 def whole_number(value: int, name: str, minimum: int = 1) -> int:
-    """Return ``value`` as an int of at least ``minimum``; ``name`` is what the message calls it.
+    """Return ``value`` as an int of at least ``minimum``; ``name`` is for the message.
 
     Raises
     ------
@@ -20,3 +48,29 @@ def whole_number(value: int, name: str, minimum: int = 1) -> int:
     if number < minimum or isinstance(value, bool):
         raise ConfigError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
     return number
+
+
+def shape(value: tuple[int, ...], name: str) -> tuple[int, ...]:
+    """Return ``value`` as a tuple of at least one whole number, each at least 1.
+
+    Raises
+    ------
+    ConfigError
+        If it is anything else.
+    """
+    if not isinstance(value, (tuple, list)) or not value:
+        raise ConfigError(f"{name} must be a tuple such as (28, 28, 1), got {value!r}")
+    return tuple(whole_number(n, f"every number in {name}") for n in value)
+
+
+def float_dtype(value: np.dtype | str | type) -> np.dtype:
+    """Return ``value`` as a dtype, float32 or float64.
+
+    Raises
+    ------
+    ConfigError
+        If it is another dtype, or none.
+    """
+    if value not in ("float32", "float64", np.float32, np.float64):
+        raise ConfigError(f'dtype must be "float32" or "float64", got {value!r}')
+    return np.dtype(value)

@@ -67,7 +67,7 @@ def check(name: str) -> str:
     ConfigError
         If there is none.
     """
-    if name not in _INITIALIZERS:
+    if not isinstance(name, str) or name not in _INITIALIZERS:
         raise ConfigError(f"unknown kernel_initializer {name!r}: expected one of {', '.join(_INITIALIZERS)}")
     return name
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from minicnn.backend import Array, array_module, device_of, to_device
-from minicnn.errors import ConfigError, DataError, DTypeError, ShapeError, StateError
+from minicnn.checks import number
+from minicnn.errors import DataError, DTypeError, ShapeError, StateError
 
 
 def log_softmax(logits: Array) -> Array:
@@ -39,9 +40,7 @@ class SoftmaxCrossEntropy:
     """
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
-        if not 0 <= label_smoothing < 1:
-            raise ConfigError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}")
-        self.label_smoothing = float(label_smoothing)
+        self.label_smoothing = number(label_smoothing, "label_smoothing", "[0, 1)")
         self._kept: tuple[Array, Array] | None = None
 
     def __call__(self, logits: Array, targets: Array) -> float:
@@ -79,8 +78,11 @@ class SoftmaxCrossEntropy:
 
     def _log_p_and_target(self, logits: Array, targets: Array) -> tuple[Array, Array]:
         """Return log softmax(z) and the smoothed target, both (N, K)."""
-        if logits.ndim != 2 or len(logits) == 0:
-            raise ShapeError(f"expected logits of shape (N ≥ 1, K), got {logits.shape}")
+        array_module(logits), array_module(targets)  # refuse lists
+        if logits.ndim != 2 or logits.size == 0:
+            raise ShapeError(f"expected logits of shape (N ≥ 1, K ≥ 1), got {logits.shape}")
+        if logits.dtype.kind != "f":
+            raise DTypeError(f"expected floating logits, got {logits.dtype}")
         t = _as_probabilities(targets, logits)
         if self.label_smoothing > 0:
             t = (1 - self.label_smoothing) * t + self.label_smoothing / t.shape[1]

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import losses
+from minicnn import checks, losses
 from minicnn.backend import Array, resolve_device, to_device, to_numpy
-from minicnn.checks import whole_number
 from minicnn.errors import ConfigError
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
@@ -62,19 +61,15 @@ class Sequential:
         class_names: Sequence[str] | None = None,
     ) -> None:
         self.layers = _checked_layers(layers)
-        if not isinstance(input_shape, Sequence) or not input_shape:
-            raise ConfigError(f"input_shape must be a tuple such as (28, 28, 1), got {input_shape!r}")
-        self.input_shape = tuple(whole_number(n, "every number in input_shape") for n in input_shape)
-        if dtype not in ("float32", "float64", np.float32, np.float64):
-            raise ConfigError(f'dtype must be "float32" or "float64", got {dtype!r}')
-        self.dtype = np.dtype(dtype)
+        self.input_shape = checks.shape(input_shape, "input_shape")
+        self.dtype = checks.float_dtype(dtype)
         self.preprocessing = Preprocessing() if preprocessing is None else preprocessing
         if not isinstance(self.preprocessing, Preprocessing):
             raise ConfigError(f"preprocessing must be a Preprocessing, got {preprocessing!r}")
         self.info: dict[str, str] = {}
         self.device = "cpu"
         self._name_layers()
-        self._build(np.random.default_rng(whole_number(seed, "seed", 0)))
+        self._build(np.random.default_rng(checks.whole_number(seed, "seed", 0)))
         self.class_names: tuple[str, ...] | None = None
         if class_names is not None:
             self.set_class_names(class_names)
@@ -145,7 +140,7 @@ class Sequential:
         Memory does not grow with N but for the result. Raises what ``Preprocessing.check`` raises.
         """
         self.preprocessing.check(images, self.input_shape)
-        batch_size = whole_number(batch_size, "batch_size")
+        batch_size = checks.whole_number(batch_size, "batch_size")
         batches = range(0, len(images), batch_size)
         return np.concatenate(
             [to_numpy(self.forward(self.preprocess(images[i : i + batch_size]))) for i in batches]

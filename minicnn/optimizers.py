@@ -4,9 +4,11 @@
 learning rate is a plain attribute, so a schedule, or a person, may set it between steps.
 """
 
+import weakref
 from typing import TYPE_CHECKING
 
 from minicnn.backend import Array, array_module
+from minicnn.checks import number
 from minicnn.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
@@ -33,16 +35,13 @@ class Optimizer:
     """
 
     def __init__(self, learning_rate: float, weight_decay: float, decoupled: bool, decay_all: bool) -> None:
-        if not learning_rate > 0:
-            raise ConfigError(f"learning_rate must be above 0, got {learning_rate!r}")
-        if not weight_decay >= 0:
-            raise ConfigError(f"weight_decay must be at least 0, got {weight_decay!r}")
-        self.learning_rate = float(learning_rate)
-        self.weight_decay = float(weight_decay)
+        self.learning_rate = number(learning_rate, "learning_rate", "(0, ∞)")
+        self.weight_decay = number(weight_decay, "weight_decay", "[0, ∞)")
         self.decoupled = decoupled
         self.decay_all = decay_all
         self.steps = 0
         self._state: dict[str, list[Array]] = {}
+        self._model: weakref.ref[Sequential] | None = None
 
     def step(self, model: "Sequential") -> None:
         """Update every parameter of ``model`` from its gradient.
@@ -51,10 +50,15 @@ class Optimizer:
         ------
         StateError
             If a parameter has no gradient: ``model.backward`` has not run.
+        ConfigError
+            If this optimizer has stepped another model, whose momentum it still holds.
         """
+        if self._model is not None and self._model() is not model:
+            raise ConfigError("this optimizer has trained another model: make one for each model")
         for layer in model.layers:
             if layer.params.keys() != layer.grads.keys():
                 raise StateError(f"layer {layer.name!r} has no gradients: call model.backward(…) before step")
+        self._model = weakref.ref(model)
         self.steps += 1
         for layer in model.layers:
             for name, w in layer.params.items():
@@ -111,11 +115,9 @@ class SGD(Optimizer):
         decay_all: bool = False,
     ) -> None:
         super().__init__(learning_rate, weight_decay, decoupled, decay_all)
-        if not 0 <= momentum < 1:
-            raise ConfigError(f"momentum must be at least 0 and below 1, got {momentum!r}")
+        self.momentum = number(momentum, "momentum", "[0, 1)")
         if nesterov and momentum == 0:
             raise ConfigError("nesterov=True needs a momentum above 0, such as 0.9")
-        self.momentum = float(momentum)
         self.nesterov = nesterov
 
     def _direction(self, key: str, g: Array) -> Array:
@@ -159,12 +161,9 @@ class Adam(Optimizer):
         decay_all: bool = False,
     ) -> None:
         super().__init__(learning_rate, weight_decay, decoupled, decay_all)
-        for name, value in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0 <= value < 1:
-                raise ConfigError(f"{name} must be at least 0 and below 1, got {value!r}")
-        if not epsilon > 0:
-            raise ConfigError(f"epsilon must be above 0, got {epsilon!r}")
-        self.beta_1, self.beta_2, self.epsilon = float(beta_1), float(beta_2), float(epsilon)
+        self.beta_1 = number(beta_1, "beta_1", "[0, 1)")
+        self.beta_2 = number(beta_2, "beta_2", "[0, 1)")
+        self.epsilon = number(epsilon, "epsilon", "(0, ∞)")
 
     def _direction(self, key: str, g: Array) -> Array:
         m, s = self._moments(key, g, 2)

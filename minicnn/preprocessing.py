@@ -1,13 +1,12 @@
 """From stored images to what a network is fed; saved with the model, so that it always gets the same."""
 
-import math
-import numbers
 from dataclasses import dataclass
 
 import numpy as np
 
 from minicnn.backend import Array, array_module
-from minicnn.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
+from minicnn.checks import number
+from minicnn.errors import DataError, DTypeError, NonFiniteError, ShapeError
 
 
 @dataclass(frozen=True)
@@ -24,13 +23,9 @@ class Preprocessing:
     std: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, value in (("mean", self.mean), ("std", self.std)):
-            if not (isinstance(value, numbers.Real) and abs(value) < math.inf):
-                raise ConfigError(f"{name} must be a finite number, got {value!r}")
-            # A plain float, which goes into a model file; the dataclass is frozen, hence the long way.
-            object.__setattr__(self, name, float(value))
-        if not self.std > 0:
-            raise ConfigError(f"std must be above 0, got {self.std!r}")
+        # Plain floats, which go into a model file; the dataclass is frozen, hence the long way.
+        object.__setattr__(self, "mean", number(self.mean, "mean", "(−∞, ∞)"))
+        object.__setattr__(self, "std", number(self.std, "std", "(0, ∞)"))
 
     def __call__(self, images: Array, dtype: np.dtype) -> Array:
         """Return ``images``, (N, H, W, C) uint8 or floating, as network input in ``dtype``."""

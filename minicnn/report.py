@@ -8,6 +8,7 @@ from typing import Any
 
 from minicnn import __version__, plots
 from minicnn.data import Dataset
+from minicnn.errors import StateError
 from minicnn.files import make_folder, replacing
 from minicnn.kernels import active
 from minicnn.kernels.threads import num_threads
@@ -41,11 +42,14 @@ def write_run(
     ------
     OutputError
         If the folder cannot be written.
+    StateError
+        If nothing was trained yet.
     """
-    folder = make_folder(folder)
-    history = trainer.history
+    folder, history, name = make_folder(folder), trainer.history, test.name
+    if len(history) == 0:
+        raise StateError("write_run: nothing was trained yet; call trainer.fit(…) first")
     metrics = {
-        "dataset": test.name,
+        "dataset": name,
         "test_accuracy": evaluation.accuracy,
         "test_loss": evaluation.loss,
         "epochs": len(history),
@@ -58,22 +62,20 @@ def write_run(
         "threads": num_threads(),
         "versions": versions(),
     }
+    text = json.dumps(metrics, indent=2)  # fails, if a setting is no JSON, before anything is written
     trainer.model.info |= {"dataset": train.name, "test_accuracy": f"{evaluation.accuracy:.4f}"}
     trainer.model.save(folder / "model.safetensors")
     history.to_csv(folder / "history.csv")
-    accuracy = f"test accuracy {evaluation.accuracy:.2%}"
-    plots.save(
-        plots.learning_curves(history, f"{train.name}: learning curves"), folder / "learning_curves.png"
-    )
-    plots.save(
-        plots.confusion_matrix(evaluation, f"{test.name}: {accuracy}"), folder / "confusion_matrix.png"
-    )
-    plots.save(
-        plots.samples(train, title=f"{train.name}: the first nine training images"), folder / "samples.png"
-    )
-    plots.save(plots.mistakes(test, evaluation), folder / "mistakes.png")
+    figures = {
+        "learning_curves": plots.learning_curves(history, f"{train.name}: learning curves"),
+        "confusion_matrix": plots.confusion_matrix(evaluation, f"{name}: accuracy {evaluation.accuracy:.2%}"),
+        "samples": plots.samples(train, title=f"{train.name}: the first nine training images"),
+        "mistakes": plots.mistakes(test, evaluation),
+    }
+    for figure_name, figure in figures.items():
+        plots.save(figure, folder / f"{figure_name}.png")
     with replacing(folder / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
     return metrics
 
 

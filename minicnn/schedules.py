@@ -10,12 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from minicnn.checks import number, whole_number
 from minicnn.errors import ConfigError
-
-
-def _require(ok: bool, message: str) -> None:
-    if not ok:
-        raise ConfigError(message)
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,8 @@ class Schedule:
     warmup_steps: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
-        _require(self.learning_rate > 0, f"learning_rate must be above 0, got {self.learning_rate!r}")
-        _require(self.warmup_steps >= 0, f"warmup_steps must be at least 0, got {self.warmup_steps!r}")
+        number(self.learning_rate, "learning_rate", "(0, ∞)")
+        whole_number(self.warmup_steps, "warmup_steps", 0)
 
     def __call__(self, step: int, total_steps: int) -> float:
         """Return the learning rate of ``step``, 0 ≤ step < total_steps."""
@@ -74,11 +70,11 @@ class Step(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(
-            all(0 < m < 1 for m in self.milestones),
-            f"milestones are shares of the run between 0 and 1, got {self.milestones!r}",
-        )
-        _require(0 < self.factor <= 1, f"factor must be above 0 and at most 1, got {self.factor!r}")
+        if not isinstance(self.milestones, Sequence):
+            raise ConfigError(f"milestones must be a sequence such as (0.5, 0.75), got {self.milestones!r}")
+        for milestone in self.milestones:
+            number(milestone, "every milestone", "(0, 1)")
+        number(self.factor, "factor", "(0, 1]")
 
     def _factor(self, progress: float) -> float:
         return self.factor ** sum(progress >= m for m in self.milestones)
@@ -96,7 +92,7 @@ class Cosine(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(0 <= self.final <= 1, f"final must be a share between 0 and 1, got {self.final!r}")
+        number(self.final, "final", "[0, 1]")
 
     def _factor(self, progress: float) -> float:
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
@@ -123,11 +119,9 @@ class OneCycle(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(0 < self.peak < 1, f"peak must be above 0 and below 1, got {self.peak!r}")
-        _require(
-            0 <= self.start <= 1 and 0 <= self.final <= 1,
-            f"start and final must be shares between 0 and 1, got {self.start!r} and {self.final!r}",
-        )
+        number(self.peak, "peak", "(0, 1)")
+        number(self.start, "start", "[0, 1]")
+        number(self.final, "final", "[0, 1]")
 
     def _factor(self, progress: float) -> float:
         if progress < self.peak:

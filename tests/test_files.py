@@ -2,7 +2,6 @@
 
 import os
 import stat
-import threading
 
 import pytest
 
@@ -112,17 +111,14 @@ class TestReplacing:
             pytest.fail("the block must not run")
         assert os.listdir(tmp_path) == []
 
-    def test_several_writers_at_once_leave_one_whole_file(self, tmp_path):
-        def write(letter):
-            with replacing(tmp_path / "a.txt") as temporary:
-                temporary.write_text(letter * 1000)
-
-        threads = [threading.Thread(target=write, args=(letter,)) for letter in "abcd"]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert (tmp_path / "a.txt").read_text() in {letter * 1000 for letter in "abcd"}
+    def test_writers_at_the_same_time_do_not_meet_the_last_to_end_wins(self, tmp_path):
+        path = tmp_path / "a.txt"
+        with replacing(path) as slow:
+            slow.write_text("slow")
+            with replacing(path) as fast:
+                fast.write_text("fast")
+            assert path.read_text() == "fast"
+        assert path.read_text() == "slow"
         assert os.listdir(tmp_path) == ["a.txt"]
 
 

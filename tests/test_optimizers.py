@@ -216,3 +216,12 @@ def test_steps_are_counted():
 def test_bad_arguments_are_refused_by_name(make, words):
     with pytest.raises(ConfigError, match=words):
         make()
+
+
+def test_one_optimizer_does_not_train_two_models():
+    optimizer = SGD(0.1, momentum=0.5)
+    walk(optimizer, [2])
+    other = tiny()
+    with pytest.raises(ConfigError, match="make one for each model"):
+        walk(optimizer, [2], other)
+    assert other.layers[0].params["W"].item() == 1.0

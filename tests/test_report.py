@@ -12,7 +12,7 @@ import pytest
 import minicnn as mc
 from minicnn import kernels, report
 from minicnn import layers as L
-from minicnn.errors import OutputError
+from minicnn.errors import OutputError, StateError
 
 FILES = {
     *("model.safetensors", "metrics.json", "history.csv"),
@@ -141,3 +141,14 @@ def test_the_version_is_that_of_the_package():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("minicnn is not installed, only on the path")
     assert mc.__version__ == installed
+
+
+def test_nothing_is_written_before_training_or_of_settings_that_are_no_json(run, tmp_path):
+    _, _, trainer, evaluation = run
+    sets = data(20, 0, "trainset"), data(8, 1, "testset")
+    untrained = mc.Trainer(trainer.model, mc.optimizers.SGD(0.1))
+    with pytest.raises(StateError, match="call trainer.fit"):
+        report.write_run(tmp_path, untrained, *sets, evaluation)
+    with pytest.raises(TypeError, match="JSON"):
+        report.write_run(tmp_path, trainer, *sets, evaluation, seed=np.int64(3))
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,7 @@
 
 from minicnn import kernels
 from minicnn.backend import Array, array_module
-from minicnn.errors import ConfigError
+from minicnn.checks import number
 from minicnn.layers.base import Layer
 
 
@@ -47,9 +47,7 @@ class LeakyReLU(Layer):
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
-        if not 0 <= negative_slope < 1:
-            raise ConfigError(f"negative_slope must be at least 0 and below 1, got {negative_slope!r}")
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = number(negative_slope, "negative_slope", "[0, 1)")
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute x where x > 0, else a·x."""

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.backend import Array
+from minicnn import checks
+from minicnn.backend import Array, array_module
 from minicnn.errors import DTypeError, ShapeError, StateError
 
 Shape = tuple[int, ...]
@@ -52,11 +53,13 @@ class Layer:
 
         Raises
         ------
+        ConfigError
+            If ``input_shape`` is no shape, or ``dtype`` is another one.
         ShapeError
             If the layer cannot take such an input.
         """
-        self.input_shape = tuple(input_shape)
-        self.dtype = np.dtype(dtype)
+        self.input_shape = checks.shape(input_shape, "input_shape")
+        self.dtype = checks.float_dtype(dtype)
         self.params, self.grads, self.state = {}, {}, {}
         self.forget()
         self.output_shape = self._build(self.input_shape, rng)
@@ -119,6 +122,7 @@ class Layer:
         """Refuse an input that the layer was not built for."""
         if not hasattr(self, "input_shape"):
             raise StateError(f"layer {self.name!r} has no parameters yet: call build(input_shape, rng) first")
+        array_module(x)  # refuses lists
         if x.ndim == 0 or x.shape[1:] != self.input_shape or x.shape[0] == 0:
             expected = ", ".join(["N ≥ 1", *map(str, self.input_shape)])
             raise ShapeError(f"layer {self.name!r}: expected an input of shape ({expected}), got {x.shape}")

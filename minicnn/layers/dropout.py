@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicnn.backend import Array, device_of, to_device
-from minicnn.errors import ConfigError
+from minicnn.checks import number
 from minicnn.layers.base import Layer, Shape
 
 
@@ -27,9 +27,7 @@ class Dropout(Layer):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        if not 0 <= rate < 1:
-            raise ConfigError(f"rate must be at least 0 and below 1, got {rate!r}")
-        self.rate = float(rate)
+        self.rate = number(rate, "rate", "[0, 1)")
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
         self._rng = np.random.default_rng(rng.integers(2**63))

@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.backend import Array, array_module
-from minicnn.errors import ConfigError
+from minicnn.checks import number
 from minicnn.layers.base import Layer, Shape
 
 
@@ -37,12 +37,8 @@ class BatchNorm(Layer):
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
         super().__init__()
-        if not 0 <= momentum < 1:
-            raise ConfigError(f"momentum must be at least 0 and below 1, got {momentum!r}")
-        if not epsilon > 0:
-            raise ConfigError(f"epsilon must be above 0, got {epsilon!r}")
-        self.momentum = float(momentum)
-        self.epsilon = float(epsilon)
+        self.momentum = number(momentum, "momentum", "[0, 1)")
+        self.epsilon = number(epsilon, "epsilon", "(0, ∞)")
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
         C = input_shape[-1]

@@ -1,10 +1,11 @@
 """What can happen around the training loop: each callback does one thing at a few fixed moments."""
 
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minicnn.checks import whole_number
+from minicnn.checks import number, whole_number
 from minicnn.errors import ConfigError
 from minicnn.files import make_folder
 from minicnn.schedules import Schedule
@@ -55,10 +56,8 @@ class _Monitor(Callback):
     def __init__(self, monitor: str, min_delta: float = 0.0) -> None:
         if monitor not in HIGHER_IS_BETTER:
             raise ConfigError(f"unknown monitor {monitor!r}: expected one of {', '.join(HIGHER_IS_BETTER)}")
-        if not min_delta >= 0:
-            raise ConfigError(f"min_delta must be at least 0, got {min_delta!r}")
         self.monitor = monitor
-        self.min_delta = min_delta
+        self.min_delta = number(min_delta, "min_delta", "[0, ∞)")
         self.best = math.nan
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
@@ -171,6 +170,7 @@ class CSVLog(Callback):
 class ProgressBar(Callback):
     """A bar over the whole run, with loss, accuracy, images a second and the time left; a line an epoch.
 
+    Both go to stderr.
     Where the output is no terminal, only the lines are printed.
     """
 
@@ -196,7 +196,8 @@ class ProgressBar(Callback):
         text += f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}"
         if "val_loss" in row:
             text += f", validation loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.2%}"
-        tqdm.write(f"{text}  ({row['seconds']:.1f} s, {row['images_per_second']:,.0f} images/s)")
+        text += f"  ({row['seconds']:.1f} s, {row['images_per_second']:,.0f} images/s)"
+        tqdm.write(text, file=sys.stderr)
 
     def on_fit_end(self, trainer: "Trainer") -> None:
         """Close the bar."""

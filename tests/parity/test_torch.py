@@ -17,6 +17,7 @@ from minicnn import optimizers
 from minicnn.losses import SoftmaxCrossEntropy
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'minicnn[parity]'")
+torch.set_num_threads(1)  # the arrays are tiny, and threads that wait for one another are not
 F = torch.nn.functional
 
 TOLERANCE = 1e-9  # of the largest number of the array, and of each number

@@ -216,6 +216,16 @@ class TestEarlyStopping:
         assert len(fit(other, epochs=3, callbacks=[callback])) == 3
         assert_same_arrays(other.model, script.weights[-1])
 
+    def test_an_error_in_the_first_epoch_brings_back_no_weights_of_an_earlier_fit(self):
+        callback, runner = EarlyStopping("loss"), trainer()
+        fit(runner, callbacks=[callback])
+        other = trainer(seed=1)
+        other.model.layers[0].params["b"][...] = np.nan
+        before = copies(other.model)
+        with pytest.raises(NonFiniteError):
+            fit(other, callbacks=[callback])
+        assert_same_arrays(other.model, before)
+
     @pytest.mark.parametrize("arguments", [{"patience": 0}, {"patience": 1.5}, {"min_delta": -1}])
     def test_arguments_out_of_range_are_refused(self, arguments):
         with pytest.raises(ConfigError, match=next(iter(arguments))):
@@ -322,10 +332,15 @@ class TestProgress:
         assert capsys.readouterr().out == ""
 
     def test_the_bar_is_closed_after_an_error(self, monkeypatch):
-        screen = Terminal()
+        screen, ends = Terminal(), []
         monkeypatch.setattr(sys, "stderr", screen)
+
+        class Look(Callback):
+            def on_fit_end(self, trainer):
+                ends.append(screen.getvalue()[-1:])
+
         runner = trainer()
         runner.model.layers[0].params["W"][...] = np.nan
         with pytest.raises(NonFiniteError):
-            fit(runner, progress=True)
-        assert screen.getvalue().endswith("\n")
+            fit(runner, progress=True, callbacks=[Look()])
+        assert ends == ["\n"]

@@ -67,6 +67,10 @@ class TestEvaluation:
     def test_mistakes_come_most_confident_first_and_equal_ones_in_order(self):
         assert_array_equal(SIX.mistakes(), [2, 1, 5, 3])
 
+    def test_a_hundred_equal_mistakes_stay_in_order(self):
+        many = evaluation([0] * 100, [[0.2, 0.8 - k % 2 / 10, k % 2 / 10] for k in range(100)])
+        assert_array_equal(many.mistakes(), [*range(0, 100, 2), *range(1, 100, 2)])
+
     def test_without_mistakes_there_are_none(self):
         assert len(evaluation([0, 1], [[0.9, 0.1], [0.2, 0.8]], ("a", "b")).mistakes()) == 0
 
