@@ -31,9 +31,9 @@ def build_model(seed: int) -> mc.Sequential:
 def main() -> int:
     """Train, evaluate, report."""
     args = common.arguments(__doc__, epochs=5, batch_size=128, lr=0.1)
-    train, test = common.load("fashion-mnist", args, stand_in=True)
     optimizer = mc.optimizers.SGD(args.lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
     trainer = mc.Trainer(build_model(args.seed), optimizer, device=args.device)
+    train, test = common.load("fashion-mnist", args, stand_in=True)
     return common.train_and_report(trainer, train, test, args)
 
 

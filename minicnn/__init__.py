@@ -8,7 +8,18 @@
 >>> print(mc.Trainer(model, mc.optimizers.SGD()).evaluate(test))
 """
 
-from minicnn import data, errors, initializers, kernels, layers, losses, optimizers, schedules, train
+from minicnn import (
+    data,
+    errors,
+    gradcheck,
+    initializers,
+    kernels,
+    layers,
+    losses,
+    optimizers,
+    schedules,
+    train,
+)
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
 from minicnn.preprocessing import Preprocessing
@@ -24,6 +35,7 @@ __all__ = [
     "Trainer",
     "data",
     "errors",
+    "gradcheck",
     "initializers",
     "kernels",
     "layers",

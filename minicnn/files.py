@@ -21,13 +21,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     OutputError
         If the folder cannot be made or written.
     """
-    path = Path(path)
-    make_folder(path.parent)
-    if os.path.isdir(path):  # not Path.is_dir, which raises for a name that is too long
-        raise OutputError(f"cannot write the file {path}: there is a folder of that name")
+    path = check_file(path)
     try:
         # Same suffix: writers such as matplotlib choose the format by it.
-        temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+        temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
         # Not mkstemp, whose files are for their owner alone: these get what the umask leaves of 0o666.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as reason:
@@ -39,6 +36,21 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise _cannot_write(path, reason) from reason
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_file(path: str | Path) -> Path:
+    """Check that a file can be written at ``path``, making its folder; return where links lead.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be made or written, or there is a folder of the file's name.
+    """
+    path = Path(os.path.realpath(path))  # a link stays a link
+    make_folder(path.parent)
+    if os.path.isdir(path):  # not Path.is_dir, which raises for a name that is too long
+        raise OutputError(f"cannot write the file {path}: there is a folder of that name")
+    return path
 
 
 def make_folder(path: str | Path) -> Path:

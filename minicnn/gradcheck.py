@@ -8,7 +8,8 @@ The relative error of one element is |analytic − numeric| / max(|analytic|, |n
 the floor is a thousandth of the largest gradient in the whole check: below it, central differences
 are rounding noise.
 
-Source: LeCun et al. 2012, "Efficient BackProp", and the CS231n notes, "Gradient checks".
+Sources: Bottou 2012, "Stochastic Gradient Descent Tricks", section 4.2; the CS231n notes, "Gradient
+checks".
 """
 
 import copy
@@ -20,7 +21,7 @@ import numpy as np
 
 from minicnn import layers as L
 from minicnn.checks import whole_number
-from minicnn.errors import ConfigError, ShapeError, StateError
+from minicnn.errors import ConfigError, DTypeError, ShapeError, StateError
 from minicnn.layers.base import Layer, Shape
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
@@ -61,6 +62,9 @@ class Result:
 def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0) -> list[Result]:
     """Check a layer element by element: dx, and the gradient of each parameter.
 
+    ``backward`` is called twice, as for the first layer of a model (``need_dx=False``) and with old
+    gradients in place, which it must replace; the worse of the two is reported.
+
     The layer is built here, in float64, on a copy; x holds distinct values away from 0, so that no
     difference steps over the kink of a ReLU or the change of a maximum.
 
@@ -77,6 +81,12 @@ def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0)
     -------
     list of Result
         First ``x``, then the parameters.
+
+    Raises
+    ------
+    StateError, ShapeError, DTypeError
+        If ``backward`` breaks the contract: it writes into x or dy, assigns too little or too much, or
+        arrays of another shape or dtype.
     """
     rng = np.random.default_rng(seed)
     layer = copy.deepcopy(layer)
@@ -85,9 +95,9 @@ def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0)
     x = _distinct((whole_number(batch, "batch"), *layer.input_shape), rng)
     dy = rng.standard_normal((batch, *output_shape))
 
-    used = copy.deepcopy(layer)
-    used.forward(x, training=True)
-    analytic = {"x": used.backward(dy), **used.grads}
+    # As the first layer of a model, and in the middle.
+    as_first = _gradients(layer, x, dy, need_dx=False)
+    in_middle = _gradients(layer, x, dy, need_dx=True)
 
     def outputs() -> np.ndarray:
         # A copy each time: dropout draws the same mask, running averages stay.
@@ -95,7 +105,9 @@ def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0)
 
     arrays = {"x": x, **layer.params}
     numeric = {name: _elementwise(outputs, dy, array) for name, array in arrays.items()}
-    return _compare(layer.name, analytic, numeric)
+    results = _compare(layer.name, in_middle, numeric)
+    again = _compare(layer.name, as_first, {name: numeric[name] for name in layer.params})
+    return results[:1] + [max(pair, key=_badness) for pair in zip(results[1:], again, strict=True)]
 
 
 def check_loss(loss: SoftmaxCrossEntropy, targets: np.ndarray, classes: int, seed: int = 0) -> list[Result]:
@@ -229,6 +241,24 @@ def table(results: Iterable[Result]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _gradients(layer: Layer, x: np.ndarray, dy: np.ndarray, need_dx: bool) -> dict[str, np.ndarray]:
+    """Return what a copy of the layer computes for the parameters and, with ``need_dx``, for x."""
+    used, given_x, given_dy = copy.deepcopy(layer), x.copy(), dy.copy()
+    # Old gradients, which backward must replace: neither add to them nor leave them.
+    used.grads = {name: np.full_like(w, 7) for name, w in used.params.items()}
+    used.forward(given_x, training=True)
+    dx = used.backward(given_dy, need_dx=need_dx)
+    for name, given, before in (("x", given_x, x), ("dy", given_dy, dy)):
+        if not np.array_equal(given, before):
+            raise StateError(f"{layer.name}: forward or backward wrote into {name}; make a new array")
+    return {"x": dx, **used.grads} if need_dx else used.grads
+
+
+def _badness(result: Result) -> tuple[bool, float]:
+    """Order results by error, NaN above all."""
+    return math.isnan(result.error), result.error
+
+
 def _disturb(params: dict[str, np.ndarray], rng: np.random.Generator) -> None:
     """Move the parameters off their special initial values, 0 and 1, where mistakes can hide."""
     for array in params.values():
@@ -268,15 +298,12 @@ def _difference(
 
 
 def _compare(owner: str, analytic: dict[str, np.ndarray], numeric: dict[str, np.ndarray]) -> list[Result]:
+    _check_contract(owner, analytic, numeric)
     # A NaN in one gradient must not spread to the verdict on the others.
-    floor = FLOOR * max(np.abs(a[np.isfinite(a)]).max(initial=0) for a in analytic.values())
+    floor = FLOOR * max((np.abs(a[np.isfinite(a)]).max(initial=0) for a in analytic.values()), default=0)
     results = []
     for name, n in numeric.items():
-        if name not in analytic:
-            raise StateError(f"{owner}: backward assigned no gradient of {name}: set grads[{name!r}]")
         a = analytic[name]
-        if a.shape != n.shape:
-            raise ShapeError(f"{owner}: the gradient of {name} must have its shape {n.shape}, got {a.shape}")
         size = np.maximum(np.maximum(np.abs(a), np.abs(n)), floor)
         with np.errstate(invalid="ignore"):  # ∞ / ∞ is NaN, and NaN is wrong
             error = np.divide(np.abs(a - n), size, out=np.zeros_like(n), where=size != 0)
@@ -287,3 +314,18 @@ def _compare(owner: str, analytic: dict[str, np.ndarray], numeric: dict[str, np.
             Result(f"{owner}.{name}", float(error[index]), where, float(a[index]), float(n[index]))
         )
     return results
+
+
+def _check_contract(owner: str, analytic: dict[str, np.ndarray], numeric: dict[str, np.ndarray]) -> None:
+    """Refuse gradients that cannot be compared: missing, of nothing, or of another shape or dtype."""
+    for name, n in numeric.items():
+        a = analytic.get(name)
+        if a is None:
+            raise StateError(f"{owner}: backward gave no gradient of {name}: return dx, set grads['W'], …")
+        if a.shape != n.shape:
+            raise ShapeError(f"{owner}: the gradient of {name} must have its shape {n.shape}, got {a.shape}")
+        if a.dtype != n.dtype:
+            raise DTypeError(f"{owner}: the gradient of {name} must be {n.dtype}, got {a.dtype}")
+    unknown = sorted(analytic.keys() - numeric.keys())
+    if unknown:
+        raise StateError(f"{owner}: gradients of {', '.join(unknown)}, which are no parameters")

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn import checks, losses
 from minicnn.backend import Array, resolve_device, to_device, to_numpy
-from minicnn.errors import ConfigError
+from minicnn.errors import ConfigError, NonFiniteError
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
 from minicnn.preprocessing import Preprocessing
@@ -70,6 +70,8 @@ class Sequential:
         self.device = "cpu"
         self._name_layers()
         self._build(np.random.default_rng(checks.whole_number(seed, "seed", 0)))
+        for layer in self.layers:
+            layer.in_model = True
         self.class_names: tuple[str, ...] | None = None
         if class_names is not None:
             self.set_class_names(class_names)
@@ -138,20 +140,51 @@ class Sequential:
         """Return the output for ``images``, (N, H, W, C) uint8 or floating on 0…1, in batches.
 
         Memory does not grow with N but for the result. Raises what ``Preprocessing.check`` raises.
+
+        Raises
+        ------
+        NonFiniteError
+            If the output holds NaN or infinity: the weights grew too large.
         """
         self.preprocessing.check(images, self.input_shape)
         batch_size = checks.whole_number(batch_size, "batch_size")
         batches = range(0, len(images), batch_size)
-        return np.concatenate(
-            [to_numpy(self.forward(self.preprocess(images[i : i + batch_size]))) for i in batches]
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # seen in the result
+            logits = np.concatenate(
+                [to_numpy(self.forward(self.preprocess(images[i : i + batch_size]))) for i in batches]
+            )
+        if not np.isfinite(logits).all():
+            raise NonFiniteError("the model's output holds NaN or infinity: its weights grew too large")
+        return logits
+
+    def require_classifier(self) -> None:
+        """Refuse to classify with a model whose output is not one number for each class.
+
+        Raises
+        ------
+        ConfigError
+            If the output of one sample is not (K,).
+        """
+        if len(self.output_shape) != 1:
+            raise ConfigError(
+                f"a classifier ends in one number for each class, this model's output is "
+                f"{self.output_shape}: let it end in Dense(classes)"
+            )
 
     def predict_proba(self, images: Array, batch_size: int = 256) -> np.ndarray:
-        """Return the class probabilities of ``images``, (N, K); see ``logits`` for what is taken."""
+        """Return the class probabilities of ``images``, (N, K); see ``logits`` for what is taken.
+
+        Raises also ConfigError, if the model is no classifier.
+        """
+        self.require_classifier()
         return losses.softmax(self.logits(images, batch_size))
 
     def predict(self, images: Array, batch_size: int = 256) -> np.ndarray:
-        """Return the most probable class of each image, (N,) int64; see ``logits`` for what is taken."""
+        """Return the most probable class of each image, (N,) int64; see ``logits`` for what is taken.
+
+        Raises also ConfigError, if the model is no classifier.
+        """
+        self.require_classifier()
         return self.logits(images, batch_size).argmax(axis=1)
 
     def to(self, device: str) -> "Sequential":
@@ -206,8 +239,9 @@ class Sequential:
         self, name: str, shape: Shape, parameters: int, multiply_adds: int, shape_text: str | None = None
     ) -> tuple[str, ...]:
         memory = int(np.prod(shape)) * self.dtype.itemsize
+        size = f"{memory / 1024:,.1f} KiB" if memory >= 1024 else f"{memory} bytes"
         text = _shape_text(shape) if shape_text is None else shape_text
-        return name, text, f"{parameters:,}", f"{multiply_adds:,}", f"{memory / 1024:,.1f} KiB"
+        return name, text, f"{parameters:,}", f"{multiply_adds:,}", size
 
     def save(self, path: str | Path) -> None:
         """Write the model to ``path`` (safetensors); see ``minicnn.serialize``."""
@@ -229,6 +263,8 @@ def _checked_layers(layers: Sequence[Layer]) -> list[Layer]:
     for layer in layers:
         if not isinstance(layer, Layer):
             raise ConfigError(f"expected layers, got {layer!r}: write ReLU(), not ReLU")
+        if layer.in_model:
+            raise ConfigError(f"layer {layer.name!r} belongs to another model: make a new one")
     if len({id(layer) for layer in layers}) < len(layers):
         raise ConfigError("a layer object appears twice: make one for each place")
     return layers

@@ -29,7 +29,8 @@ class Optimizer:
         λ, at least 0.
     decoupled : bool
         False: L2, λ·w is added to the gradient. True: w shrinks by learning_rate·λ·w beside the
-        update (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 1).
+        update (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 1; here, as
+        in PyTorch, the decay is scaled by the learning rate).
     decay_all : bool
         True: biases and BatchNorm's scale and shift decay too.
     """
@@ -101,8 +102,10 @@ class SGD(Optimizer):
 
     Notes
     -----
-    Source: Sutskever et al. 2013, "On the importance of initialization and momentum in deep
-    learning", section 2 (with v scaled by −η, so that η may change between steps).
+    Sources: Sutskever et al. 2013, "On the importance of initialization and momentum in deep
+    learning", section 2 (there v is −η times this v; here η may change between steps); the Nesterov
+    step as in Bengio, Boulanger-Lewandowski & Pascanu 2013, "Advances in Optimizing Recurrent
+    Networks", equation 7.
     """
 
     def __init__(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from minicnn.data import Dataset
 from minicnn.files import replacing
@@ -52,7 +53,8 @@ def _curve(axes: Axes, history: History, column: str, scale: float) -> None:
         validation = np.multiply(history[f"val_{column}"], scale)
         axes.plot(epochs, validation, label="validation (after the epoch)", **VALIDATION)
     axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlim(0.5, len(epochs) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.legend()
 
@@ -97,13 +99,18 @@ def mistakes(data: Dataset, evaluation: Evaluation, count: int = 16, title: str 
     ``evaluation`` is what ``Trainer.evaluate(data)`` returned.
     """
     wrong = evaluation.mistakes()[:count]
+    names, confidence = data.class_names, evaluation.probabilities.max(axis=1)
     captions = [
-        f"is {data.class_names[data.labels[i]]}\n"
-        f"taken for {data.class_names[evaluation.predicted[i]]}, {evaluation.probabilities[i].max():.0%}"
+        f"is {names[data.labels[i]]}\ntaken for {names[evaluation.predicted[i]]}, {_percent(confidence[i])}"
         for i in wrong
     ]
     text = title or f"{data.name}: the most confident mistakes"
     return _image_grid(data.images[wrong], captions, text if len(wrong) else f"{text}: there are none")
+
+
+def _percent(probability: float) -> str:
+    """Return a probability in per cent; what is not certain is not called 100 %."""
+    return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
 def _image_grid(images: np.ndarray, captions: Sequence[str], title: str) -> Figure:
@@ -115,12 +122,8 @@ def _image_grid(images: np.ndarray, captions: Sequence[str], title: str) -> Figu
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, image, caption in zip(grid.flat, images, captions, strict=False):
-        # One channel is shown in grey, light on dark as it is stored; three as RGB.
-        axes.imshow(
-            image[..., 0] if image.shape[-1] == 1 else image,
-            cmap="gray",
-            vmin=0,
-            vmax=255 if image.dtype == np.uint8 else 1,
-        )
+        # Three channels are RGB, four RGBA; else the first is shown in grey, light on dark as stored.
+        shown = image if image.shape[-1] in (3, 4) else image[..., 0]
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
         axes.set_title(caption, fontsize=8)
     return figure

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,33 @@ from typing import Any
 from minicnn import __version__, plots
 from minicnn.data import Dataset
 from minicnn.errors import StateError
-from minicnn.files import make_folder, replacing
+from minicnn.files import check_file, replacing
 from minicnn.kernels import active
 from minicnn.kernels.threads import num_threads
 from minicnn.train import Evaluation, Trainer
+
+FILES = (
+    "model.safetensors",
+    "history.csv",
+    "metrics.json",
+    "learning_curves.png",
+    "confusion_matrix.png",
+    "samples.png",
+    "mistakes.png",
+)
+
+
+def check_run(folder: str | Path) -> Path:
+    """Check, before any training, that a run can be written to ``folder``; make it, and return it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made or written.
+    """
+    for name in FILES:
+        check_file(Path(folder) / name)
+    return Path(folder)
 
 
 def write_run(
@@ -21,13 +45,13 @@ def write_run(
     train: Dataset,
     test: Dataset,
     evaluation: Evaluation,
+    started: float,
     **settings: Any,
 ) -> dict[str, Any]:
     """Write everything about a finished run to ``folder`` and return the metrics.
 
-    The files are ``model.safetensors``, ``history.csv``, ``metrics.json``, ``learning_curves.png``,
-    ``confusion_matrix.png``, ``samples.png`` and ``mistakes.png``. Each is replaced only by a
-    complete one. The data set's name is in each of them.
+    The files are those of ``FILES``. Each is replaced only by a complete one, and the data set's name
+    is in each of them.
 
     Parameters
     ----------
@@ -35,6 +59,9 @@ def write_run(
         After ``fit``.
     evaluation
         What ``trainer.evaluate(test)`` returned.
+    started
+        What ``time.perf_counter()`` gave when the program began; for ``seconds_total``, in which
+        drawing and writing are counted.
     settings
         More numbers and names for ``metrics.json``, such as the seed.
 
@@ -45,7 +72,7 @@ def write_run(
     StateError
         If nothing was trained yet.
     """
-    folder, history, name = make_folder(folder), trainer.history, test.name
+    folder, history, name = check_run(folder), trainer.history, test.name
     if len(history) == 0:
         raise StateError("write_run: nothing was trained yet; call trainer.fit(…) first")
     metrics = {
@@ -62,7 +89,7 @@ def write_run(
         "threads": num_threads(),
         "versions": versions(),
     }
-    text = json.dumps(metrics, indent=2)  # fails, if a setting is no JSON, before anything is written
+    json.dumps(metrics)  # fails, if a setting is no JSON, before anything is written
     trainer.model.info |= {"dataset": train.name, "test_accuracy": f"{evaluation.accuracy:.4f}"}
     trainer.model.save(folder / "model.safetensors")
     history.to_csv(folder / "history.csv")
@@ -74,8 +101,9 @@ def write_run(
     }
     for figure_name, figure in figures.items():
         plots.save(figure, folder / f"{figure_name}.png")
+    metrics["seconds_total"] = time.perf_counter() - started
     with replacing(folder / "metrics.json") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
 
 

@@ -23,7 +23,7 @@ class Schedule:
     learning_rate : float
         The highest rate, above 0.
     warmup_steps : int
-        Steps from learning_rate / warmup_steps up to learning_rate.
+        Steps of a straight line from near 0 up to the rate that the shape begins with.
     """
 
     learning_rate: float
@@ -36,7 +36,7 @@ class Schedule:
     def __call__(self, step: int, total_steps: int) -> float:
         """Return the learning rate of ``step``, 0 ≤ step < total_steps."""
         if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / self.warmup_steps
+            return self.learning_rate * self._factor(0.0) * (step + 1) / self.warmup_steps
         rest = max(total_steps - self.warmup_steps - 1, 1)
         return self.learning_rate * self._factor(min((step - self.warmup_steps) / rest, 1.0))
 
@@ -103,7 +103,7 @@ class OneCycle(Schedule):
     """Up from ``start`` times the highest rate and down to ``final`` times it, in half cosines.
 
     Source: Smith & Topin 2018, "Super-Convergence: Very Fast Training of Neural Networks Using
-    Large Learning Rates", section 3.
+    Large Learning Rates", section 3 (there in straight lines).
 
     Parameters
     ----------

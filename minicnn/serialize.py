@@ -16,7 +16,7 @@ import numpy as np
 
 from minicnn import layers as layer_types
 from minicnn.backend import to_numpy
-from minicnn.errors import ModelFileError
+from minicnn.errors import ConfigError, ModelFileError
 from minicnn.files import replacing
 from minicnn.layers.base import Layer, Shape
 from minicnn.model import Sequential
@@ -33,13 +33,35 @@ def save(model: Sequential, path: str | Path) -> None:
     ------
     OutputError
         If the file cannot be written.
+    ConfigError
+        If ``load`` could not read the file again; see ``check_savable``.
     """
     from safetensors.numpy import save as to_bytes
 
+    text = check_savable(model)
     arrays = {name: np.ascontiguousarray(to_numpy(array)) for name, array in model.arrays().items()}
-    metadata = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(_describe(model))}
+    metadata = {"format": FORMAT, "version": str(VERSION), "model": text}
     with replacing(path) as temporary:
         temporary.write_bytes(to_bytes(arrays, metadata))
+
+
+def check_savable(model: Sequential) -> str:
+    """Return the model's description as JSON, if ``load`` will be able to make the same model from it.
+
+    Raises
+    ------
+    ConfigError
+        If a layer is not one of minicnn's own, was renamed, or ``info`` is not text.
+    """
+    try:
+        text = json.dumps(_describe(model))
+        rebuilt = _rebuild(json.loads(text), sum(array.size for array in model.arrays().values()))
+        names = [layer.name for layer in rebuilt.layers]
+        if names != [layer.name for layer in model.layers]:
+            raise ModelFileError(f"its layers must be called {', '.join(names)}")
+    except (LookupError, TypeError, AttributeError, ValueError) as reason:
+        raise ConfigError(f"this model could not be loaded again from a file: {reason}") from reason
+    return text
 
 
 def load(path: str | Path) -> Sequential:
@@ -90,6 +112,10 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
 
 
 def _describe(model: Sequential) -> dict[str, Any]:
+    for layer in model.layers:
+        kind = type(layer).__name__
+        if getattr(layer_types, kind, None) is not type(layer):
+            raise ModelFileError(f"{kind!r} is not one of minicnn's own layers")
     return {
         "layers": [{"type": type(layer).__name__, **layer.config()} for layer in model.layers],
         "input_shape": model.input_shape,
@@ -107,7 +133,7 @@ def _rebuild(description: dict[str, Any], numbers: int) -> Sequential:
         arguments = dict(config)
         kind = arguments.pop("type")
         if kind not in layer_types.__all__ or kind == "Layer":
-            raise ModelFileError(f"unknown layer type {kind!r}")
+            raise ModelFileError(f"{kind!r} is not one of minicnn's own layers")
         layers.append(getattr(layer_types, kind)(**arguments))
     input_shape = tuple(description["input_shape"])
     _check_size(layers, input_shape, numbers)

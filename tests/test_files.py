@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from minicnn.errors import OutputError
-from minicnn.files import make_folder, replacing
+from minicnn.files import check_file, make_folder, replacing
 
 
 @pytest.fixture
@@ -107,9 +107,29 @@ class TestReplacing:
             pytest.fail("the block must not run")
 
     def test_a_name_that_the_disk_does_not_take_is_refused(self, tmp_path):
-        with pytest.raises(OutputError, match="cannot write"), replacing(tmp_path / ("x" * 300)):
-            pytest.fail("the block must not run")
+        with pytest.raises(OutputError, match="cannot write"), replacing(tmp_path / ("x" * 300)) as temporary:
+            temporary.write_text("new")
         assert os.listdir(tmp_path) == []
+
+    def test_a_name_as_long_as_the_disk_takes_is_no_problem(self, tmp_path):
+        name = "x" * 251 + ".txt"
+        with replacing(tmp_path / name) as temporary:
+            temporary.write_text("new")
+        assert os.listdir(tmp_path) == [name]
+
+    @pytest.mark.parametrize("before", ["old", None])
+    def test_a_link_stays_a_link_and_its_target_is_replaced(self, tmp_path, before):
+        target, link = tmp_path / "there" / "target.txt", tmp_path / "link.txt"
+        target.parent.mkdir()
+        if before is not None:
+            target.write_text(before)
+        link.symlink_to(target)
+        with replacing(link) as temporary:
+            temporary.write_text("new")
+        assert link.is_symlink()
+        assert not target.is_symlink()
+        assert target.read_text() == "new"
+        assert (os.listdir(target.parent), len(os.listdir(tmp_path))) == (["target.txt"], 2)
 
     def test_writers_at_the_same_time_do_not_meet_the_last_to_end_wins(self, tmp_path):
         path = tmp_path / "a.txt"
@@ -120,6 +140,32 @@ class TestReplacing:
             assert path.read_text() == "fast"
         assert path.read_text() == "slow"
         assert os.listdir(tmp_path) == ["a.txt"]
+
+
+class TestCheckFile:
+    def test_the_folder_is_made_the_file_is_not_and_the_path_is_returned(self, tmp_path):
+        assert check_file(str(tmp_path / "a" / "b.txt")) == tmp_path / "a" / "b.txt"
+        assert os.listdir(tmp_path / "a") == []
+
+    def test_a_file_that_is_there_stays_as_it_is(self, tmp_path):
+        (tmp_path / "a.txt").write_text("old")
+        assert check_file(tmp_path / "a.txt") == tmp_path / "a.txt"
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old"}
+
+    def test_a_link_leads_to_its_target(self, tmp_path):
+        (tmp_path / "link").symlink_to(tmp_path / "target")
+        assert check_file(tmp_path / "link") == tmp_path / "target"
+
+    def test_a_folder_of_that_name_is_refused_even_through_a_link(self, tmp_path):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "folder")
+        for name in ("folder", "link"):
+            with pytest.raises(OutputError, match="there is a folder of that name"):
+                check_file(tmp_path / name)
+
+    def test_a_path_through_a_file_is_refused(self, blocked):
+        with pytest.raises(OutputError, match="cannot write"):
+            check_file(blocked / "a.txt")
 
 
 class TestMakeFolder:

@@ -94,7 +94,7 @@ def at(index, value):
 
 
 def in_dx(change):
-    return lambda dx, grads: change(dx)
+    return lambda dx, grads: None if dx is None else change(dx)
 
 
 class BatchNormWithoutMeans(L.BatchNorm):
@@ -195,10 +195,92 @@ def test_a_gradient_of_another_shape_is_told(change):
         gradcheck.check_layer(breaking(L.Dense, in_grads("W", change))(4), (5,))
 
 
-def test_a_gradient_that_was_forgotten_is_told():
-    layer = breaking(L.Dense, lambda dx, grads: (grads.pop("b"), dx)[1])(4)
-    with pytest.raises(StateError, match="dense: backward assigned no gradient of b"):
+@pytest.mark.parametrize(
+    ("spoil", "name"),
+    [
+        (lambda dx, grads: (grads.pop("b"), dx)[1], "b"),
+        (in_grads("W", lambda g: None), "W"),
+        (lambda dx, grads: None, "x"),
+    ],
+    ids=["missing", "None", "dx"],
+)
+def test_a_gradient_that_was_forgotten_is_told(spoil, name):
+    with pytest.raises(StateError, match=f"dense: backward gave no gradient of {name}"):
+        gradcheck.check_layer(breaking(L.Dense, spoil)(4), (5,))
+
+
+def test_a_gradient_of_what_is_no_parameter_is_told():
+    layer = breaking(L.Dense, lambda dx, grads: (grads.update(c=dx), dx)[1])(4)
+    with pytest.raises(StateError, match="dense: gradients of c, which are no parameters"):
         gradcheck.check_layer(layer, (5,))
+
+
+@pytest.mark.parametrize("spoil", [in_grads("W", np.float32), in_dx(np.float32)], ids=["W", "dx"])
+def test_a_gradient_in_float32_is_told(spoil):
+    with pytest.raises(DTypeError, match=r"dense: the gradient of (W|x) must be float64, got float32"):
+        gradcheck.check_layer(breaking(L.Dense, spoil)(4), (5,))
+
+
+def test_gradients_that_are_added_to_the_old_ones_are_caught():
+    class Accumulating(L.Dense):
+        def backward(self, dy, need_dx=True):
+            old = dict(self.grads)
+            dx = super().backward(dy, need_dx)
+            self.grads = {name: g + old.get(name, 0) for name, g in self.grads.items()}
+            return dx
+
+    assert set(wrong(gradcheck.check_layer(Accumulating(4), (5,)))) == {"accumulating.W", "accumulating.b"}
+
+
+def test_a_gradient_that_is_forgotten_only_with_dx_is_caught():
+    class Forgetful(L.Dense):
+        def backward(self, dy, need_dx=True):
+            old = dict(self.grads)
+            dx = super().backward(dy, need_dx)
+            if need_dx:
+                self.grads["b"] = old["b"]
+            return dx
+
+    assert list(wrong(gradcheck.check_layer(Forgetful(4), (5,)))) == ["forgetful.b"]
+
+
+@pytest.mark.parametrize("factor", [2, np.nan])
+@pytest.mark.parametrize("when", [True, False])
+def test_a_gradient_that_is_wrong_only_with_or_only_without_dx_is_caught(when, factor):
+    class Sometimes(L.Dense):
+        def backward(self, dy, need_dx=True):
+            dx = super().backward(dy, need_dx)
+            if need_dx == when:
+                self.grads["W"] = factor * self.grads["W"]
+            return dx
+
+    (result,) = wrong(gradcheck.check_layer(Sometimes(4), (5,))).values()
+    assert result.name == "sometimes.W"
+    assert result.error == pytest.approx(1 - 1 / factor, nan_ok=True)  # the worse of the two is reported
+
+
+@pytest.mark.parametrize("victim", ["x", "dy"])
+def test_a_layer_that_writes_into_its_argument_is_told(victim):
+    class Writing(L.ReLU):
+        def forward(self, x, training=False):
+            y = super().forward(x, training)
+            if victim == "x":
+                x[0, 0] = 7
+            return y
+
+        def backward(self, dy, need_dx=True):
+            dx = super().backward(dy, need_dx)
+            if victim == "dy":
+                dy[0, 0] = 7
+            return dx
+
+    with pytest.raises(StateError, match=f"writing: forward or backward wrote into {victim};"):
+        gradcheck.check_layer(Writing(), (5,))
+
+
+@pytest.mark.parametrize(("error", "ok"), [(0.0, True), (9e-7, True), (1e-6, False), (np.nan, False)])
+def test_an_error_below_one_in_a_million_is_ok(error, ok):
+    assert gradcheck.Result("dense.W", error, (0, 0), 1.0, 1.0).ok == ok
 
 
 class TestLoss:

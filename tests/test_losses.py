@@ -184,6 +184,8 @@ def test_a_bad_smoothing_is_refused(bad):
         (np.zeros((2, 3)), np.array([0, 3]), DataError, "0 … 2"),
         (np.zeros((2, 3)), np.array([-1, 0]), DataError, "0 … 2"),
         (np.zeros((1, 2)), np.array([[0.5, 0.6]]), DataError, "sum to 1"),
+        (np.zeros((2, 2)), np.array([[0.5, 0.5], [0.5, 0.55]]), DataError, "sum to 1"),
+        (np.zeros((2, 2)), np.array([[0.5, 0.5], [0.5, 0.45]]), DataError, "sum to 1"),
         (np.zeros((1, 2)), np.array([[1.5, -0.5]]), DataError, "at least 0"),
         (np.zeros((1, 2)), np.array([[np.nan, 0.5]]), DataError, "probabilities"),
     ],
@@ -191,3 +193,10 @@ def test_a_bad_smoothing_is_refused(bad):
 def test_unusable_targets_are_refused(logits, targets, error, words):
     with pytest.raises(error, match=words):
         SoftmaxCrossEntropy().forward(logits, targets)
+
+
+def test_probabilities_may_be_rounded():
+    logits = np.zeros((1, 3))
+    assert SoftmaxCrossEntropy()(logits, np.array([[0.333, 0.333, 0.3335]])) == pytest.approx(
+        math.log(3), rel=1e-3
+    )

@@ -9,7 +9,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import minicnn as mc
 from minicnn import layers as L
-from minicnn.errors import ConfigError, DataError, DeviceError, DTypeError, ShapeError, StateError
+from minicnn.errors import (
+    ConfigError,
+    DataError,
+    DeviceError,
+    DTypeError,
+    NonFiniteError,
+    ShapeError,
+    StateError,
+)
 from minicnn.kernels import cpu
 
 SHAPE = (8, 7, 1)
@@ -98,6 +106,23 @@ class TestBuilding:
         with pytest.raises(ConfigError, match="appears twice"):
             mc.Sequential([relu, L.Flatten(), relu], SHAPE)
 
+    def test_a_layer_of_another_model_is_refused_and_that_model_stays(self):
+        first = net()
+        before, x = {name: array.copy() for name, array in first.arrays().items()}, images(3)
+        logits = first.logits(x)
+        with pytest.raises(ConfigError, match="layer 'dense_1' belongs to another model: make a new one"):
+            mc.Sequential([L.Flatten(), L.Dense(2), first.layers[-1]], SHAPE)
+        assert first.arrays().keys() == before.keys()
+        for name, array in first.arrays().items():
+            assert_array_equal(array, before[name], name)
+        assert_array_equal(first.logits(x), logits)
+
+    def test_layers_of_a_model_that_could_not_be_made_are_free_again(self):
+        dense = L.Dense(3)
+        with pytest.raises(ShapeError):
+            mc.Sequential([dense], SHAPE)
+        assert mc.Sequential([L.Flatten(), dense], SHAPE).output_shape == (3,)
+
     @pytest.mark.parametrize("shape", [(), 28, None, (8, 0, 1), (8, -7, 1), (8, 7.5, 1), ("8", 7, 1)])
     def test_an_unusable_input_shape_is_refused(self, shape):
         with pytest.raises(ConfigError, match="input_shape"):
@@ -155,10 +180,10 @@ class TestClassNames:
 SUMMARY = """\
 layer        output shape  parameters  multiply-adds  activations
 input        5 × 4 × 1
-conv2d_1     3 × 3 × 2             14            108      0.1 KiB
-relu_1       3 × 3 × 2              0              0      0.1 KiB
-maxpool2d_1  1 × 1 × 2              0              0      0.0 KiB
-flatten_1    2                      0              0      0.0 KiB
+conv2d_1     3 × 3 × 2             14            108     72 bytes
+relu_1       3 × 3 × 2              0              0     72 bytes
+maxpool2d_1  1 × 1 × 2              0              0      8 bytes
+flatten_1    2                      0              0      8 bytes
 dense_1      1000               3,000          2,000      3.9 KiB
 total                           3,014          2,108      4.1 KiB
 """
@@ -177,6 +202,12 @@ def test_summary_is_the_table_computed_by_hand():
 def test_summary_goes_to_stdout_by_default_and_counts_bytes_of_the_dtype(capsys):
     mc.Sequential([L.Dense(1024)], (2,), dtype="float64").summary()
     assert "8.0 KiB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("units", "size"), [(10, "40 bytes"), (255, "1020 bytes"), (256, "1.0 KiB")])
+def test_summary_prints_less_than_a_kib_in_bytes(capsys, units, size):
+    mc.Sequential([L.Dense(units)], (2,)).summary()
+    assert capsys.readouterr().out.splitlines()[2].endswith(f"  {size}")
 
 
 def test_repr_shows_the_architecture():
@@ -308,6 +339,21 @@ class TestPredicting:
         model.predict(images(3))
         for name, array in model.arrays().items():
             assert_array_equal(array, before[name], name)
+
+    @pytest.mark.parametrize("ask", ["logits", "predict", "predict_proba"])
+    @pytest.mark.parametrize("weight", [np.nan, np.inf, 3e38])
+    def test_an_output_that_is_not_finite_is_told_and_not_warned_of(self, ask, weight):
+        model = net()
+        model.layers[-1].params["W"][...] = weight
+        with pytest.raises(NonFiniteError, match="output holds NaN or infinity"):
+            getattr(model, ask)(images(2))
+
+    @pytest.mark.parametrize("ask", ["predict", "predict_proba"])
+    def test_a_model_that_is_no_classifier_does_not_classify(self, ask):
+        model = mc.Sequential([L.MaxPool2D(2)], SHAPE)
+        assert model.logits(images(2)).shape == (2, 4, 3, 1)
+        with pytest.raises(ConfigError, match=r"output is \(4, 3, 1\): let it end in Dense"):
+            getattr(model, ask)(images(2))
 
     @pytest.mark.parametrize("batch_size", [0, -1, 2.5])
     def test_an_unusable_batch_size_is_refused(self, batch_size):

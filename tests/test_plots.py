@@ -74,6 +74,14 @@ class TestLearningCurves:
         assert training.get_linestyle() != validation.get_linestyle()
         assert training.get_marker() != validation.get_marker()
 
+    @pytest.mark.parametrize("epochs", [1, 2, 30])
+    def test_the_ticks_are_whole_epochs(self, epochs):
+        for axes in plots.learning_curves(history(epochs)).axes:
+            assert axes.get_xlim() == (0.5, epochs + 0.5)
+            ticks = [tick for tick in axes.get_xticks() if 0.5 <= tick <= epochs + 0.5]
+            assert ticks
+            assert_array_equal(ticks, np.round(ticks))
+
     @pytest.mark.parametrize("epochs", [1, 4])
     def test_without_validation_there_is_one_line(self, epochs, tmp_path):
         figure = plots.learning_curves(history(epochs, validation=False))
@@ -134,11 +142,19 @@ class TestSamples:
         assert title(plots.samples(data(), title="mine")) == "mine"
 
     @pytest.mark.parametrize(
-        "shape", [(5, 4, 1), (1, 4, 1), (5, 1, 1), (1, 1, 1), (5, 4, 3), (1, 4, 3)], ids=str
+        "shape", [(5, 4, 1), (1, 4, 1), (5, 1, 1), (1, 1, 1), (5, 4, 3), (1, 4, 3), (5, 4, 4)], ids=str
     )
     def test_every_size_of_grey_and_colour_images_is_drawn(self, shape):
         (image,) = [axes.images[0] for axes in panels(plots.samples(data(1, shape)))]
         assert image.get_array().shape == (shape[:2] if shape[2] == 1 else shape)
+
+    @pytest.mark.parametrize("channels", [2, 5])
+    def test_of_channels_that_are_no_colours_the_first_is_drawn(self, channels, tmp_path):
+        images = data(2, (5, 4, channels))
+        figure = plots.samples(images)
+        for axes, image in zip(panels(figure), images.images, strict=True):
+            assert_array_equal(axes.images[0].get_array(), image[..., 0])
+        plots.save(figure, tmp_path / "a.png")
 
     def test_black_and_white_are_those_of_the_dtype_not_of_the_image(self):
         for images, white in ((data(1).images // 2, 255), (data(1).images / 512, 1)):
@@ -156,15 +172,23 @@ class TestMistakes:
         predicted = labels.copy()
         predicted[[2, 7, 9]] = [0, 2, 1]
         confidence = np.full(12, 0.8)
-        confidence[[2, 7, 9]] = [0.6, 0.95, 0.7]
+        confidence[[2, 7, 9]] = [0.6, 0.9995, 0.973]
         figure = plots.mistakes(data(), evaluation(labels, predicted, confidence), count=2)
         shown = panels(figure)
         assert [axes.get_title() for axes in shown] == [
-            "is dog\ntaken for horse, 95%",
-            "is cat\ntaken for dog, 70%",
+            "is dog\ntaken for horse, >99.9%",
+            "is cat\ntaken for dog, 97.3%",
         ]
         assert_array_equal(shown[0].images[0].get_array(), data().images[7, ..., 0])
         assert title(figure) == "pets: the most confident mistakes"
+
+    @pytest.mark.parametrize(
+        ("confidence", "text"),
+        [(1.0, ">99.9%"), (0.9991, ">99.9%"), (0.999, "99.9%"), (0.9949, "99.5%"), (0.4, "40.0%")],
+    )
+    def test_what_is_not_certain_is_not_called_certain(self, confidence, text):
+        figure = plots.mistakes(data(1), evaluation([0], [1], [confidence]))
+        assert panels(figure)[0].get_title().endswith(f"for dog, {text}")
 
     def test_without_mistakes_the_figure_says_so(self, tmp_path):
         labels = np.arange(12) % 3

@@ -122,5 +122,24 @@ class TestChecking:
         with pytest.raises(DataError, match="pass them as uint8, or divide them by 255"):
             self.check(pixels().astype(dtype))
 
+    @pytest.mark.parametrize("highest", [2, 256, 4095, 65_535])
+    def test_they_are_refused_whatever_their_range(self, highest):
+        x = np.zeros((9, *SHAPE))
+        x[5, 1, 1, 0] = highest
+        with pytest.raises(DataError, match=rf"look like raw pixels \(0…255, maximum {highest:g}\)"):
+            self.check(x)
+
+    def test_the_first_eight_images_tell_whether_the_pixels_are_whole_numbers(self):
+        x = pixels(9).astype(float)
+        x[8] += 0.5
+        with pytest.raises(DataError, match="raw pixels"):
+            self.check(x)
+        x[7, 0, 0, 0] += 0.5
+        self.check(x)
+
+    def test_black_and_white_and_whole_numbers_around_0_are_no_raw_pixels(self):
+        self.check(pixels() // 128 * 1.0)
+        self.check(pixels() - 128.0)
+
     def test_floats_a_little_above_1_are_no_raw_pixels(self):
         self.check(np.full((2, *SHAPE), 1.04))

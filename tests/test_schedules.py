@@ -20,7 +20,7 @@ def test_constant():
     assert rates(Constant(0.3), 4) == [0.3] * 4
 
 
-def test_warm_up_climbs_in_equal_steps_to_the_highest_rate():
+def test_warm_up_climbs_in_equal_steps():
     assert rates(Constant(0.8, warmup_steps=4), 6) == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8], rel=1e-15)
 
 
@@ -64,8 +64,20 @@ def test_every_rate_is_above_zero_or_at_the_end_and_never_above_the_highest(sche
 @pytest.mark.parametrize("schedule", ALL, ids=repr)
 def test_a_run_of_one_step_and_a_warm_up_longer_than_the_run_will_do(schedule):
     assert 0 < schedule(0, 1) <= 0.1
-    longer = type(schedule)(0.1, warmup_steps=10)
-    assert rates(longer, 3) == pytest.approx([0.01, 0.02, 0.03], rel=1e-14)
+    longer, begin = type(schedule)(0.1, warmup_steps=10), schedule(0, 100)
+    assert rates(longer, 3) == pytest.approx([0.1 * begin, 0.2 * begin, 0.3 * begin], rel=1e-14)
+
+
+@pytest.mark.parametrize("schedule", ALL, ids=repr)
+def test_the_warm_up_ends_at_the_rate_that_the_shape_begins_with(schedule):
+    warmed = type(schedule)(0.1, warmup_steps=4)
+    assert warmed(3, 50) == warmed(4, 50) == schedule(0, 46)
+
+
+def test_one_cycle_does_not_jump_after_its_warm_up():
+    schedule = OneCycle(2.0, peak=0.4, start=0.1, final=0.01, warmup_steps=2)
+    assert rates(schedule, 13)[:3] == pytest.approx([0.1, 0.2, 0.2], rel=1e-14)
+    assert schedule(6, 13) == pytest.approx(2.0, rel=1e-15)
 
 
 @pytest.mark.parametrize(

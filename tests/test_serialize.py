@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 import minicnn as mc
 from minicnn import gradcheck, serialize
 from minicnn import layers as L
-from minicnn.errors import ModelFileError, OutputError
+from minicnn.errors import ConfigError, ModelFileError, OutputError
 
 SHAPE = (8, 7, 2)
 
@@ -184,6 +184,18 @@ class TestTheFile:
             pickle.loads(content)
 
 
+class Halve(L.ReLU):
+    """A user's own layer, which no file can hold."""
+
+
+class Dense(L.Dense):
+    """Another one, with a name that minicnn has too."""
+
+
+def add_own_layer(model):
+    model.layers.insert(0, Halve())
+
+
 class TestSaving:
     def test_an_old_file_is_replaced_and_nothing_left_beside_it(self, path):
         path.write_text("old")
@@ -199,6 +211,25 @@ class TestSaving:
     def test_a_folder_of_that_name_is_refused(self, tmp_path):
         with pytest.raises(OutputError, match="folder of that name"):
             net().save(tmp_path)
+
+    def test_a_model_that_could_not_be_loaded_is_refused_before_anything_is_written(self, path):
+        for spoil, words in (
+            (add_own_layer, "'Halve' is not one of minicnn's own layers"),
+            (
+                lambda model: setattr(model.layers[-1], "__class__", Dense),
+                "'Dense' is not one of minicnn's own",
+            ),
+            (lambda model: setattr(model.layers[0], "name", "first"), "must be called conv2d_1, batchnorm_1"),
+            (lambda model: model.info.update(of=b"bytes"), "not JSON serializable"),
+            (lambda model: setattr(model, "info", ["notes"]), "could not be loaded again"),
+        ):
+            model = net()
+            assert json.loads(serialize.check_savable(model))["input_shape"] == list(SHAPE)
+            spoil(model)
+            for refuse in (serialize.check_savable, lambda model: model.save(path)):
+                with pytest.raises(ConfigError, match=words):
+                    refuse(model)
+            assert os.listdir(path.parent) == []
 
     def test_a_full_disk_leaves_the_old_file_and_no_rest(self, path):
         resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
@@ -339,7 +370,7 @@ class TestDescriptions:
     @pytest.mark.parametrize("kind", ["Denser", "Layer", "__init__", "os", "", None, 3, ["Dense"]])
     def test_an_unknown_layer_is_refused(self, path, kind):
         write(path, model=description(layers=[{"type": kind, "units": 2}]))
-        refused(path, "unknown layer type")
+        refused(path, "is not one of minicnn's own layers")
 
     @pytest.mark.parametrize(
         "layer",

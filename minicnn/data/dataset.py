@@ -1,14 +1,14 @@
 """`Dataset`: images with their labels, checked once so that nothing after it has to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from minicnn.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
 
-MAX_CLASSES = (
-    65_536  # a larger label is an id or a time by mistake, and its class names would fill the memory
-)
+# A larger label is an id or a time by mistake, and its class names would fill the memory.
+MAX_CLASSES = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,8 @@ class Dataset:
         No images, another number of labels than of images, or a label outside the classes.
     NonFiniteError
         An image holds NaN or infinity.
+    ConfigError
+        ``class_names`` is not a sequence of names.
     """
 
     images: np.ndarray
@@ -43,10 +45,10 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     name: str = "dataset"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_images(self.images)
         _check_labels(self.labels, len(self.images))
-        names = tuple(self.class_names) or _default_names(self.labels)
+        names = _checked_names(self.class_names) or _default_names(self.labels)
         _check_range(self.labels, len(names))
         # The dataclass is frozen, so its own fields are set the long way.
         object.__setattr__(self, "class_names", names)
@@ -77,6 +79,8 @@ class Dataset:
         """
         if not isinstance(indices, slice):
             indices = np.asarray(indices)
+            if indices.size == 0:
+                raise DataError("Dataset.subset: no images were chosen; give at least one index")
             if indices.ndim != 1:
                 raise ConfigError(
                     f"Dataset.subset: indices must be a slice or 1-D; got shape {indices.shape}: "
@@ -146,6 +150,13 @@ def _check_range(labels: np.ndarray, classes: int) -> None:
             f"labels must be within 0…{classes - 1} ({classes} classes); labels[{index}] is {labels[index]}: "
             "correct it, or give a class name for each class"
         )
+
+
+def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the class names as a tuple of text."""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise ConfigError(f"class_names must be a sequence such as ('cat', 'dog'), got {names!r}")
+    return tuple(map(str, names))
 
 
 def _default_names(labels: np.ndarray) -> tuple[str, ...]:

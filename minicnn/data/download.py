@@ -68,7 +68,7 @@ def fetch(file: File, folder: Path, mirrors: tuple[str, ...]) -> bytes:
     raise DataNotFoundError(
         "\n".join(
             [
-                f"{target.name}: no mirror gave the file:",
+                f"{folder.name}: no mirror gave {target.name}:",
                 *reasons,
                 f"put the files into a folder and name it with root= or the environment variable {VARIABLE}",
             ]

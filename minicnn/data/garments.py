@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.data.shapes import box, ellipse, limb, paint, trapezoid, without
+from minicnn.data.shapes import Measure, box, ellipse, limb, paint, trapezoid, without
 
 SEAM = 0.45  # a seam or a shadow: the fabric, darkened to this part
 
@@ -38,23 +38,27 @@ class Canvas:
 # Parts that several garments have
 
 
-def torso(c: Canvas, top, bottom, shoulder, hem) -> np.ndarray:
+def torso(c: Canvas, top: Measure, bottom: Measure, shoulder: Measure, hem: Measure) -> np.ndarray:
     """Distance to a body of cloth with sloping shoulders."""
     cloth = trapezoid(c.x, c.y, top, bottom, shoulder, hem)
     return np.maximum(cloth, top + np.float32(0.3) * np.abs(c.x) - c.y)
 
 
-def sleeves(c: Canvas, top, shoulder, hand_x, hand_y, width) -> np.ndarray:
+def sleeves(
+    c: Canvas, top: Measure, shoulder: Measure, hand_x: Measure, hand_y: Measure, width: Measure
+) -> np.ndarray:
     """Distance to both sleeves, from the shoulders to the hands."""
     return limb(np.abs(c.x), c.y, shoulder - width, top + 0.3, hand_x, hand_y, width, width * 0.75)
 
 
-def neckline(c: Canvas, top, width, depth) -> np.ndarray:
+def neckline(c: Canvas, top: Measure, width: Measure, depth: Measure) -> np.ndarray:
     """Distance to the round hole for the neck."""
     return ellipse(c.x, c.y, 0.0, top, width, depth)
 
 
-def long_sleeved(c: Canvas, top, bottom, fabric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def long_sleeved(
+    c: Canvas, top: Measure, bottom: Measure, fabric: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Body and long sleeves, with the shadow between them; returns the picture and the distance."""
     shoulder, width = c.vary(0.46, 0.56), c.vary(0.13, 0.17)
     hand_x, hand_y = c.vary(0.68, 0.86), c.vary(0.5, 0.72)
@@ -160,7 +164,7 @@ def shirt(c: Canvas, fabric: np.ndarray) -> np.ndarray:
     return paint(picture, collar, np.clip(1.5 * fabric, 0, 1))
 
 
-def shoe(c: Canvas, floor, toe_y, ankle_y, ankle_x) -> np.ndarray:
+def shoe(c: Canvas, floor: Measure, toe_y: Measure, ankle_y: Measure, ankle_x: Measure) -> np.ndarray:
     """Distance to a closed shoe: a low toe on the left that rises to an upright back on the right."""
     step = np.clip((c.x - ankle_x + 0.5) / 0.5, 0, 1)
     rise = toe_y + (ankle_y - toe_y) * step * step * (3 - 2 * step)

@@ -101,8 +101,12 @@ def parse_idx(content: bytes, source: str) -> np.ndarray:
             f"{source}: expected {expected} bytes for shape {shape} of {dtype.newbyteorder('=')}; "
             f"got {len(content)}, so it is {problem}: fetch it again"
         )
+    try:
+        array = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    except ValueError as error:  # no bytes at all, but axes longer than an array may have
+        raise DataError(f"{source}: the shape {shape} cannot be: {error}") from error
     # astype copies, which makes the array writable too: frombuffer only looks at the bytes.
-    return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+    return array.astype(dtype.newbyteorder("="))
 
 
 def write_idx(path: str | PathLike, array: np.ndarray) -> None:

@@ -12,6 +12,9 @@ The distances are exact near the edge only, which is where they are looked at.
 import numpy as np
 
 SIZE = 28
+Measure = float | np.ndarray
+"""One number for all pictures, or an array with one for each."""
+
 PIXEL = np.float32(2 / SIZE)  # a picture spans −1…1 both ways
 
 
@@ -20,7 +23,7 @@ def cover(distance: np.ndarray) -> np.ndarray:
     return np.clip(0.5 - distance / PIXEL, 0, 1)
 
 
-def paint(picture: np.ndarray, distance: np.ndarray, tone) -> np.ndarray:
+def paint(picture: np.ndarray, distance: np.ndarray, tone: Measure) -> np.ndarray:
     """Return the picture with the shape painted over it in a tone (a number or an array)."""
     return picture + cover(distance) * (tone - picture)
 
@@ -30,25 +33,45 @@ def without(distance: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return np.maximum(distance, -hole)
 
 
-def box(x, y, centre_x, centre_y, half_width, half_height) -> np.ndarray:
+def box(
+    x: np.ndarray,
+    y: np.ndarray,
+    centre_x: Measure,
+    centre_y: Measure,
+    half_width: Measure,
+    half_height: Measure,
+) -> np.ndarray:
     """Distance to an upright rectangle."""
     return np.maximum(np.abs(x - centre_x) - half_width, np.abs(y - centre_y) - half_height)
 
 
-def trapezoid(x, y, top, bottom, half_top, half_bottom) -> np.ndarray:
+def trapezoid(
+    x: np.ndarray, y: np.ndarray, top: Measure, bottom: Measure, half_top: Measure, half_bottom: Measure
+) -> np.ndarray:
     """Distance to an upright trapezoid around x = 0, measured across; close enough while sides are steep."""
     down = (y - top) / (bottom - top)
     sides = np.abs(x) - (half_top + (half_bottom - half_top) * down)
     return np.maximum(sides, np.maximum(top - y, y - bottom))
 
 
-def ellipse(x, y, centre_x, centre_y, radius_x, radius_y) -> np.ndarray:
+def ellipse(
+    x: np.ndarray, y: np.ndarray, centre_x: Measure, centre_y: Measure, radius_x: Measure, radius_y: Measure
+) -> np.ndarray:
     """Distance to an ellipse, scaled by its smaller radius."""
     radius = np.sqrt(((x - centre_x) / radius_x) ** 2 + ((y - centre_y) / radius_y) ** 2)
     return (radius - 1) * np.minimum(radius_x, radius_y)
 
 
-def limb(x, y, start_x, start_y, end_x, end_y, start_radius, end_radius) -> np.ndarray:
+def limb(
+    x: np.ndarray,
+    y: np.ndarray,
+    start_x: Measure,
+    start_y: Measure,
+    end_x: Measure,
+    end_y: Measure,
+    start_radius: Measure,
+    end_radius: Measure,
+) -> np.ndarray:
     """Distance to a line from start to end with round ends and a thickness that changes along it."""
     along_x, along_y = end_x - start_x, end_y - start_y
     part = ((x - start_x) * along_x + (y - start_y) * along_y) / (along_x**2 + along_y**2)

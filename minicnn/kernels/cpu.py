@@ -6,6 +6,8 @@ added in the reference's order, so the results are equal to the last bit; only `
 ``sum_rows``, where BLAS decides the order, are equal to rounding.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numba import njit
 
@@ -13,8 +15,14 @@ from minicnn.kernels.blas import single_threaded
 from minicnn.kernels.reference import Padding, Pair, output_size
 from minicnn.kernels.threads import for_ranges
 
-# error_model="numpy": x / 0 is inf, as in NumPy, and the loop needs no branch to raise.
-_compiled = njit(cache=True, nogil=True, error_model="numpy")
+
+def _compiled(loop: Callable) -> Callable:
+    """Compile a loop at its first call; it runs without the GIL."""
+    # error_model="numpy": x / 0 is inf, as in NumPy, and the loop needs no branch to raise.
+    try:
+        return njit(cache=True, nogil=True, error_model="numpy")(loop)
+    except RuntimeError:  # no folder can be written for the cache: compile anew in each process
+        return njit(nogil=True, error_model="numpy")(loop)
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@ class Layer:
 
     ``build`` allocates the parameters and says what comes out; ``forward`` computes y from x;
     ``backward`` takes the gradient of the loss with respect to y, **assigns** the gradients of the
-    parameters and returns the gradient with respect to x. Neither writes into its argument.
+    parameters and returns the gradient with respect to x. Neither writes into its argument. Every
+    array has the dtype given to ``build``, float32 or float64. Constructors raise ConfigError.
 
     Attributes
     ----------
@@ -37,6 +38,7 @@ class Layer:
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
+        self.in_model = False  # a model's layers are its own
         self._kept: Any = None
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: np.dtype | str = "float32") -> Shape:
@@ -73,6 +75,13 @@ class Layer:
         """Compute y from x, (N, *input_shape) → (N, *output_shape).
 
         Only with ``training=True`` is anything kept for ``backward``.
+
+        Raises
+        ------
+        StateError
+            Before ``build``.
+        ShapeError, DTypeError
+            If x is not (N, *input_shape), N ≥ 1, in the layer's dtype.
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
@@ -83,6 +92,8 @@ class Layer:
         ------
         StateError
             If there was no ``forward(x, training=True)`` since the last ``backward``.
+        ShapeError, DTypeError
+            If dy is not (N, *output_shape) in the layer's dtype.
         """
         raise NotImplementedError(f"{type(self).__name__} must define backward")
 

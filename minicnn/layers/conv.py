@@ -76,6 +76,7 @@ class Conv2D(Layer):
         check_image(self.name, input_shape)
         size, (KH, KW), OC = input_shape[:2], self.kernel_size, self.filters
         padding = resolve_padding(self.padding, size, self.kernel_size, self.strides, self.dilation_rate)
+        # What im2col and col2im are told: (KH, KW), stride, dilation, ((top, bottom), (left, right)).
         self._window = self.kernel_size, self.strides, self.dilation_rate, padding
         OH, OW = window_output(self.name, input_shape, *self._window)
         C = input_shape[2]
@@ -94,13 +95,14 @@ class Conv2D(Layer):
         if self.use_bias:
             y += self.params["b"]
         if training:
-            self._keep(x, cols)
+            self._keep(x, cols)  # for backward
         return y.reshape(len(x), *self.output_shape)  # (N, OH, OW, OC)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Assign dW and db; return dx, the sum over all windows that a pixel was part of."""
-        cols, W, ops = self._take_kept(dy), self.params["W"], kernels.of(dy)
-        x_shape = len(dy), *self.input_shape
+        cols = self._take_kept(dy)  # what forward kept: (N·OH·OW, KH·KW·C)
+        W, ops = self.params["W"], kernels.of(dy)
+        x_shape = len(dy), *self.input_shape  # (N, H, W, C)
         dy = dy.reshape(-1, self.filters)  # (N·OH·OW, OC)
         self.grads["W"] = ops.matmul(cols.T, dy).reshape(W.shape)  # (KH, KW, C, OC)
         if self.use_bias:

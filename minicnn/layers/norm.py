@@ -18,7 +18,9 @@ class BatchNorm(Layer):
         dγ = Σ dy·x̂    dβ = Σ dy    dx = γ / √(σ² + ε) · (dy − dβ / M − x̂·dγ / M)
 
     μ and σ² depend on every x, hence the two means that dx subtracts. In prediction the running
-    averages take their place: running ← momentum·running + (1 − momentum)·batch.
+    averages take their place: running ← momentum·running + (1 − momentum)·batch; the running
+    variance is of σ² as above, which divides by M, as in Keras (the paper's algorithm 2 and PyTorch
+    divide by M − 1). A batch of one value has no variance and leaves them as they are.
 
     Parameters
     ----------
@@ -55,7 +57,8 @@ class BatchNorm(Layer):
             mean = sum_rows(rows) / M  # (C,)
             centred = rows - mean  # (M, C)
             var = sum_rows(centred * centred) / M  # (C,)
-            self._update_running(mean, var)
+            if M > 1:
+                self._update_running(mean, var)
         else:
             centred, var = rows - self.state["running_mean"], self.state["running_var"]
         inv_std = 1 / array_module(x).sqrt(var + self.epsilon)  # (C,)

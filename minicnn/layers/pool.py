@@ -153,11 +153,13 @@ class GlobalAvgPool2D(Layer):
 
 
 class GlobalMaxPool2D(Layer):
-    """The maximum of each channel over the image; dy goes to the first pixel that holds it.
+    """The maximum of each channel over the image, y = max x; dy goes to the first pixel that holds it.
 
     Notes
     -----
     Shapes: x (N, H, W, C), y (N, C).
+
+    Source: Oquab et al. 2015, "Is object localization for free?", section 3 (global max-pooling).
     """
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:

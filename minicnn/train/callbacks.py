@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn.checks import number, whole_number
 from minicnn.errors import ConfigError
-from minicnn.files import make_folder
+from minicnn.files import check_file
 from minicnn.schedules import Schedule
+from minicnn.serialize import check_savable
 
 if TYPE_CHECKING:
     from minicnn.train.trainer import Trainer
@@ -36,25 +37,38 @@ class Callback:
         """After each epoch, with the row that was added to the history."""
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """After the last epoch, also when training ends by an error or Ctrl-C."""
+        """After the last epoch, also when training ends by an error or Ctrl-C; the last callback first."""
 
 
 class LearningRateSchedule(Callback):
-    """Set the optimizer's learning rate before each batch to ``schedule(step, total_steps)``."""
+    """Set the optimizer's learning rate before each batch to ``schedule(step, total_steps)``.
+
+    When training ends, the optimizer has the learning rate again that it had before.
+    """
 
     def __init__(self, schedule: Schedule) -> None:
+        if not callable(schedule):
+            raise ConfigError(f"expected a schedule such as schedules.Cosine(0.1), got {schedule!r}")
         self.schedule = schedule
+
+    def on_fit_begin(self, trainer: "Trainer") -> None:
+        """Remember the learning rate."""
+        self._before = trainer.optimizer.learning_rate
 
     def on_step_begin(self, trainer: "Trainer") -> None:
         """Set the learning rate of this step."""
         trainer.optimizer.learning_rate = self.schedule(trainer.step, trainer.total_steps)
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        """Bring the learning rate back."""
+        trainer.optimizer.learning_rate = self._before
 
 
 class _Monitor(Callback):
     """Base: watch one column of the history for its best value."""
 
     def __init__(self, monitor: str, min_delta: float = 0.0) -> None:
-        if monitor not in HIGHER_IS_BETTER:
+        if not isinstance(monitor, str) or monitor not in HIGHER_IS_BETTER:
             raise ConfigError(f"unknown monitor {monitor!r}: expected one of {', '.join(HIGHER_IS_BETTER)}")
         self.monitor = monitor
         self.min_delta = number(min_delta, "min_delta", "[0, ∞)")
@@ -142,9 +156,10 @@ class Checkpoint(_Monitor):
         self.path = Path(path)
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
-        """Find out now, not after an epoch, whether the folder can be written."""
+        """Find out now, not after an epoch, whether the file can be written."""
         super().on_fit_begin(trainer)
-        make_folder(self.path.parent)
+        check_file(self.path)
+        check_savable(trainer.model)
 
     def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
         """Save the model if it is the best so far."""
@@ -159,8 +174,8 @@ class CSVLog(Callback):
         self.path = Path(path)
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
-        """Find out now, not after an epoch, whether the folder can be written."""
-        make_folder(self.path.parent)
+        """Find out now, not after an epoch, whether the file can be written."""
+        check_file(self.path)
 
     def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
         """Write all rows so far."""

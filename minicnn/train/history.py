@@ -65,8 +65,9 @@ class History:
         return sum(row["seconds"] * row["images_per_second"] for row in self.rows) / self.seconds
 
     def columns(self) -> list[str]:
-        """Return the names of the columns that are there, in order."""
-        return [column for column in COLUMNS if column in self]
+        """Return the names of the columns that are there: the trainer's in order, then a callback's own."""
+        found = {column for row in self.rows for column in row}
+        return [c for c in COLUMNS if c in found] + sorted(found.difference(COLUMNS))
 
     def to_csv(self, path: str | Path) -> None:
         """Write the table to ``path``, with a header and the data set's name; numbers in full precision.
@@ -77,6 +78,6 @@ class History:
             If the file cannot be written.
         """
         with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["dataset", *self.columns()])
+            writer = csv.DictWriter(file, ["dataset", *self.columns()], lineterminator="\n")
             writer.writeheader()
             writer.writerows({"dataset": self.dataset, **row} for row in self.rows)

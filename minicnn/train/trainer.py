@@ -3,6 +3,7 @@
 import numbers
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class Trainer:
     Raises
     ------
     ConfigError
-        If the model is no classifier, or ``optimizer`` is none.
+        If the model is no classifier, or an argument is of another kind.
     DeviceError
         If the device cannot be used; the message says why.
     """
@@ -47,13 +48,13 @@ class Trainer:
         loss: SoftmaxCrossEntropy | None = None,
         device: str = "cpu",
     ) -> None:
-        if len(model.output_shape) != 1:
-            raise ConfigError(
-                f"a classifier ends in one number for each class, this model's output is "
-                f"{model.output_shape}: let it end in Dense(classes)"
-            )
+        if not isinstance(model, Sequential):
+            raise ConfigError(f"expected a Sequential model, got {model!r}")
+        model.require_classifier()
         if not isinstance(optimizer, Optimizer):
             raise ConfigError(f"expected an optimizer such as SGD(0.05), got {optimizer!r}")
+        if not isinstance(loss, SoftmaxCrossEntropy | None):
+            raise ConfigError(f"expected a loss such as SoftmaxCrossEntropy(), got {loss!r}")
         self.device = resolve_device(device)
         self.model = model.to(self.device)
         self.optimizer = optimizer
@@ -107,19 +108,15 @@ class Trainer:
         seed = whole_number(seed, "seed", 0)
         _check_callbacks(callbacks)
         train, held_out = self._split(train, validation, seed)
-        if self.model.class_names is None:
-            self.model.set_class_names(train.class_names)
         self._begin(train, epochs, batch_size, held_out is not None)
         callbacks = [ProgressBar(), *callbacks] if progress else list(callbacks)
-        begun: list[Callback] = []
-        try:
+        with ExitStack() as endings:  # each is called, the last first, however training ends
             for callback in callbacks:
                 callback.on_fit_begin(self)
-                begun.append(callback)
+                endings.callback(callback.on_fit_end, self)
+            if self.model.class_names is None:
+                self.model.set_class_names(train.class_names)
             self._run(train, held_out, batch_size, callbacks, np.random.default_rng(seed))
-        finally:
-            for callback in begun:
-                callback.on_fit_end(self)
         return self.history
 
     def _run(
@@ -186,18 +183,15 @@ class Trainer:
     def evaluate(self, data: Dataset, batch_size: int = 256) -> Evaluation:
         """Return loss and accuracy, and all that follows from the probabilities, on ``data``.
 
-        Works in batches, so memory does not grow with the data. Raises what ``fit`` raises for data
-        that the model cannot take, and NonFiniteError if the loss is NaN or infinite.
+        Works in batches: but for a few (N, K) arrays, memory does not grow with the data. Raises what
+        ``fit`` raises for data that the model cannot take, and NonFiniteError if the model's output
+        holds NaN or infinity.
         """
         self._check(data)
-        with np.errstate(over="ignore", invalid="ignore"):  # seen in the loss
-            logits = self.model.logits(data.images, batch_size)
-            # The loss of all rows at once: one more pass over (N, K) numbers, the mean already weighted.
-            loss = self.loss(logits, data.labels)
-        if not np.isfinite(loss):
-            raise NonFiniteError(
-                f"the loss on {data.name} is {loss}: the weights grew too large; lower the learning rate"
-            )
+        # In float64: rounding must not make a tie of two close logits, and so another prediction.
+        logits = self.model.logits(data.images, batch_size).astype(np.float64)
+        # The loss of all rows at once: one more pass over (N, K) numbers, the mean already weighted.
+        loss = self.loss(logits, data.labels)
         return Evaluation(loss, data.labels, softmax(logits), data.class_names)
 
     def _split(
@@ -238,3 +232,5 @@ class Trainer:
 def _check_callbacks(callbacks: Sequence[Callback]) -> None:
     if not isinstance(callbacks, Sequence) or not all(isinstance(c, Callback) for c in callbacks):
         raise ConfigError(f"callbacks must be a list such as [EarlyStopping()], got {callbacks!r}")
+    if len({id(callback) for callback in callbacks}) < len(callbacks):
+        raise ConfigError("a callback object appears twice: it would count every epoch twice")

@@ -34,6 +34,16 @@ def test_class_names_become_a_tuple():
     assert Dataset(images(2), np.array([0, 1]), ["a", "b"]).class_names == ("a", "b")
 
 
+def test_class_names_become_text():
+    assert Dataset(images(2), np.array([0, 1]), [7, np.str_("b")]).class_names == ("7", "b")
+
+
+@pytest.mark.parametrize("class_names", ["ab", 2, None, {"a", "b"}, iter("ab")], ids=str)
+def test_class_names_that_are_no_sequence_are_refused(class_names):
+    with pytest.raises(ConfigError, match="class_names must be a sequence such as"):
+        Dataset(images(2), np.array([0, 1]), class_names)
+
+
 def test_class_counts_include_the_empty_classes():
     data = Dataset(images(4), np.array([2, 0, 2, 2]), ("a", "b", "c", "d"))
     np.testing.assert_array_equal(data.class_counts(), [1, 0, 3, 0])
@@ -78,9 +88,10 @@ def test_subset_refuses_indices_that_do_not_fit(indices):
         Dataset(images(), np.zeros(6, int)).subset(indices)
 
 
-def test_subset_of_nothing_is_refused():
-    with pytest.raises(DataError, match="must not be empty"):
-        Dataset(images(), np.zeros(6, int)).subset(slice(0, 0))
+@pytest.mark.parametrize("indices", [slice(0, 0), [], (), np.zeros(0, int), np.zeros(6, bool)], ids=str)
+def test_subset_of_nothing_is_refused(indices):
+    with pytest.raises(DataError, match=r"must not be empty|no images were chosen"):
+        Dataset(images(), np.zeros(6, int)).subset(indices)
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ WHOLE = gzip.compress(plain(), mtime=0)
         (plain()[:15], "expected a header of 16 bytes; got 15"),
         (plain()[:-1], r"expected 112 bytes for shape \(2, 3, 4\) of int32; got 111, so it is cut short"),
         (plain() + b"\0", "got 113, so it is followed by other bytes"),
+        (plain(shape=(0, *3 * [2**32 - 1]), data=0), r"the shape \(0, 4294967295, .*\) cannot be"),
         (WHOLE[:-9], "expected whole gzip data; Compressed file ended"),
         (WHOLE[:-4], "expected whole gzip data"),
         (WHOLE[:5], "expected whole gzip data"),

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
+from test_golden import LOSSES, batch, two_convolutions
 
 import minicnn as mc
 from minicnn import layers as L
@@ -43,6 +44,13 @@ def test_a_step_is_the_four_lines_by_hand():
         assert result.loss == expected
         assert result.correct == (logits.argmax(axis=1) == LABELS).sum()
     assert_same_arrays(model, by_hand.arrays())
+
+
+def test_ten_steps_give_the_golden_losses():
+    images, labels = batch("float64")
+    runner = engine(two_convolutions("float64"), mc.optimizers.SGD(0.05, momentum=0.9))
+    losses = [runner.train_step(images, labels).loss for _ in LOSSES]
+    assert_allclose(losses, LOSSES, rtol=1e-9)
 
 
 def test_the_images_and_labels_stay_as_they_are():

@@ -1,19 +1,23 @@
 """The training examples, run in this process on a small set: what they write, print and return."""
 
 import csv
+import io
 import json
 import os
 import runpy
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minicnn as mc
+from minicnn import kernels, report
 from minicnn.errors import DataNotFoundError
+from minicnn.kernels import threads
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = ("train_fashion", "train_mnist")
@@ -30,11 +34,17 @@ def small(name):
 
 
 @pytest.fixture
-def start(monkeypatch, tmp_path):
+def loaded():
+    """Return the list of the data sets that were loaded, and from where."""
+    return []
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path, loaded):
     """Return a function that runs an example in an empty folder and returns its exit status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(EXAMPLES)
-    monkeypatch.setattr(mc.data, "load", lambda name, root=None: small(name))
+    monkeypatch.setattr(mc.data, "load", lambda name, root=None: loaded.append((name, root)) or small(name))
 
     def run(script, *arguments):
         monkeypatch.delitem(sys.modules, "common", raising=False)
@@ -50,8 +60,6 @@ def start(monkeypatch, tmp_path):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Leave the figures out, which take most of the time."""
-    from minicnn import report
-
     monkeypatch.setattr(report.plots, "save", lambda figure, path: None)
 
 
@@ -77,13 +85,16 @@ def training(monkeypatch):
 
 @pytest.mark.parametrize(("script", "name"), [("train_fashion", "fashion-mnist"), ("train_mnist", "mnist")])
 def test_a_run_writes_every_file_to_the_folder_of_its_data_set(start, capsys, script, name):
+    before = time.perf_counter()
     assert start(script, "--seed", "3") == 0
+    elapsed = time.perf_counter() - before
     folder = Path("runs", name)
     assert set(os.listdir(folder)) == FILES
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     wanted = {"dataset": name, "epochs": 1, "seed": 3, "batch_size": 50, "parameters": 206_922}
     assert {key: metrics[key] for key in wanted} == wanted
-    assert metrics["seconds_total"] >= metrics["seconds_training"] > 0
+    assert 0 < metrics["seconds_training"] < metrics["seconds_total"] < elapsed
+    assert metrics["threads"] == threads.num_threads()
     printed = capsys.readouterr().out
     assert f"data {name}: 200 training and 50 test images" in printed
     assert "conv2d_1" in printed  # the summary
@@ -110,8 +121,6 @@ class TestSyntheticInPlaceOfReal:
         assert mc.load(folder / "model.safetensors").info["dataset"] == "synthetic"
 
     def test_every_figure_carries_the_name(self, start, monkeypatch):
-        from minicnn import report
-
         titles = []
         monkeypatch.setattr(
             report.plots, "save", lambda f, _: titles.append(f.get_suptitle() or f.axes[0].get_title())
@@ -122,6 +131,12 @@ class TestSyntheticInPlaceOfReal:
 
     def test_strict_data_makes_it_an_error(self, start, capsys, training):
         assert start("train_fashion", "--strict-data") == 2
+        assert capsys.readouterr().err == "error: fashion-mnist: no network\n"
+        assert training == []
+        assert not Path("runs").exists()
+
+    def test_a_folder_without_the_data_set_is_an_error(self, start, capsys, training):
+        assert start("train_fashion", "--data", "folder") == 2
         assert capsys.readouterr().err == "error: fashion-mnist: no network\n"
         assert training == []
         assert not Path("runs").exists()
@@ -151,9 +166,9 @@ class TestTarget:
         assert start("train_fashion", "--target-accuracy", "1") == 1
 
     @pytest.mark.parametrize("target", ["-0.1", "101", "nan", "high"])
-    def test_nonsense_is_refused(self, start, training, target):
+    def test_nonsense_is_refused(self, start, loaded, target):
         assert start("train_fashion", "--target-accuracy", target) == 2
-        assert training == []
+        assert loaded == []
 
 
 class TestBadInput:
@@ -163,33 +178,45 @@ class TestBadInput:
         "arguments",
         [
             ("--epochs", "0"),
+            ("--epochs", "1.5"),
+            ("--batch-size", "0"),
             ("--batch-size", "-1"),
             ("--lr", "0"),
             ("--lr", "nan"),
+            ("--lr", "inf"),
             ("--seed", "-1"),
         ],
         ids=" ".join,
     )
     @pytest.mark.parametrize("script", SCRIPTS)
-    def test_numbers_out_of_range(self, start, capsys, script, arguments):
+    def test_numbers_out_of_range(self, start, loaded, capsys, script, arguments):
+        option, value = arguments
         assert start(script, *arguments) == 2
-        lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == 1
-        assert lines[0].startswith("error: ")
-        assert not Path("runs", "fashion-mnist", "model.safetensors").exists()
+        assert f"error: argument {option}: expected a " in (message := capsys.readouterr().err)
+        assert message.endswith(f", got '{value}'\n")
+        assert loaded == []
+        assert not Path("runs").exists()
 
     @pytest.mark.parametrize(
         "arguments", [("--epochs", "two"), ("--device", "tpu"), ("--unknown",)], ids=" ".join
     )
-    def test_what_cannot_be_read(self, start, capsys, training, arguments):
+    def test_what_cannot_be_read(self, start, capsys, loaded, arguments):
         assert start("train_fashion", *arguments) == 2
         assert "usage:" in capsys.readouterr().err
-        assert training == []
+        assert loaded == []
 
     def test_an_output_folder_that_cannot_be_written(self, start, capsys, training):
         Path("file").write_text("")
         assert start("train_fashion", "--out", "file/run") == 2
-        assert "error: cannot write file/run" in capsys.readouterr().err.replace(os.sep, "/")
+        message = capsys.readouterr().err.replace(os.sep, "/")
+        assert message.startswith("error: cannot write ")
+        assert "/file/run: " in message
+        assert training == []
+
+    def test_an_output_file_that_cannot_be_written(self, start, capsys, training):
+        Path("here", "mistakes.png").mkdir(parents=True)
+        assert start("train_fashion", "--out", "here") == 2
+        assert "mistakes.png: there is a folder of that name" in capsys.readouterr().err
         assert training == []
 
     def test_a_gpu_that_is_not_there(self, start, capsys, training, monkeypatch):
@@ -198,37 +225,91 @@ class TestBadInput:
         assert "CuPy" in capsys.readouterr().err
         assert training == []
 
-    def test_a_folder_without_the_data_names_what_is_missing(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("script", "name"), [("train_fashion", "fashion-mnist"), ("train_mnist", "mnist")]
+    )
+    def test_a_folder_without_the_data_names_what_is_missing(self, tmp_path, script, name):
         run = subprocess.run(
-            [sys.executable, EXAMPLES / "train_mnist.py", "--data", tmp_path],
+            [sys.executable, EXAMPLES / f"{script}.py", "--data", tmp_path],
             capture_output=True,
             text=True,
             encoding="utf-8",
             cwd=tmp_path,
         )
         assert run.returncode == 2
-        assert run.stderr.startswith("error: mnist: ")
+        assert run.stderr.startswith(f"error: {name}: ")
         assert "train-images-idx3-ubyte" in run.stderr
         assert "Traceback" not in run.stderr
         assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.usefixtures("no_figures")
-def test_options_reach_the_training(start, monkeypatch):
-    seen = {}
-    fit = mc.Trainer.fit
+@pytest.fixture
+def fits(monkeypatch):
+    """Collect the optimizer and the arguments of each training."""
+    seen, fit = [], mc.Trainer.fit
 
     def spy(self, train, **arguments):
-        seen.update(arguments, learning_rate=self.optimizer.learning_rate)
+        seen.append((vars(self.optimizer).copy(), arguments))
         return fit(self, train, **arguments)
 
     monkeypatch.setattr(mc.Trainer, "fit", spy)
+    return seen
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.usefixtures("no_figures")
+def test_the_recipe(start, fits, script):
+    assert start(script, "--lr", "0.02") == 0
+    ((optimizer, arguments),) = fits
+    wanted = {"learning_rate": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
+    assert {name: optimizer[name] for name in wanted} == wanted
+    assert (optimizer["decoupled"], optimizer["decay_all"]) == (False, False)
+    assert arguments["validation"] == 0.05
+    assert [callback.schedule for callback in arguments["callbacks"]] == [mc.schedules.OneCycle(0.02)]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_it_is_said_what_the_result_depends_on(start, capsys, monkeypatch):
+    monkeypatch.setattr(threads, "num_threads", lambda: 3)
+    with kernels.use("reference"):
+        assert start("train_mnist", "--seed", "4") == 0
+    assert "\ndevice cpu, kernels reference, 3 threads, seed 4\n" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_clock_starts_with_the_program_before_the_data_is_loaded(start, monkeypatch):
+    load, write_run, moments = mc.data.load, report.write_run, [time.perf_counter()]
+
+    def note(*arguments, started, **settings):
+        moments.insert(1, started)
+        return write_run(*arguments, started=started, **settings)
+
+    monkeypatch.setattr(mc.data, "load", lambda *a: moments.append(time.perf_counter()) or load(*a))
+    monkeypatch.setattr(report, "write_run", note)
+    assert start("train_mnist") == 0
+    assert len(moments) == 3
+    assert moments == sorted(moments)
+
+
+def test_through_a_pipe_the_summary_is_read_before_training(start, monkeypatch):
+    pipe, read = io.BytesIO(), []
+
+    def fit(*_, **__):
+        read.append(pipe.getvalue().decode())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mc.Trainer, "fit", fit)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding="utf-8"))  # keeps what is not flushed
+    assert start("train_mnist") == 130
+    assert "conv2d_1" in read[0]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_options_reach_the_training(start, loaded, fits):
     options = ["--lr", "0.02", "--seed", "5", "--out", "here", "--data", "some/folder"]
-    loaded = []
-    monkeypatch.setattr(mc.data, "load", lambda name, root=None: loaded.append((name, root)) or small(name))
     assert start("train_mnist", *options) == 0
-    assert (seen["epochs"], seen["batch_size"], seen["seed"], seen["learning_rate"]) == (1, 50, 5, 0.02)
-    assert seen["callbacks"][0].schedule.learning_rate == 0.02
+    ((_, seen),) = fits
+    assert (seen["epochs"], seen["batch_size"], seen["seed"]) == (1, 50, 5)
     assert loaded == [("mnist", "some/folder")]
     assert Path("here", "metrics.json").exists()
     assert not Path("runs").exists()

@@ -2,9 +2,13 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
+from strategies import whole
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from minicnn.kernels import cpu
 from minicnn.kernels.blas import single_threaded
 
 
@@ -56,3 +60,31 @@ def test_a_limit_that_someone_else_set_around_ours_is_taken_back_as_ever():
             other.submit(ours.__exit__, None, None, None).result()
             assert blas_threads() == {1}
         assert blas_threads() == {2}
+
+
+class Watched(np.ndarray):
+    """An array that notes, at each product it is part of, its rows and how many threads BLAS has."""
+
+    seen: list
+
+    def __array_finalize__(self, parent):
+        self.seen = getattr(parent, "seen", [])
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        self.seen.append((ufunc, len(self), blas_threads()))
+        return getattr(ufunc, method)(*map(np.asarray, inputs), **options)
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, [7]), (2, [3, 4]), (3, [2, 2, 3])])
+def test_a_product_is_one_range_of_rows_a_thread_and_blas_at_one(thread_count, count, rows):
+    thread_count(count)
+    a, b = whole(0, (7, 5)).view(Watched), whole(1, (5, 4))
+    assert_array_equal(cpu.matmul(a, b), np.asarray(a) @ b)
+    assert {(ufunc, *threads) for ufunc, _, threads in a.seen} == {(np.matmul, 1)}
+    assert sorted(n for _, n, _ in a.seen) == rows
+
+
+def test_a_sum_of_rows_is_a_product_with_blas_at_one_thread():
+    x = whole(0, (7, 5)).view(Watched)
+    assert_array_equal(cpu.sum_rows(x), np.asarray(x).sum(axis=0))
+    assert x.seen == [(np.matmul, 7, {1})]

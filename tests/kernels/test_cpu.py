@@ -7,6 +7,7 @@ import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import DTYPES, normal, seeds, whole, windows
 
@@ -44,6 +45,17 @@ def test_both_files_hold_the_same_functions_with_the_same_signatures():
     plain = public_functions(reference)
     del plain["output_size"]  # geometry, which every file imports from the reference
     assert public_functions(cpu) == plain
+
+
+def test_without_a_folder_for_the_cache_a_loop_is_compiled_all_the_same(monkeypatch):
+    monkeypatch.setattr("numba.config.CACHE_DIR", "")
+    names = {}
+    exec("def inverse(x): return 1 / x", names)  # comes from no file: Numba has no place beside it
+    with pytest.raises(RuntimeError, match="cannot cache function"):
+        njit(cache=True)(names["inverse"])
+    inverse = cpu._compiled(names["inverse"])
+    assert (inverse(4.0), inverse(0.0)) == (0.25, np.inf)
+    assert inverse.targetoptions["nogil"]
 
 
 @given(windows(pooling=True) | windows())

@@ -1,4 +1,8 @@
-"""The result does not depend on how many threads there are, who calls, or whether the process forked."""
+"""The results do not depend on who calls or whether the process forked.
+
+Nor, to the last bit, on how many threads there are; products and sums of rows, where BLAS decides the
+order of the sum, are equal to rounding.
+"""
 
 import os
 import subprocess
@@ -7,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from strategies import normal
 
 from minicnn.errors import ConfigError
@@ -17,8 +21,8 @@ CONV = (3, 2), (2, 1), (1, 2), ((1, 0), (0, 1))
 POOL = (3, 2), (2, 1), ((1, 0), (0, 1))
 
 
-def everything(kernels, seed=0, N=5):
-    """Return what every kernel computes from one seed."""
+def by_image(kernels, seed=0, N=5):
+    """Return what every kernel that shares its images among the threads computes from one seed."""
     x = normal(seed, (N, 7, 6, 3), "float32")
     cols = kernels.im2col(x, *CONV)
     y, argmax = kernels.max_pool_forward(x, *POOL)
@@ -40,29 +44,27 @@ def assert_all_equal(results, expected):
         assert_array_equal(result, wanted)
 
 
-@pytest.fixture
-def thread_count(monkeypatch):
-    """Return a function that sets how many threads the kernels use, for this test."""
-
-    def set_count(value):
-        if threads._pool.cache_info().currsize:
-            threads._pool().shutdown()
-        threads._pool.cache_clear()
-        threads.num_threads.cache_clear()
-        monkeypatch.setenv("MINICNN_NUM_THREADS", str(value))
-
-    yield set_count
-    set_count(1)
-    threads.num_threads.cache_clear()
-    threads._pool.cache_clear()
-
-
 @pytest.mark.parametrize("N", [1, 2, 5, 7])
 @pytest.mark.parametrize("count", [1, 2, 3, 16])
-def test_the_thread_count_does_not_change_a_bit(thread_count, count, N):
+def test_the_thread_count_does_not_change_a_bit_of_what_is_shared_by_image(thread_count, count, N):
     thread_count(count)
     assert threads.num_threads() == count
-    assert_all_equal(everything(cpu, N=N), everything(reference, N=N))
+    assert_all_equal(by_image(cpu, N=N), by_image(reference, N=N))
+
+
+def products(kernels):
+    """Return what the kernels compute whose order of summation BLAS decides."""
+    a, b = normal(0, (37, 50), "float32"), normal(1, (50, 20), "float32")
+    return [kernels.matmul(a, b), kernels.matmul(a.T, a), kernels.sum_rows(a)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 16])
+def test_products_are_the_same_again_and_with_other_thread_counts_equal_to_rounding(thread_count, count):
+    thread_count(count)
+    results = products(cpu)
+    assert_all_equal(products(cpu), results)
+    for result, expected in zip(results, products(reference), strict=True):
+        assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("count", "n"), [(1, 5), (2, 5), (3, 7), (16, 3), (4, 1)])
@@ -108,11 +110,11 @@ def test_without_the_variable_every_core_is_used(thread_count, monkeypatch):
 
 def test_several_python_threads_may_call_the_kernels_at_once(thread_count):
     thread_count(2)
-    expected = [everything(reference, seed) for seed in range(4)]
+    expected = [by_image(reference, seed) for seed in range(4)]
     with ThreadPoolExecutor(max_workers=4) as callers:
         for _ in range(5):
             for results, wanted in zip(
-                callers.map(lambda seed: everything(cpu, seed), range(4)), expected, strict=True
+                callers.map(lambda seed: by_image(cpu, seed), range(4)), expected, strict=True
             ):
                 assert_all_equal(results, wanted)
 

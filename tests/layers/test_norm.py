@@ -95,6 +95,15 @@ def test_one_vector_alone_normalises_to_beta_and_has_no_gradient():
     assert_array_equal(layer.grads["gamma"], np.zeros(4))
 
 
+@pytest.mark.parametrize(("shape", "moved"), [((1, 4), False), ((1, 1, 1, 4), False), ((1, 1, 2, 4), True)])
+def test_a_batch_of_one_value_leaves_the_running_averages_alone(shape, moved):
+    layer = build(shape)
+    before = dict(layer.state)
+    layer.forward(normal(0, shape), training=True)
+    for name in ("running_mean", "running_var"):
+        assert np.array_equal(layer.state[name], before[name]) != moved, name
+
+
 def test_a_constant_channel_stays_finite():
     layer = build((4, 2, 2, 1))
     y = layer.forward(np.full((4, 2, 2, 1), 3.0), training=True)

@@ -1,7 +1,10 @@
 """Callbacks: when they are called, what each one does, and what it refuses before any work."""
 
+import contextlib
+import csv
 import io
 import itertools
+import re
 import sys
 
 import numpy as np
@@ -9,8 +12,10 @@ import pytest
 from toys import Spy, assert_same_arrays, copies, data, trainer
 
 import minicnn as mc
+from minicnn import layers as L
 from minicnn.errors import ConfigError, NonFiniteError, OutputError
 from minicnn.train import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule
+from minicnn.train.callbacks import ProgressBar
 
 
 def fit(runner, train=None, **arguments):
@@ -63,11 +68,31 @@ class TestOrder:
         second = ["step 2", "did 6", "step 3", "did 4", "epoch 2"]
         assert calls == ["begin", *first, *second, "end"]
 
-    def test_callbacks_are_called_in_the_order_given(self):
+    def test_callbacks_are_called_in_the_order_given_and_ended_last_first(self):
         calls = []
         fit(trainer(), data(4), callbacks=[Recorder(calls, "a "), Recorder(calls, "b ")])
-        moments = ("begin", "step 0", "did 4", "epoch 1", "end")
-        assert calls == [f"{name} {moment}" for moment in moments for name in "ab"]
+        moments = ("begin", "step 0", "did 4", "epoch 1")
+        assert calls == [*(f"{name} {moment}" for moment in moments for name in "ab"), "b end", "a end"]
+
+    def test_all_are_ended_even_if_one_of_them_raises(self):
+        class Fail(Callback):
+            def on_fit_end(self, trainer):
+                raise RuntimeError("stop")
+
+        calls = []
+        with pytest.raises(RuntimeError, match="stop"):
+            fit(trainer(), callbacks=[Recorder(calls, "a "), Fail(), Recorder(calls, "b ")])
+        assert calls[-2:] == ["b end", "a end"]
+
+    def test_class_names_are_set_only_when_all_have_begun(self):
+        class Refuse(Callback):
+            def on_fit_begin(self, trainer):
+                raise ConfigError("no")
+
+        runner = trainer()
+        with pytest.raises(ConfigError, match="no"):
+            fit(runner, callbacks=[Refuse()])
+        assert runner.model.class_names is None
 
     def test_a_step_is_told_the_means_of_the_epoch_so_far(self):
         told = []
@@ -151,6 +176,25 @@ class TestLearningRateSchedule:
         fit(scheduled, callbacks=[LearningRateSchedule(mc.schedules.Constant(0.1))])
         fit(fixed)
         assert_same_arrays(scheduled.model, copies(fixed.model))
+
+    @pytest.mark.parametrize("error", [None, RuntimeError])
+    def test_afterwards_the_optimizer_has_its_own_rate_again(self, error):
+        class Fail(Callback):
+            def on_step_end(self, trainer, images, loss, accuracy):
+                if error:
+                    raise error("stop")
+
+        runner, schedule = trainer(learning_rate=0.7), LearningRateSchedule(mc.schedules.Cosine(0.1))
+        for before in (0.7, 0.3):
+            runner.optimizer.learning_rate = before
+            with pytest.raises(error) if error else contextlib.nullcontext():
+                fit(runner, callbacks=[schedule, Fail()])
+            assert runner.optimizer.learning_rate == before
+
+    @pytest.mark.parametrize("schedule", [0.1, None, "cosine"])
+    def test_what_is_no_schedule_is_refused(self, schedule):
+        with pytest.raises(ConfigError, match="expected a schedule"):
+            LearningRateSchedule(schedule)
 
 
 class TestEarlyStopping:
@@ -259,6 +303,24 @@ class TestCheckpoint:
                 fit(runner, callbacks=[callback])
             assert spy.batches == []
 
+    @pytest.mark.parametrize("make", [lambda path: Checkpoint(path, "loss"), CSVLog])
+    def test_a_path_that_is_a_folder_is_refused_before_any_step(self, make, tmp_path):
+        runner = trainer()
+        spy = Spy(runner)
+        with pytest.raises(OutputError, match="there is a folder of that name"):
+            fit(runner, callbacks=[make(tmp_path)])
+        assert spy.batches == []
+
+    def test_a_model_that_could_not_be_loaded_again_is_refused_before_any_step(self, tmp_path):
+        class Mine(L.ReLU):
+            pass
+
+        runner = trainer(extra=[Mine()])
+        spy = Spy(runner)
+        with pytest.raises(ConfigError, match="could not be loaded again"):
+            fit(runner, callbacks=[Checkpoint(tmp_path / "best.safetensors", "loss")])
+        assert spy.batches == []
+
 
 class TestMonitors:
     @pytest.mark.parametrize(
@@ -298,6 +360,17 @@ def test_csv_log_has_all_rows_after_each_epoch(tmp_path):
     assert (tmp_path / "log.csv").read_text() == (tmp_path / "history.csv").read_text()
 
 
+def test_a_column_that_a_callback_adds_is_logged(tmp_path):
+    class Mine(Callback):
+        def on_epoch_end(self, trainer, row):
+            row["mine"] = row["epoch"] * 1.5
+
+    history = fit(trainer(), epochs=2, callbacks=[Mine(), CSVLog(tmp_path / "log.csv")])
+    assert history["mine"] == [1.5, 3.0]
+    with (tmp_path / "log.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["mine"] for row in csv.DictReader(file)] == ["1.5", "3.0"]
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
@@ -310,14 +383,16 @@ class TestProgress:
         fit(trainer(), epochs=2, progress=True)
         bar = screen.getvalue()
         assert "epoch 2/2" in bar
-        assert "100%" in bar
-        assert "loss" in bar
+        last = bar.rstrip().rpartition("\r")[2]
+        assert re.search(r"100%\|.*\| 48\.0/48\.0 \[\d\d:\d\d<00:00, [\d.]+k? images/s, ", last)
+        assert re.search(r", loss \d\.\d{4}, accuracy \d+\.\d\d%\]$", last)
         assert "%|" not in capsys.readouterr().out
 
     def test_elsewhere_there_is_a_line_an_epoch_and_no_bar(self, capsys):
         history = fit(trainer(), epochs=2, progress=True, validation=0.25)
         captured = capsys.readouterr()
-        lines = (captured.out + captured.err).splitlines()
+        assert captured.out == ""
+        lines = captured.err.splitlines()
         assert [line.partition(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
         row = history.rows[1]
         assert f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}" in lines[1]
@@ -332,15 +407,10 @@ class TestProgress:
         assert capsys.readouterr().out == ""
 
     def test_the_bar_is_closed_after_an_error(self, monkeypatch):
-        screen, ends = Terminal(), []
+        screen, bar = Terminal(), ProgressBar()
         monkeypatch.setattr(sys, "stderr", screen)
-
-        class Look(Callback):
-            def on_fit_end(self, trainer):
-                ends.append(screen.getvalue()[-1:])
-
         runner = trainer()
         runner.model.layers[0].params["W"][...] = np.nan
         with pytest.raises(NonFiniteError):
-            fit(runner, progress=True, callbacks=[Look()])
-        assert ends == ["\n"]
+            fit(runner, callbacks=[bar])
+        assert screen.getvalue().endswith("\n")

@@ -41,6 +41,15 @@ def test_columns_are_those_that_are_there_in_their_order():
     ]
 
 
+def test_a_column_that_a_callback_added_to_some_rows_reaches_the_csv(tmp_path):
+    filled = history()
+    filled.rows[1] |= {"norm": 1.5, "margin": 0.25}
+    assert filled.columns() == [*COLUMNS, "margin", "norm"]
+    filled.to_csv(tmp_path / "history.csv")
+    with (tmp_path / "history.csv").open(newline="", encoding="utf-8") as file:
+        assert [(row["margin"], row["norm"]) for row in csv.DictReader(file)] == [("", ""), ("0.25", "1.5")]
+
+
 def test_seconds_and_images_are_sums_over_the_epochs():
     assert history().seconds == 6.0
     assert history().images_per_second == (2 * 30 + 4 * 15) / 6

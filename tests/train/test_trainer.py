@@ -1,6 +1,10 @@
 """`Trainer`: what one epoch visits, how its means are taken, what validation sees, what is refused when."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,13 +94,14 @@ class TestEpochs:
         assert runner.evaluate(data(60, seed=1)).accuracy >= 0.95
 
     def test_training_learns_the_synthetic_garments(self):
-        train, test = mc.data.load("synthetic", sizes=(500, 200))
-        net = mc.Sequential(
-            [L.MaxPool2D(2), L.Conv2D(8, 3), L.ReLU(), L.MaxPool2D(2), L.Flatten(), L.Dense(10)], (28, 28, 1)
-        )
-        runner = mc.Trainer(net, mc.optimizers.Adam(0.01))
-        fit(runner, train, epochs=6, batch_size=25)
-        assert runner.evaluate(test).accuracy > 0.6  # by chance: 0.1
+        train, test = mc.data.load("synthetic", sizes=(6000, 1000))
+        layers = [L.Conv2D(8, 3, padding="same"), L.ReLU(), L.MaxPool2D(2)]
+        layers += [L.Conv2D(16, 3, padding="same"), L.ReLU(), L.MaxPool2D(2)]
+        layers += [L.Flatten(), L.Dense(64), L.ReLU(), L.Dense(10)]
+        runner = mc.Trainer(mc.Sequential(layers, (28, 28, 1)), mc.optimizers.Adam())
+        schedule = mc.train.LearningRateSchedule(mc.schedules.OneCycle(0.01))
+        fit(runner, train, epochs=3, batch_size=50, callbacks=[schedule])
+        assert runner.evaluate(test).accuracy >= 0.95
 
     def test_the_model_takes_the_class_names_of_the_data_unless_it_has_some(self):
         runner = trainer()
@@ -125,6 +130,29 @@ class TestReproducibility:
     def test_another_seed_gives_other_weights(self, seeds):
         first, other = self.arrays()[0], self.arrays(*seeds)[0]
         assert not np.array_equal(first["dense_1.W"], other["dense_1.W"])
+
+    def test_two_processes_end_with_the_same_weights_bit_for_bit(self):
+        code = (
+            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+            "import hashlib, toys\n"
+            "from minicnn import layers as L\n"
+            "runner = toys.trainer(extra=[L.BatchNorm(), L.Dropout(0.3)])\n"
+            "runner.fit(toys.data(), epochs=2, batch_size=7, validation=0.25, progress=False)\n"
+            "for name, array in runner.model.arrays().items():\n"
+            "    print(name, hashlib.sha256(array.tobytes()).hexdigest())"
+        )
+        first, second = (
+            subprocess.run(
+                [sys.executable, "-c", code],
+                capture_output=True,
+                text=True,
+                check=True,
+                env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            ).stdout
+            for hash_seed in ("1", "2")
+        )
+        assert "dense_1.W" in first
+        assert first == second
 
     def test_the_global_random_state_is_neither_used_nor_moved(self):
         np.random.seed(0)  # noqa: NPY002
@@ -222,8 +250,18 @@ class TestEvaluating:
     def test_broken_weights_are_told_not_averaged(self, value):
         runner = trainer()
         runner.model.layers[-1].params["W"][...] = value
-        with pytest.raises(NonFiniteError, match="the loss on toy is"):
+        with pytest.raises(NonFiniteError, match="the model's output holds NaN or infinity"):
             runner.evaluate(data())
+
+    def test_the_predicted_classes_are_the_models_even_for_logits_that_hardly_differ(self):
+        runner = trainer()
+        last = runner.model.layers[-1]
+        last.params["W"][...] = 0
+        last.params["b"][...] = [0.1, np.nextafter(np.float32(0.1), np.float32(1)), 0]
+        result = runner.evaluate(data())
+        assert result.probabilities.dtype == np.float64
+        assert_array_equal(runner.model.predict(data().images), np.ones(24))
+        assert_array_equal(result.predicted, np.ones(24))
 
     @pytest.mark.parametrize("batch_size", [0, -1, 2.5])
     def test_an_unusable_batch_size_is_refused(self, batch_size):
@@ -240,6 +278,16 @@ class TestConstructing:
     def test_what_is_no_optimizer_is_refused(self, optimizer):
         with pytest.raises(ConfigError, match="expected an optimizer"):
             mc.Trainer(model(), optimizer)
+
+    @pytest.mark.parametrize("wrong", [mc.Sequential, None, [L.Dense(3)], "cnn"])
+    def test_what_is_no_model_is_refused(self, wrong):
+        with pytest.raises(ConfigError, match="expected a Sequential model"):
+            mc.Trainer(wrong, mc.optimizers.SGD(0.1))
+
+    @pytest.mark.parametrize("loss", [mc.SoftmaxCrossEntropy, "cross-entropy", 0.1, False])
+    def test_what_is_no_loss_is_refused(self, loss):
+        with pytest.raises(ConfigError, match="expected a loss"):
+            mc.Trainer(model(), mc.optimizers.SGD(0.1), loss)
 
     def test_an_unknown_device_is_refused(self):
         with pytest.raises(ConfigError, match="unknown device"):
@@ -298,6 +346,7 @@ BAD_ARGUMENTS = {
         "must be a list",
     ),
     "a callback's class": ({"callbacks": [mc.train.EarlyStopping]}, ConfigError, "must be a list"),
+    "a callback twice": ({"callbacks": [mc.train.EarlyStopping("loss")] * 2}, ConfigError, "appears twice"),
 }
 
 
