@@ -2,7 +2,7 @@
 
 BLAS libraries bring their own threads, which go on spinning for a while after each product. Beside
 other threads they take the cores away from them: with a second busy process on a two-core machine a
-training step was seen to take thirty times as long. So a product is cut into ranges of rows, one a
+training step takes many times as long. So a product is cut into ranges of rows, one a
 thread of ours, and BLAS is held to one thread meanwhile.
 """
 

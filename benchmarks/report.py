@@ -1,0 +1,65 @@
+"""What every benchmark leaves: a table on the screen, JSON and a plot in ``benchmarks/results/``."""
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from threadpoolctl import threadpool_info
+
+from minicnn import plots
+from minicnn.files import replacing
+from minicnn.kernels.threads import num_threads
+from minicnn.report import versions
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def machine() -> dict[str, Any]:
+    """Name the machine and what runs on it: processor, cores, memory, threads, BLAS, versions."""
+    blas = [f"{b['internal_api']} {b['version']} {b.get('architecture', '')}" for b in _blas()]
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": num_threads(),
+        "blas": ", ".join(blas) or "not recognised",
+        "precision": "float32",
+        "versions": versions(),
+    }
+
+
+def _blas() -> list[dict[str, Any]]:
+    return [library for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def _processor() -> str:
+    """Return the processor's name; Linux keeps it in /proc/cpuinfo."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        fields = {name.strip(): value.strip() for name, value in fields.items()}
+        simd = next((name for name in ("avx512f", "avx2") if name in fields.get("flags", "").split()), "")
+        model = f"family {fields.get('cpu family', '?')} model {fields.get('model', '?')}"
+        return f"{fields.get('model name', 'unknown')} ({model}), {simd or 'no AVX2'}"
+    return platform.processor() or platform.machine()
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return the rows as a Markdown table with aligned columns."""
+    rows = [header, *rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    lines = [
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
+
+
+def write(name: str, result: dict[str, Any], figure: Figure) -> None:
+    """Write ``name``.json, with the machine, and ``name``.png."""
+    with replacing(RESULTS / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps({"machine": machine(), **result}, indent=2) + "\n", encoding="utf-8")
+    plots.save(figure, RESULTS / f"{name}.png")
+    print(f"\nwritten: {RESULTS / name}.json and .png")

@@ -1,0 +1,76 @@
+"""How long a person waits: import, and import to the end of the first training step, cold and warm.
+
+Each measurement is a fresh process. Cold is with an empty Numba cache, so everything is compiled;
+warm is with the cache that the run before it left.
+
+    python benchmarks/startup.py --runs 5
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import report
+from matplotlib.figure import Figure
+
+IMPORT = """
+import time; start = time.perf_counter()
+import minicnn
+print(time.perf_counter() - start)
+"""
+
+FIRST_STEP = """
+import time; start = time.perf_counter()
+import numpy as np, minicnn as mc
+from minicnn import layers as L
+model = mc.Sequential(
+    [L.Conv2D(16, 3, padding="same"), L.ReLU(), L.MaxPool2D(2),
+     L.Conv2D(32, 3, padding="same"), L.ReLU(), L.MaxPool2D(2),
+     L.Flatten(), L.Dense(128), L.ReLU(), L.Dense(10)], input_shape=(28, 28, 1))
+data = mc.data.Dataset(np.zeros((128, 28, 28, 1), np.uint8), np.arange(128) % 10)
+mc.Trainer(model, mc.optimizers.SGD(0.01, momentum=0.9)).fit(data, epochs=1, progress=False)
+print(time.perf_counter() - start)
+"""
+
+
+def seconds(code: str, cache: str) -> float:
+    """Run ``code`` in a fresh process with the Numba cache in the folder ``cache``; return what it prints."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+    answer = subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+    )
+    return float(answer.stdout)
+
+
+def main() -> None:
+    """Measure, print the table, write JSON and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5, help="of each (default: 5)")
+    args = parser.parse_args()
+    results: dict[str, list[float]] = {"import": [], "first step, cold": [], "first step, warm": []}
+    for _ in range(args.runs):
+        with tempfile.TemporaryDirectory() as cache:
+            results["import"].append(seconds(IMPORT, cache))
+            results["first step, cold"].append(seconds(FIRST_STEP, cache))
+            results["first step, warm"].append(seconds(FIRST_STEP, cache))
+
+    rows = [
+        [name, f"{statistics.median(s):.2f} s", f"{min(s):.2f} to {max(s):.2f}", str(len(s))]
+        for name, s in results.items()
+    ]
+    figure = Figure(figsize=(6, 2.4), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(list(results), [statistics.median(s) for s in results.values()], color="#1f5fa8")
+    axes.bar_label(bars, fmt=" %.2f s")
+    axes.set_xlabel("seconds (median)")
+    axes.margins(x=0.15)
+    axes.invert_yaxis()
+    print(report.table(["from a fresh process", "median", "range", "runs"], rows))
+    report.write("startup", {"seconds": results}, figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""What the documentation shows runs as it stands there."""
+
+import doctest
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_guide_to_backpropagation_computes_what_it_says():
+    failed, tried = doctest.testfile(
+        str(ROOT / "docs" / "backprop.md"), module_relative=False, encoding="utf-8"
+    )
+    assert tried > 20
+    assert failed == 0
+
+
+def test_the_readme_python_runs(monkeypatch, tmp_path, capsys):
+    code = re.search(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    ).group(1)
+    small = mc.data.load("synthetic", sizes=(300, 100))
+    asked = []
+    monkeypatch.setattr(mc.data, "load", lambda name: asked.append(name) or small)
+    monkeypatch.chdir(tmp_path)
+    scope = {}
+    exec(compile(code, "README.md", "exec"), scope)
+    assert asked == ["fashion-mnist"]
+    assert re.search(r"loss \d\.\d+, accuracy \d+\.\d+%", capsys.readouterr().out)
+    assert np.array_equal(scope["labels"], scope["model"].predict(small[1].images))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_that_are_there(page):
+    links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+    assert all((page.parent / link).exists() for link in links if not link.startswith("http"))
