@@ -4,8 +4,9 @@
 >>> from minicnn import layers as L
 >>> train, test = mc.data.load("fashion-mnist")
 >>> model = mc.Sequential([L.Flatten(), L.Dense(10)], input_shape=(28, 28, 1))
->>> mc.Trainer(model, mc.optimizers.SGD(0.05, momentum=0.9)).fit(train, epochs=1)
->>> print(mc.Trainer(model, mc.optimizers.SGD()).evaluate(test))
+>>> trainer = mc.Trainer(model, mc.optimizers.SGD(0.05, momentum=0.9))
+>>> history = trainer.fit(train, epochs=1)
+>>> print(trainer.evaluate(test))
 """
 
 from minicnn import (

@@ -2,7 +2,6 @@
 
 import math
 import numbers
-from operator import index
 
 import numpy as np
 
@@ -26,9 +25,9 @@ def number(value: float, name: str, interval: str) -> float:
     Raises
     ------
     ConfigError
-        If it is not a number (NaN is in no interval), or outside.
+        If it is not a number (NaN is in no interval, True is none), or outside.
     """
-    if not isinstance(value, numbers.Real) or not INTERVALS[interval](value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not INTERVALS[interval](value):
         raise ConfigError(f"{name} must be a number in {interval}, got {value!r}")
     return float(value)
 
@@ -41,13 +40,23 @@ def whole_number(value: int, name: str, minimum: int = 1) -> int:
     ConfigError
         If it is not a whole number (True and 3.0 are not), or too small.
     """
-    try:
-        number = index(value)
-    except TypeError:
-        number = minimum - 1
-    if number < minimum or isinstance(value, bool):
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < minimum:
         raise ConfigError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
-    return number
+    return int(value)
+
+
+def flag(value: bool, name: str) -> bool:
+    """Return ``value``, True or False, as a plain bool; ``name`` is for the message.
+
+    Raises
+    ------
+    ConfigError
+        If it is anything else: "no" would count as true.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def shape(value: tuple[int, ...], name: str) -> tuple[int, ...]:

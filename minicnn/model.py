@@ -1,5 +1,6 @@
 """Sequential: a stack of layers, its sizes inferred once, and predictions from images."""
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import numpy as np
 
 from minicnn import checks, losses
 from minicnn.backend import Array, resolve_device, to_device, to_numpy
-from minicnn.errors import ConfigError, NonFiniteError
+from minicnn.errors import ConfigError, NonFiniteError, ShapeError
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
 from minicnn.preprocessing import Preprocessing
@@ -70,11 +71,11 @@ class Sequential:
         self.device = "cpu"
         self._name_layers()
         self._build(np.random.default_rng(checks.whole_number(seed, "seed", 0)))
-        for layer in self.layers:
-            layer.in_model = True
         self.class_names: tuple[str, ...] | None = None
         if class_names is not None:
             self.set_class_names(class_names)
+        for layer in self.layers:
+            layer.in_model = True
 
     def _name_layers(self) -> None:
         seen: Counter[str] = Counter()
@@ -208,7 +209,17 @@ class Sequential:
         }
 
     def set_arrays(self, arrays: dict[str, Array]) -> None:
-        """Replace parameters and state by copies of ``arrays``, which has the keys of ``arrays()``."""
+        """Replace parameters and state by copies of ``arrays``, which has the keys of ``arrays()``.
+
+        Raises
+        ------
+        ShapeError
+            If an array is missing or has another shape; nothing is replaced then.
+        """
+        for name, held in self.arrays().items():
+            if name not in arrays or arrays[name].shape != held.shape:
+                found = arrays[name].shape if name in arrays else "none"
+                raise ShapeError(f"expected an array {name} of shape {held.shape}, got {found}")
         for layer in self.layers:
             for held in (layer.params, layer.state):
                 for name in held:
@@ -225,10 +236,12 @@ class Sequential:
         rows.append(("input", _shape_text(self.input_shape), "", "", ""))
         for layer in self.layers:
             parameters = sum(array.size for array in layer.params.values())
-            rows.append(self._row(layer.name, layer.output_shape, parameters, layer.multiply_adds()))
+            shape = layer.output_shape
+            cells = _shape_text(shape), parameters, layer.multiply_adds(), math.prod(shape)
+            rows.append(self._row(layer.name, *cells))
         multiply_adds = sum(layer.multiply_adds() for layer in self.layers)
-        outputs = sum(int(np.prod(layer.output_shape)) for layer in self.layers)
-        rows.append(self._row("total", (outputs,), self.parameters, multiply_adds, shape_text=""))
+        outputs = sum(math.prod(layer.output_shape) for layer in self.layers)
+        rows.append(self._row("total", "", self.parameters, multiply_adds, outputs))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         for row in rows:
             cells = [row[0].ljust(widths[0]), row[1].ljust(widths[1])]
@@ -236,12 +249,11 @@ class Sequential:
             print("  ".join(cells).rstrip(), file=file or sys.stdout)
 
     def _row(
-        self, name: str, shape: Shape, parameters: int, multiply_adds: int, shape_text: str | None = None
+        self, name: str, shape: str, parameters: int, multiply_adds: int, outputs: int
     ) -> tuple[str, ...]:
-        memory = int(np.prod(shape)) * self.dtype.itemsize
+        memory = outputs * self.dtype.itemsize
         size = f"{memory / 1024:,.1f} KiB" if memory >= 1024 else f"{memory} bytes"
-        text = _shape_text(shape) if shape_text is None else shape_text
-        return name, text, f"{parameters:,}", f"{multiply_adds:,}", size
+        return name, shape, f"{parameters:,}", f"{multiply_adds:,}", size
 
     def save(self, path: str | Path) -> None:
         """Write the model to ``path`` (safetensors); see ``minicnn.serialize``."""
@@ -264,7 +276,10 @@ def _checked_layers(layers: Sequence[Layer]) -> list[Layer]:
         if not isinstance(layer, Layer):
             raise ConfigError(f"expected layers, got {layer!r}: write ReLU(), not ReLU")
         if layer.in_model:
-            raise ConfigError(f"layer {layer.name!r} belongs to another model: make a new one")
+            raise ConfigError(
+                f"layer {layer.name!r} already belongs to a model, and building it again would redraw its "
+                "weights: make a new layer; set_arrays takes weights over"
+            )
     if len({id(layer) for layer in layers}) < len(layers):
         raise ConfigError("a layer object appears twice: make one for each place")
     return layers

@@ -4,11 +4,10 @@
 learning rate is a plain attribute, so a schedule, or a person, may set it between steps.
 """
 
-import weakref
 from typing import TYPE_CHECKING
 
 from minicnn.backend import Array, array_module
-from minicnn.checks import number
+from minicnn.checks import flag, number
 from minicnn.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
@@ -38,11 +37,11 @@ class Optimizer:
     def __init__(self, learning_rate: float, weight_decay: float, decoupled: bool, decay_all: bool) -> None:
         self.learning_rate = number(learning_rate, "learning_rate", "(0, ∞)")
         self.weight_decay = number(weight_decay, "weight_decay", "[0, ∞)")
-        self.decoupled = decoupled
-        self.decay_all = decay_all
+        self.decoupled = flag(decoupled, "decoupled")
+        self.decay_all = flag(decay_all, "decay_all")
         self.steps = 0
         self._state: dict[str, list[Array]] = {}
-        self._model: weakref.ref[Sequential] | None = None
+        self._model: Sequential | None = None
 
     def step(self, model: "Sequential") -> None:
         """Update every parameter of ``model`` from its gradient.
@@ -54,12 +53,12 @@ class Optimizer:
         ConfigError
             If this optimizer has stepped another model, whose momentum it still holds.
         """
-        if self._model is not None and self._model() is not model:
+        if self._model is not None and self._model is not model:
             raise ConfigError("this optimizer has trained another model: make one for each model")
         for layer in model.layers:
             if layer.params.keys() != layer.grads.keys():
                 raise StateError(f"layer {layer.name!r} has no gradients: call model.backward(…) before step")
-        self._model = weakref.ref(model)
+        self._model = model
         self.steps += 1
         for layer in model.layers:
             for name, w in layer.params.items():
@@ -121,7 +120,7 @@ class SGD(Optimizer):
         self.momentum = number(momentum, "momentum", "[0, 1)")
         if nesterov and momentum == 0:
             raise ConfigError("nesterov=True needs a momentum above 0, such as 0.9")
-        self.nesterov = nesterov
+        self.nesterov = flag(nesterov, "nesterov")
 
     def _direction(self, key: str, g: Array) -> Array:
         if self.momentum == 0:

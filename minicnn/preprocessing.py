@@ -73,7 +73,11 @@ class Preprocessing:
         if not (np.isfinite(low) and np.isfinite(high)):
             bad = int(xp.argmin(xp.isfinite(images).reshape(len(images), -1).all(axis=1)))
             raise NonFiniteError(f"image {bad} holds NaN or infinity; every pixel must be finite")
-        if low >= 0 and high > 1 and bool((images[:8] == xp.rint(images[:8])).all()):
+        if max(-low, high) > float(np.finfo(np.float32).max):
+            raise NonFiniteError(
+                f"pixels from {low:g} to {high:g} are infinite in float32: scale them to 0…1"
+            )
+        if low >= 0 and high >= 2 and bool((images[:8] == xp.rint(images[:8])).all()):
             raise DataError(
                 f"these floating images look like raw pixels (0…255, maximum {high:g}): pass them as uint8, "
                 "or divide them by 255"

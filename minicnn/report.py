@@ -9,7 +9,7 @@ from typing import Any
 
 from minicnn import __version__, plots
 from minicnn.data import Dataset
-from minicnn.errors import StateError
+from minicnn.errors import ConfigError, StateError
 from minicnn.files import check_file, replacing
 from minicnn.kernels import active
 from minicnn.kernels.threads import num_threads
@@ -71,6 +71,8 @@ def write_run(
         If the folder cannot be written.
     StateError
         If nothing was trained yet.
+    ConfigError
+        If a setting cannot be written as JSON.
     """
     folder, history, name = check_run(folder), trainer.history, test.name
     if len(history) == 0:
@@ -89,7 +91,10 @@ def write_run(
         "threads": num_threads(),
         "versions": versions(),
     }
-    json.dumps(metrics)  # fails, if a setting is no JSON, before anything is written
+    try:
+        json.dumps(metrics)
+    except TypeError as reason:
+        raise ConfigError(f"write_run: a setting is neither text nor a plain number: {reason}") from reason
     trainer.model.info |= {"dataset": train.name, "test_accuracy": f"{evaluation.accuracy:.4f}"}
     trainer.model.save(folder / "model.safetensors")
     history.to_csv(folder / "history.csv")
@@ -114,5 +119,5 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "minicnn": __version__,
         **packages,
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
     }

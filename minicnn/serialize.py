@@ -88,7 +88,7 @@ def _read(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
     from safetensors import SafetensorError, safe_open
 
     if not os.path.isfile(path):  # not Path.is_file, which raises for a name that is too long
-        raise ModelFileError(f"{path}: no such file; expected a model saved with model.save(path)")
+        raise ModelFileError(f"{path}: there is no such file; expected a model saved with model.save(path)")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -116,6 +116,8 @@ def _describe(model: Sequential) -> dict[str, Any]:
         kind = type(layer).__name__
         if getattr(layer_types, kind, None) is not type(layer):
             raise ModelFileError(f"{kind!r} is not one of minicnn's own layers")
+    if not all(isinstance(text, str) for note in model.info.items() for text in note):
+        raise ModelFileError(f"info must be text by text, such as {{'dataset': 'mnist'}}, got {model.info!r}")
     return {
         "layers": [{"type": type(layer).__name__, **layer.config()} for layer in model.layers],
         "input_shape": model.input_shape,

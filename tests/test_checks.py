@@ -60,6 +60,12 @@ def test_only_two_dtypes_are_taken(value):
         lambda: L.BatchNorm(momentum=1),
         lambda: L.BatchNorm(epsilon=np.inf),
         lambda: L.Dense(3, kernel_initializer=["he_normal"]),
+        lambda: L.Dense(3, use_bias="no"),
+        lambda: L.Conv2D(3, 3, use_bias=0),
+        lambda: optimizers.SGD(True),
+        lambda: optimizers.SGD(0.1, momentum=0.9, nesterov="yes"),
+        lambda: optimizers.Adam(decoupled=None),
+        lambda: optimizers.AdamW(decay_all=1),
         lambda: losses.SoftmaxCrossEntropy("x"),
         lambda: optimizers.SGD("0.1"),
         lambda: optimizers.SGD(np.inf),
@@ -69,7 +75,7 @@ def test_only_two_dtypes_are_taken(value):
         lambda: schedules.Constant(0.1, warmup_steps=2.5),
     ],
 )
-def test_every_constructor_refuses_what_is_no_number(make):
+def test_every_constructor_refuses_what_is_of_another_kind(make):
     with pytest.raises(ConfigError):
         make()
 
@@ -86,3 +92,7 @@ def test_lists_and_integer_logits_are_refused():
         loss.forward(np.array([[0, 1]]), np.array([0]))
     with pytest.raises(ShapeError, match="K ≥ 1"):
         loss.forward(np.empty((2, 0)), np.array([0, 0]))
+
+
+def test_a_flag_becomes_a_plain_bool():
+    assert L.Dense(3, use_bias=np.bool_(False)).use_bias is False

@@ -110,7 +110,7 @@ class TestBuilding:
         first = net()
         before, x = {name: array.copy() for name, array in first.arrays().items()}, images(3)
         logits = first.logits(x)
-        with pytest.raises(ConfigError, match="layer 'dense_1' belongs to another model: make a new one"):
+        with pytest.raises(ConfigError, match="layer 'dense_1' already belongs to a model"):
             mc.Sequential([L.Flatten(), L.Dense(2), first.layers[-1]], SHAPE)
         assert first.arrays().keys() == before.keys()
         for name, array in first.arrays().items():
@@ -412,3 +412,24 @@ class TestMoving:
             model.to("cuda")
         assert model.device == "cpu"
         assert model.predict(images(2)).shape == (2,)
+
+
+def test_a_model_that_was_refused_does_not_keep_its_layers():
+    stack = [L.Flatten(), L.Dense(2)]
+    with pytest.raises(ConfigError, match="1 class names"):
+        mc.Sequential(stack, (3, 2, 1), class_names=["a"])
+    assert mc.Sequential(stack, (3, 2, 1), class_names=["a", "b"]).class_names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda arrays: arrays.pop("dense_1.b"), lambda arrays: arrays.update({"dense_1.b": np.ones(3)})]
+)
+def test_arrays_that_do_not_fit_replace_nothing(spoil):
+    model = mc.Sequential([L.Flatten(), L.Dense(2)], (3, 2, 1))
+    before = {name: array.copy() for name, array in model.arrays().items()}
+    arrays = {name: array + 1 for name, array in before.items()}
+    spoil(arrays)
+    with pytest.raises(ShapeError, match=r"dense_1\.b of shape \(2,\)"):
+        model.set_arrays(arrays)
+    for name, array in model.arrays().items():
+        np.testing.assert_array_equal(array, before[name])

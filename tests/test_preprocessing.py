@@ -143,3 +143,16 @@ class TestChecking:
 
     def test_floats_a_little_above_1_are_no_raw_pixels(self):
         self.check(np.full((2, *SHAPE), 1.04))
+
+
+def test_pixels_beyond_float32_are_refused_as_infinite():
+    images = np.zeros((3, 2, 2, 1))
+    images[1, 0, 0] = 1e300
+    with pytest.raises(NonFiniteError, match="infinite in float32"):
+        Preprocessing().check(images, (2, 2, 1))
+
+
+def test_a_blank_image_and_one_a_little_over_1_are_no_raw_pixels():
+    images = np.zeros((9, 2, 2, 1))
+    images[8] = 1.2
+    Preprocessing().check(images, (2, 2, 1))

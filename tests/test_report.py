@@ -13,7 +13,7 @@ import pytest
 import minicnn as mc
 from minicnn import kernels, report
 from minicnn import layers as L
-from minicnn.errors import OutputError, StateError
+from minicnn.errors import ConfigError, OutputError, StateError
 from minicnn.kernels import threads
 
 FILES = {
@@ -199,6 +199,6 @@ def test_nothing_is_written_before_training_or_of_settings_that_are_no_json(run,
     untrained = mc.Trainer(trainer.model, mc.optimizers.SGD(0.1))
     with pytest.raises(StateError, match=r"call trainer\.fit"):
         report.write_run(tmp_path, untrained, *sets, evaluation, started=0.0)
-    with pytest.raises(TypeError, match="JSON"):
+    with pytest.raises(ConfigError, match="not JSON"):
         report.write_run(tmp_path, trainer, *sets, evaluation, started=0.0, seed=np.int64(3))
     assert list(tmp_path.iterdir()) == []

@@ -220,7 +220,7 @@ class TestSaving:
                 "'Dense' is not one of minicnn's own",
             ),
             (lambda model: setattr(model.layers[0], "name", "first"), "must be called conv2d_1, batchnorm_1"),
-            (lambda model: model.info.update(of=b"bytes"), "not JSON serializable"),
+            (lambda model: model.info.update(of=b"bytes"), "info must be text"),
             (lambda model: setattr(model, "info", ["notes"]), "could not be loaded again"),
         ):
             model = net()

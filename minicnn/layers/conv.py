@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn import initializers, kernels
 from minicnn.backend import Array
-from minicnn.checks import whole_number
+from minicnn.checks import flag, whole_number
 from minicnn.layers.base import Layer, Shape
 from minicnn.layers.window import (
     PaddingLike,
@@ -69,7 +69,7 @@ class Conv2D(Layer):
         self.strides = pair(strides, "strides")
         self.padding = padding_rule(padding)
         self.dilation_rate = pair(dilation_rate, "dilation_rate")
-        self.use_bias = use_bias
+        self.use_bias = flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.check(kernel_initializer)
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:

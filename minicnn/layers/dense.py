@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn import initializers, kernels
 from minicnn.backend import Array
-from minicnn.checks import whole_number
+from minicnn.checks import flag, whole_number
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer, Shape
 
@@ -36,7 +36,7 @@ class Dense(Layer):
     def __init__(self, units: int, use_bias: bool = True, kernel_initializer: str = "he_normal") -> None:
         super().__init__()
         self.units = whole_number(units, "units")
-        self.use_bias = use_bias
+        self.use_bias = flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.check(kernel_initializer)
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minicnn.checks import number, whole_number
+from minicnn.checks import flag, number, whole_number
 from minicnn.errors import ConfigError
 from minicnn.files import check_file
 from minicnn.schedules import Schedule
@@ -115,7 +115,7 @@ class EarlyStopping(_Monitor):
     ) -> None:
         super().__init__(monitor, min_delta)
         self.patience = whole_number(patience, "patience")
-        self.restore_best = restore_best
+        self.restore_best = flag(restore_best, "restore_best")
         self._waited = 0
         self._best_arrays: dict[str, Any] | None = None
 
@@ -185,8 +185,7 @@ class CSVLog(Callback):
 class ProgressBar(Callback):
     """A bar over the whole run, with loss, accuracy, images a second and the time left; a line an epoch.
 
-    Both go to stderr.
-    Where the output is no terminal, only the lines are printed.
+    Both go to stderr; where that is no terminal, only the lines are printed.
     """
 
     def on_fit_begin(self, trainer: "Trainer") -> None:

@@ -61,8 +61,9 @@ class History:
 
     @property
     def images_per_second(self) -> float:
-        """Images trained on in a second, over all epochs."""
-        return sum(row["seconds"] * row["images_per_second"] for row in self.rows) / self.seconds
+        """Images trained on in a second, over all epochs; 0 before the first."""
+        images = sum(row["seconds"] * row["images_per_second"] for row in self.rows)
+        return images / self.seconds if self.rows else 0.0
 
     def columns(self) -> list[str]:
         """Return the names of the columns that are there: the trainer's in order, then a callback's own."""

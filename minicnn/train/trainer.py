@@ -61,6 +61,8 @@ class Trainer:
         self.loss = SoftmaxCrossEntropy() if loss is None else loss
         self.engine = LayerwiseEngine(self.model, self.loss, optimizer)
         self.history = History("nothing yet")
+        self.stop = self.validates = False
+        self.epoch = self.epochs = self.step = self.total_steps = self.total_images = 0
 
     def fit(
         self,
@@ -216,7 +218,8 @@ class Trainer:
         if self.model.output_shape != (len(data.class_names),):
             raise DataError(
                 f"{data.name} has {len(data.class_names)} classes, the model has "
-                f"{self.model.output_shape[0]} outputs: let it end in Dense({len(data.class_names)})"
+                f"{self.model.output_shape[0]} outputs: let it end in Dense({len(data.class_names)}), or, "
+                "where a class has no image, name all classes: Dataset(images, labels, class_names)"
             )
         self.model.preprocessing.check(data.images, self.model.input_shape)
 

@@ -1,7 +1,9 @@
 """`Trainer`: what one epoch visits, how its means are taken, what validation sees, what is refused when."""
 
+import copy
 import math
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -424,3 +426,24 @@ class TestNonFinite:
         runner.model.layers[0].params["W"][...] = 1e30
         with pytest.raises(NonFiniteError, match=r"batchnorm_1.running_var"):
             fit(runner, data(), batch_size=24)
+
+
+def test_copies_of_a_model_and_its_optimizer_train_on_alike():
+    data = mc.data.load("synthetic", sizes=(40, 1))[0]
+    model = mc.Sequential([L.Flatten(), L.Dense(10)], (28, 28, 1))
+    optimizer = mc.optimizers.SGD(0.01, momentum=0.9)
+    trainer = mc.Trainer(model, optimizer)
+    trainer.fit(data, epochs=1, progress=False)
+    together = mc.Trainer(*copy.deepcopy((model, optimizer)))
+    others = [together, copy.deepcopy(trainer), pickle.loads(pickle.dumps(trainer))]
+    for each in (trainer, *others):
+        each.fit(data, epochs=1, progress=False)
+    for other in others:
+        assert np.array_equal(other.model.layers[1].params["W"], model.layers[1].params["W"])
+
+
+def test_a_set_without_the_last_class_is_told_how_to_name_it():
+    images = mc.data.load("synthetic", sizes=(4, 1))[0].images
+    trainer = mc.Trainer(mc.Sequential([L.Flatten(), L.Dense(10)], (28, 28, 1)), mc.optimizers.SGD(0.1))
+    with pytest.raises(DataError, match="name all classes"):
+        trainer.evaluate(mc.data.Dataset(images, np.arange(4)))
