@@ -45,11 +45,11 @@ class Preprocessing:
         DTypeError
             If they are neither uint8 nor floating.
         NonFiniteError
-            If a floating image holds NaN or infinity.
+            If a floating image holds NaN or infinity, or a number that float32 cannot hold.
         DataError
             If there are none, or floating images hold raw pixels, 0…255.
         """
-        array_module(images)
+        array_module(images)  # refuses lists
         if images.shape[1:] != image_shape:
             hint = ""
             if images.shape == image_shape:

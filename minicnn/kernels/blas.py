@@ -56,7 +56,7 @@ if hasattr(os, "register_at_fork"):
 
 @lru_cache(maxsize=1)
 def _controller() -> Any:
-    from threadpoolctl import ThreadpoolController  # looks once through the loaded libraries, about 1 ms
+    from threadpoolctl import ThreadpoolController  # looks through the loaded libraries, once
 
     return ThreadpoolController()
 

@@ -34,7 +34,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def sum_rows(x: np.ndarray) -> np.ndarray:
-    """See ``reference.sum_rows``: as a product, since NumPy adds row by row, at a tenth of the speed."""
+    """See ``reference.sum_rows``: as a product, which is faster than NumPy's row by row."""
     with single_threaded():
         return np.ones(len(x), x.dtype) @ x
 

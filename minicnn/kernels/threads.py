@@ -2,7 +2,7 @@
 
 The Numba kernels release the GIL and a thread writes only to its own images, so there is nothing to
 lock and the result does not depend on who finishes first. Numba's own ``parallel=True`` would do
-the same at twice the compile time, is not safe to call from several Python threads with every
+the same after a longer compilation, is not safe to call from several Python threads with every
 threading layer, and dies in a forked child.
 """
 
