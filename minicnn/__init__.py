@@ -21,6 +21,7 @@ from minicnn import (
     schedules,
     train,
 )
+from minicnn.kernels.threads import set_num_threads
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
 from minicnn.preprocessing import Preprocessing
@@ -44,5 +45,6 @@ __all__ = [
     "losses",
     "optimizers",
     "schedules",
+    "set_num_threads",
     "train",
 ]

@@ -94,17 +94,28 @@ class SoftmaxCrossEntropy:
         return float(-(t * counted).sum() / len(log_p))
 
 
+def check_labels(labels: Array, K: int) -> None:
+    """Refuse labels that are not whole numbers from 0 to K − 1.
+
+    Raises
+    ------
+    DTypeError, DataError
+        If they are not.
+    """
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DTypeError(f"expected integer labels or (N, K) probabilities, got {labels.dtype} labels")
+    if labels.min() < 0 or labels.max() >= K:
+        raise DataError(
+            f"labels must be in 0 … {K - 1}, as the logits have {K} columns; "
+            f"got labels from {int(labels.min())} to {int(labels.max())}"
+        )
+
+
 def _as_probabilities(targets: Array, logits: Array) -> Array:
     """Return the targets as (N, K) class probabilities in the logits' dtype, on their device."""
     N, K = logits.shape
     if targets.shape == (N,):
-        if not np.issubdtype(targets.dtype, np.integer):
-            raise DTypeError(f"expected integer labels or (N, K) probabilities, got {targets.dtype} labels")
-        if targets.min() < 0 or targets.max() >= K:
-            raise DataError(
-                f"labels must be in 0 … {K - 1}, as the logits have {K} columns; "
-                f"got labels from {int(targets.min())} to {int(targets.max())}"
-            )
+        check_labels(targets, K)
         xp = array_module(logits)
         labels = to_device(targets, device_of(logits))
         return (labels[:, None] == xp.arange(K)).astype(logits.dtype)

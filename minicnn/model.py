@@ -69,6 +69,7 @@ class Sequential:
             raise ConfigError(f"preprocessing must be a Preprocessing, got {preprocessing!r}")
         self.info: dict[str, str] = {}
         self.device = "cpu"
+        self.predictors: list[Any] = []  # what predictions keep for the next one
         self._name_layers()
         self._build(np.random.default_rng(checks.whole_number(seed, "seed", 0)))
         self.class_names: tuple[str, ...] | None = None
@@ -149,11 +150,10 @@ class Sequential:
         """
         self.preprocessing.check(images, self.input_shape)
         batch_size = checks.whole_number(batch_size, "batch_size")
-        batches = range(0, len(images), batch_size)
+        from minicnn.engine.network import predict  # the one arrow upwards, see docs/architecture.md
+
         with np.errstate(over="ignore", invalid="ignore"):  # seen in the result
-            logits = np.concatenate(
-                [to_numpy(self.forward(self.preprocess(images[i : i + batch_size]))) for i in batches]
-            )
+            logits = np.concatenate([to_numpy(batch) for batch in predict(self, images, batch_size)])
         if not np.isfinite(logits).all():
             raise NonFiniteError("the model's output holds NaN or infinity: its weights grew too large")
         return logits
@@ -260,6 +260,10 @@ class Sequential:
         from minicnn import serialize
 
         serialize.save(self, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes over: not the predictors, which compute with this model's layers."""
+        return self.__dict__ | {"predictors": []}
 
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))

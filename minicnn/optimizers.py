@@ -44,7 +44,14 @@ class Optimizer:
         self._model: Sequential | None = None
 
     def step(self, model: "Sequential") -> None:
-        """Update every parameter of ``model`` from its gradient.
+        """Update every parameter of ``model`` from its gradient; raises what ``begin_step`` raises."""
+        self.begin_step(model)
+        for layer in model.layers:
+            for name, w in layer.params.items():
+                self._update(f"{layer.name}.{name}", w, layer.grads[name], self.decay_of(name))
+
+    def begin_step(self, model: "Sequential") -> None:
+        """Count a step on ``model``, if it can be taken.
 
         Raises
         ------
@@ -60,10 +67,10 @@ class Optimizer:
                 raise StateError(f"layer {layer.name!r} has no gradients: call model.backward(…) before step")
         self._model = model
         self.steps += 1
-        for layer in model.layers:
-            for name, w in layer.params.items():
-                decay = self.weight_decay if self.decay_all or name in DECAYED else 0.0
-                self._update(f"{layer.name}.{name}", w, layer.grads[name], decay)
+
+    def decay_of(self, name: str) -> float:
+        """Return λ for a parameter of that name, 0 if such do not decay."""
+        return self.weight_decay if self.decay_all or name in DECAYED else 0.0
 
     def _update(self, key: str, w: Array, g: Array, decay: float) -> None:
         if decay and self.decoupled:
@@ -76,7 +83,7 @@ class Optimizer:
         """Return what is subtracted from the parameter ``key``, per unit of learning rate."""
         raise NotImplementedError(f"{type(self).__name__} must define _direction")
 
-    def _moments(self, key: str, like: Array, count: int) -> list[Array]:
+    def moments(self, key: str, like: Array, count: int) -> list[Array]:
         """Return ``count`` running averages of one parameter, zeros at first."""
         if key not in self._state:
             self._state[key] = [array_module(like).zeros_like(like) for _ in range(count)]
@@ -125,7 +132,7 @@ class SGD(Optimizer):
     def _direction(self, key: str, g: Array) -> Array:
         if self.momentum == 0:
             return g
-        (v,) = self._moments(key, g, 1)
+        (v,) = self.moments(key, g, 1)
         v *= self.momentum
         v += g
         return g + self.momentum * v if self.nesterov else v
@@ -168,7 +175,7 @@ class Adam(Optimizer):
         self.epsilon = number(epsilon, "epsilon", "(0, ∞)")
 
     def _direction(self, key: str, g: Array) -> Array:
-        m, s = self._moments(key, g, 2)
+        m, s = self.moments(key, g, 2)
         m += (1 - self.beta_1) * (g - m)
         s += (1 - self.beta_2) * (g * g - s)
         m_hat = m / (1 - self.beta_1**self.steps)

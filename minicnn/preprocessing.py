@@ -27,9 +27,13 @@ class Preprocessing:
         object.__setattr__(self, "mean", number(self.mean, "mean", "(−∞, ∞)"))
         object.__setattr__(self, "std", number(self.std, "std", "(0, ∞)"))
 
-    def __call__(self, images: Array, dtype: np.dtype) -> Array:
-        """Return ``images``, (N, H, W, C) uint8 or floating, as network input in ``dtype``."""
-        x = images.astype(dtype)
+    def __call__(self, images: Array, dtype: np.dtype, out: Array | None = None) -> Array:
+        """Return ``images``, (N, H, W, C) uint8 or floating, as network input in ``dtype``, or in ``out``."""
+        if out is None:
+            x = images.astype(dtype)
+        else:
+            x = out
+            x[...] = images
         scale = 1 / self.std if images.dtype.kind == "f" else 1 / (255 * self.std)
         x *= scale
         x -= self.mean / self.std

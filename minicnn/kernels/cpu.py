@@ -6,23 +6,12 @@ added in the reference's order, so the results are equal to the last bit; only `
 ``sum_rows``, where BLAS decides the order, are equal to rounding.
 """
 
-from collections.abc import Callable
-
 import numpy as np
-from numba import njit
 
 from minicnn.kernels.blas import single_threaded
+from minicnn.kernels.compiled import compiled
 from minicnn.kernels.reference import Padding, Pair, output_size
 from minicnn.kernels.threads import for_ranges
-
-
-def _compiled(loop: Callable) -> Callable:
-    """Compile a loop at its first call; it runs without the GIL."""
-    # error_model="numpy": x / 0 is inf, as in NumPy, and the loop needs no branch to raise.
-    try:
-        return njit(cache=True, nogil=True, error_model="numpy")(loop)
-    except RuntimeError:  # no folder can be written for the cache: compile anew in each process
-        return njit(nogil=True, error_model="numpy")(loop)
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -50,7 +39,7 @@ def im2col(x: np.ndarray, kernel: Pair, stride: Pair, dilation: Pair, padding: P
     return cols.reshape(N * OH * OW, -1)
 
 
-@_compiled
+@compiled
 def _im2col(x, cols, stride, dilation, origin):
     N, H, W, C = x.shape
     _, OH, OW, KH, KW, _ = cols.shape
@@ -82,7 +71,7 @@ def col2im(
     return dx
 
 
-@_compiled
+@compiled
 def _col2im(cols, dx, stride, dilation, origin):
     N, H, W, C = dx.shape
     _, OH, OW, KH, KW, _ = cols.shape
@@ -113,7 +102,7 @@ def max_pool_forward(
     return y, argmax
 
 
-@_compiled
+@compiled
 def _max_pool_forward(x, y, argmax, kernel, stride, origin):
     N, H, W, C = x.shape
     _, OH, OW, _ = y.shape
@@ -156,7 +145,7 @@ def max_pool_backward(
     return dx
 
 
-@_compiled
+@compiled
 def _max_pool_backward(dy, argmax, dx, kernel, stride, origin):
     N, OH, OW, C = dy.shape
     for n in range(N):
@@ -179,14 +168,14 @@ def avg_pool_forward(x: np.ndarray, kernel: Pair, stride: Pair, padding: Padding
     return y
 
 
-@_compiled
+@compiled
 def _inside(o, kernel, stride, origin, size):
     """Return the first and one past the last pixel of window ``o`` that is inside the image, on one axis."""
     start = o * stride - origin
     return max(start, 0), min(start + kernel, size)
 
 
-@_compiled
+@compiled
 def _avg_pool_forward(x, y, kernel, stride, origin):
     N, H, W, C = x.shape
     _, OH, OW, _ = y.shape
@@ -216,7 +205,7 @@ def avg_pool_backward(
     return dx
 
 
-@_compiled
+@compiled
 def _avg_pool_backward(dy, dx, kernel, stride, origin):
     N, OH, OW, C = dy.shape
     _, H, W, _ = dx.shape
@@ -241,7 +230,7 @@ def relu_forward(x: np.ndarray) -> np.ndarray:
     return y
 
 
-@_compiled
+@compiled
 def _relu_forward(x, y):
     for k in range(x.size):
         y[k] = 0 if x[k] <= 0 else x[k]  # NaN ≤ 0 is false: NaN stays
@@ -257,7 +246,7 @@ def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     return dx
 
 
-@_compiled
+@compiled
 def _relu_backward(dy, y, dx):
     for k in range(dy.size):
         dx[k] = dy[k] if y[k] > 0 else 0

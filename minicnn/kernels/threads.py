@@ -8,10 +8,11 @@ threading layer, and dies in a forked child.
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import lru_cache
 
+from minicnn.checks import whole_number
 from minicnn.errors import ConfigError
 
 
@@ -20,15 +21,39 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@lru_cache(maxsize=1)
+_chosen: int | None = None
+
+
+def set_num_threads(n: int | None) -> None:
+    """Set how many threads the kernels use from now on; None: what ``num_threads`` finds by itself.
+
+    The same number of threads gives the same results, to the last bit.
+
+    Raises
+    ------
+    ConfigError
+        If n is not a whole number of at least 1.
+    """
+    global _chosen
+    _chosen = None if n is None else whole_number(n, "the number of threads")
+
+
 def num_threads() -> int:
-    """Return how many threads the kernels use: ``MINICNN_NUM_THREADS`` if it is set, else every core.
+    """Return how many threads the kernels use.
+
+    That is what ``set_num_threads`` was given, else ``MINICNN_NUM_THREADS``, else as many as there
+    are cores that this process may use.
 
     Raises
     ------
     ConfigError
         If the variable is not a whole number of at least 1.
     """
+    return _default_threads() if _chosen is None else _chosen
+
+
+@lru_cache(maxsize=1)
+def _default_threads() -> int:
     text = os.environ.get("MINICNN_NUM_THREADS")
     if text is None:
         return available_cores()
@@ -38,13 +63,27 @@ def num_threads() -> int:
 
 
 @lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=num_threads(), thread_name_prefix="minicnn")
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Return the threads; another number makes new ones, and the old ones end when they are idle."""
+    return ThreadPoolExecutor(max_workers=threads, thread_name_prefix="minicnn")
 
 
 # A forked child has none of its parent's threads: it makes its own pool at first use.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def run_parts(task: Callable[[int], None], parts: int) -> None:
+    """Call ``task(part)`` for each part 0 … parts − 1, each in a thread of its own, and wait for all."""
+    # The caller's context goes along, so that a thread warns no more than ``numpy.errstate`` allows.
+    pool = _pool(num_threads())
+    others = [pool.submit(copy_context().run, task, part) for part in range(1, parts)]
+    try:
+        task(0)
+    finally:
+        wait(others)  # even after an error: they write to arrays that the caller may use again
+    for other in others:
+        other.result()
 
 
 def for_ranges(task: Callable[[int, int], None], n: int) -> None:
@@ -53,9 +92,4 @@ def for_ranges(task: Callable[[int, int], None], n: int) -> None:
     if parts <= 1:
         task(0, n)
         return
-    bounds = [n * part // parts for part in range(parts + 1)]
-    # The caller's context goes along, so that a thread warns no more than ``numpy.errstate`` allows.
-    others = [_pool().submit(copy_context().run, task, *bounds[part : part + 2]) for part in range(1, parts)]
-    task(*bounds[:2])
-    for other in others:
-        other.result()
+    run_parts(lambda part: task(n * part // parts, n * (part + 1) // parts), parts)

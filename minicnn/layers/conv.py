@@ -77,8 +77,8 @@ class Conv2D(Layer):
         size, (KH, KW), OC = input_shape[:2], self.kernel_size, self.filters
         padding = resolve_padding(self.padding, size, self.kernel_size, self.strides, self.dilation_rate)
         # What im2col and col2im are told: (KH, KW), stride, dilation, ((top, bottom), (left, right)).
-        self._window = self.kernel_size, self.strides, self.dilation_rate, padding
-        OH, OW = window_output(self.name, input_shape, *self._window)
+        self.window = self.kernel_size, self.strides, self.dilation_rate, padding
+        OH, OW = window_output(self.name, input_shape, *self.window)
         C = input_shape[2]
         draw = initializers.get(self.kernel_initializer)
         self.params["W"] = draw(rng, (KH, KW, C, OC), KH * KW * C, KH * KW * OC, self.dtype)
@@ -90,7 +90,7 @@ class Conv2D(Layer):
         """Compute y = im2col(x) @ W + b."""
         self._check(x)
         ops = kernels.of(x)
-        cols = ops.im2col(x, *self._window)  # (N·OH·OW, KH·KW·C)
+        cols = ops.im2col(x, *self.window)  # (N·OH·OW, KH·KW·C)
         y = ops.matmul(cols, self.params["W"].reshape(-1, self.filters))  # (N·OH·OW, OC)
         if self.use_bias:
             y += self.params["b"]
@@ -110,7 +110,7 @@ class Conv2D(Layer):
         if not need_dx:
             return None
         dcols = ops.matmul(dy, W.reshape(-1, self.filters).T)  # (N·OH·OW, KH·KW·C)
-        return ops.col2im(dcols, x_shape, *self._window)  # (N, H, W, C)
+        return ops.col2im(dcols, x_shape, *self.window)  # (N, H, W, C)
 
     def multiply_adds(self) -> int:
         """Return OH·OW·KH·KW·C·OC."""

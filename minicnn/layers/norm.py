@@ -58,7 +58,7 @@ class BatchNorm(Layer):
             centred = rows - mean  # (M, C)
             var = sum_rows(centred * centred) / M  # (C,)
             if M > 1:
-                self._update_running(mean, var)
+                self.update_running(mean, var)
         else:
             centred, var = rows - self.state["running_mean"], self.state["running_var"]
         inv_std = 1 / array_module(x).sqrt(var + self.epsilon)  # (C,)
@@ -79,6 +79,7 @@ class BatchNorm(Layer):
         dx = (self.params["gamma"] * inv_std) * (rows - dbeta / M - x_hat * (dgamma / M))
         return dx.reshape(dy.shape)
 
-    def _update_running(self, mean: Array, var: Array) -> None:
+    def update_running(self, mean: Array, var: Array) -> None:
+        """Move the running averages towards a batch's mean and variance, (C,) each."""
         for name, batch in (("running_mean", mean), ("running_var", var)):
             self.state[name] = self.momentum * self.state[name] + (1 - self.momentum) * batch

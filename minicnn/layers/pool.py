@@ -42,7 +42,7 @@ class _Pool2D(Layer):
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
         check_image(self.name, input_shape)
         padding = resolve_padding(self.padding, input_shape[:2], self.pool_size, self.strides, (1, 1))
-        self._window = self.pool_size, self.strides, padding
+        self.window = self.pool_size, self.strides, padding
         OH, OW = window_output(self.name, input_shape, self.pool_size, self.strides, (1, 1), padding)
         return OH, OW, input_shape[2]
 
@@ -74,7 +74,7 @@ class MaxPool2D(_Pool2D):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute each window's maximum."""
         self._check(x)
-        y, argmax = kernels.of(x).max_pool_forward(x, *self._window)  # both (N, OH, OW, C)
+        y, argmax = kernels.of(x).max_pool_forward(x, *self.window)  # both (N, OH, OW, C)
         if training:
             self._keep(x, argmax)
         return y
@@ -83,7 +83,7 @@ class MaxPool2D(_Pool2D):
         """Return dx: dy at each window's maximum."""
         argmax = self._take_kept(dy)
         x_shape = len(dy), *self.input_shape
-        return kernels.of(dy).max_pool_backward(dy, argmax, x_shape, *self._window) if need_dx else None
+        return kernels.of(dy).max_pool_backward(dy, argmax, x_shape, *self.window) if need_dx else None
 
 
 class AvgPool2D(_Pool2D):
@@ -112,13 +112,13 @@ class AvgPool2D(_Pool2D):
         self._check(x)
         if training:
             self._keep(x)
-        return kernels.of(x).avg_pool_forward(x, *self._window)  # (N, OH, OW, C)
+        return kernels.of(x).avg_pool_forward(x, *self.window)  # (N, OH, OW, C)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Return dx: each dy shared among the pixels of its window."""
         self._take_kept(dy)
         x_shape = len(dy), *self.input_shape
-        return kernels.of(dy).avg_pool_backward(dy, x_shape, *self._window) if need_dx else None
+        return kernels.of(dy).avg_pool_backward(dy, x_shape, *self.window) if need_dx else None
 
 
 class GlobalAvgPool2D(Layer):

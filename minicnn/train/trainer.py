@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.backend import array_module, resolve_device
 from minicnn.checks import whole_number
 from minicnn.data import Dataset, split
-from minicnn.engine.layerwise import LayerwiseEngine
+from minicnn.engine import make_engine
 from minicnn.errors import ConfigError, DataError, NonFiniteError
 from minicnn.losses import SoftmaxCrossEntropy, softmax
 from minicnn.model import Sequential
@@ -32,6 +32,9 @@ class Trainer:
         By default without label smoothing.
     device : "cpu", "cuda" or "auto"
         Where to compute; the model is moved there.
+    engine : "auto", "layerwise" or "fused"
+        How a step is computed: one layer after the other, or on the CPU in float32 by the fused
+        engine, which gives the same to rounding, faster. "auto" takes the fused one where it can be.
 
     Raises
     ------
@@ -47,6 +50,7 @@ class Trainer:
         optimizer: Optimizer,
         loss: SoftmaxCrossEntropy | None = None,
         device: str = "cpu",
+        engine: str = "auto",
     ) -> None:
         if not isinstance(model, Sequential):
             raise ConfigError(f"expected a Sequential model, got {model!r}")
@@ -59,7 +63,7 @@ class Trainer:
         self.model = model.to(self.device)
         self.optimizer = optimizer
         self.loss = SoftmaxCrossEntropy() if loss is None else loss
-        self.engine = LayerwiseEngine(self.model, self.loss, optimizer)
+        self.engine = make_engine(engine, self.model, self.loss, optimizer)
         self.history = History("nothing yet")
         self.stop = self.validates = False
         self.epoch = self.epochs = self.step = self.total_steps = self.total_images = 0

@@ -7,16 +7,11 @@ from minicnn.kernels import threads
 
 @pytest.fixture
 def thread_count(monkeypatch):
-    """Return a function that sets how many threads the kernels use, for this test."""
+    """Return a function that sets how many threads the kernels use, for this test, by the variable."""
 
     def set_count(value):
-        if threads._pool.cache_info().currsize:
-            threads._pool().shutdown()
-        threads._pool.cache_clear()
-        threads.num_threads.cache_clear()
         monkeypatch.setenv("MINICNN_NUM_THREADS", str(value))
+        threads._default_threads.cache_clear()
 
     yield set_count
-    set_count(1)
-    threads.num_threads.cache_clear()
-    threads._pool.cache_clear()
+    threads._default_threads.cache_clear()

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import DTYPES, normal, seeds, whole, windows
 
 from minicnn.kernels import cpu, reference
+from minicnn.kernels.compiled import compiled
 
 BOTH = [pytest.param(cpu, id="cpu"), pytest.param(reference, id="reference")]
 dtypes = st.sampled_from(DTYPES)
@@ -53,7 +54,7 @@ def test_without_a_folder_for_the_cache_a_loop_is_compiled_all_the_same(monkeypa
     exec("def inverse(x): return 1 / x", names)  # comes from no file: Numba has no place beside it
     with pytest.raises(RuntimeError, match="cannot cache function"):
         njit(cache=True)(names["inverse"])
-    inverse = cpu._compiled(names["inverse"])
+    inverse = compiled(names["inverse"])
     assert (inverse(4.0), inverse(0.0)) == (0.25, np.inf)
     assert inverse.targetoptions["nogil"]
 

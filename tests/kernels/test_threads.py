@@ -105,6 +105,7 @@ def test_a_bad_thread_count_is_refused(thread_count, bad):
 def test_without_the_variable_every_core_is_used(thread_count, monkeypatch):
     thread_count(1)
     monkeypatch.delenv("MINICNN_NUM_THREADS")
+    threads._default_threads.cache_clear()
     assert threads.num_threads() == threads.available_cores() >= 1
 
 

@@ -1,0 +1,262 @@
+"""One framework training or predicting with one model, in a process of its own that answers commands.
+
+``train_step.py`` and ``predict.py`` start one such process for each framework, and then let them
+take turns: on the command ``steps K`` it runs K steps and answers with their seconds, on
+``memory`` with its peak memory in MiB, as JSON lines.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+Step = Callable[[np.ndarray, np.ndarray], object]
+
+# Filters, units; every convolution is 3 × 3 "same", every pool 2 × 2; ReLU behind both; then 10 logits.
+MODELS = {
+    "M0": [("conv", 32), ("pool",), ("dense", 100)],
+    "M1": [("conv", 32), ("pool",), ("conv", 64), ("pool",), ("dense", 128)],
+    "M2": [("conv", 64), ("conv", 64), ("conv", 64), ("pool",), ("dense", 128)],
+}
+LEARNING_RATE, MOMENTUM = 0.01, 0.9
+
+
+def minicnn_model(name: str):
+    """Return the model as minicnn layers."""
+    import minicnn as mc
+    from minicnn import layers as L
+
+    stack = []
+    flat = False
+    for kind, *size in MODELS[name]:
+        if kind == "conv":
+            stack += [L.Conv2D(size[0], 3, padding="same"), L.ReLU()]
+        elif kind == "pool":
+            stack.append(L.MaxPool2D(2))
+        else:
+            stack += [] if flat else [L.Flatten()]
+            stack += [L.Dense(size[0]), L.ReLU()]
+            flat = True
+    return mc.Sequential([*stack, L.Dense(10)], input_shape=(28, 28, 1))
+
+
+def minicnn(name: str, engine: str) -> tuple[Step, Step]:
+    """Return a training and a prediction step of this library; images are uint8, as they are stored."""
+    import minicnn as mc
+
+    model = minicnn_model(name)
+    trainer = mc.Trainer(model, mc.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), engine=engine)
+    return trainer.engine.train_step, lambda x, y: model.logits(x, len(x))
+
+
+def keras_model(name: str):
+    """Return the model in Keras, compiled as its documentation does."""
+    import keras
+
+    stack = [keras.Input((28, 28, 1))]
+    for kind, *size in MODELS[name]:
+        if kind == "conv":
+            stack.append(keras.layers.Conv2D(size[0], 3, padding="same", activation="relu"))
+        elif kind == "pool":
+            stack.append(keras.layers.MaxPooling2D(2))
+        else:
+            stack += [keras.layers.Flatten(), keras.layers.Dense(size[0], activation="relu")]
+    model = keras.Sequential([*stack, keras.layers.Dense(10)])
+    model.compile(
+        keras.optimizers.SGD(LEARNING_RATE, MOMENTUM),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def keras(name: str) -> tuple[Step, Step]:
+    """Return Keras's ``train_on_batch`` and ``predict_on_batch``."""
+    _tensorflow()
+    model = keras_model(name)
+    return model.train_on_batch, lambda x, y: model.predict_on_batch(x)
+
+
+def tf_function(name: str) -> tuple[Step, Step]:
+    """Return a bare ``tf.function`` step over the Keras model: forward, gradient, update."""
+    tf = _tensorflow()
+    model = keras_model(name)
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits
+
+    @tf.function
+    def train(x, y):
+        with tf.GradientTape() as tape:
+            value = tf.reduce_mean(loss(y, model(x, training=True)))
+        gradients = tape.gradient(value, model.trainable_variables)
+        model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return value
+
+    predict = tf.function(lambda x: model(x, training=False))
+    return (lambda x, y: train(x, y).numpy()), (lambda x, y: predict(x).numpy())
+
+
+def _tensorflow():
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(int(os.environ["OMP_NUM_THREADS"]))
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return tf
+
+
+def torch(name: str, channels_last: bool, compiled: bool) -> tuple[Step, Step]:
+    """Return a PyTorch step, eager or through ``torch.compile``, in NCHW or channels-last."""
+    import torch as t
+    from torch import nn
+
+    t.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    stack, channels, size = [], 1, 28
+    for kind, *width in MODELS[name]:
+        if kind == "conv":
+            stack += [nn.Conv2d(channels, width[0], 3, padding=1), nn.ReLU()]
+            channels = width[0]
+        elif kind == "pool":
+            stack.append(nn.MaxPool2d(2))
+            size //= 2
+        else:
+            stack += [nn.Flatten(), nn.Linear(channels * size * size, width[0]), nn.ReLU()]
+    layout = t.channels_last if channels_last else t.contiguous_format
+    model = nn.Sequential(*stack, nn.Linear(width[0], 10)).to(memory_format=layout)
+    optimizer = t.optim.SGD(model.parameters(), LEARNING_RATE, MOMENTUM)
+    loss = nn.functional.cross_entropy
+    forward = t.compile(model) if compiled else model
+
+    def images(x: np.ndarray):  # one channel: (N, H, W, 1) is (N, 1, H, W) without a copy
+        return t.from_numpy(x).permute(0, 3, 1, 2)
+
+    def train(x, y):
+        optimizer.zero_grad(set_to_none=True)
+        value = loss(forward(images(x)), t.from_numpy(y))
+        value.backward()
+        optimizer.step()
+        return value.item()
+
+    def predict(x, y):
+        with t.inference_mode():
+            return forward(images(x)).numpy()
+
+    return train, predict
+
+
+def jax(name: str) -> tuple[Step, Step]:
+    """Return a jitted JAX step, NHWC, He initialisation, momentum by hand."""
+    import jax as j
+    import jax.numpy as jnp
+
+    rng, parameters, channels, size = np.random.default_rng(0), [], 1, 28
+
+    def add(*shape: int) -> None:
+        scale = np.sqrt(2 / np.prod(shape[:-1]))
+        weights = rng.normal(0, scale, shape).astype(np.float32)
+        parameters.append((jnp.asarray(weights), jnp.zeros(shape[-1])))
+
+    for kind, *width in MODELS[name]:
+        if kind == "conv":
+            add(3, 3, channels, width[0])
+            channels = width[0]
+        elif kind == "pool":
+            size //= 2
+        else:
+            add(channels * size * size, width[0])
+    add(width[0], 10)
+
+    def forward(parameters, x):
+        weights = iter(parameters)
+        for kind, *_ in MODELS[name]:
+            if kind == "pool":
+                x = j.lax.reduce_window(x, -jnp.inf, j.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+                continue
+            W, b = next(weights)
+            if kind == "conv":
+                layout = ("NHWC", "HWIO", "NHWC")
+                x = j.lax.conv_general_dilated(x, W, (1, 1), "SAME", dimension_numbers=layout)
+            else:
+                x = x.reshape(len(x), -1) @ W
+            x = j.nn.relu(x + b)
+        W, b = next(weights)
+        return x @ W + b
+
+    def mean_loss(parameters, x, y):
+        log_p = j.nn.log_softmax(forward(parameters, x))
+        return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
+
+    @j.jit
+    def update(parameters, velocity, x, y):
+        value, gradients = j.value_and_grad(mean_loss)(parameters, x, y)
+        velocity = j.tree.map(lambda v, g: MOMENTUM * v + g, velocity, gradients)
+        parameters = j.tree.map(lambda w, v: w - LEARNING_RATE * v, parameters, velocity)
+        return parameters, velocity, value
+
+    state = [parameters, j.tree.map(jnp.zeros_like, parameters)]
+    jitted = j.jit(forward)
+
+    def train(x, y):
+        *state[:], value = update(*state, x, y)
+        return float(value)
+
+    return train, lambda x, y: np.asarray(jitted(state[0], x))
+
+
+# How each is called in the tables, which package it needs, and how it is made.
+FRAMEWORKS: dict[str, tuple[str, Callable[[str], tuple[Step, Step]]]] = {
+    "minicnn fused": ("minicnn", lambda name: minicnn(name, "fused")),
+    "minicnn layerwise": ("minicnn", lambda name: minicnn(name, "layerwise")),
+    "Keras": ("keras", keras),
+    "tf.function": ("keras", tf_function),
+    "PyTorch NCHW": ("torch", lambda name: torch(name, False, False)),
+    "PyTorch channels-last": ("torch", lambda name: torch(name, True, False)),
+    "torch.compile": ("torch", lambda name: torch(name, False, True)),
+    "JAX jit": ("jax", jax),
+}
+
+
+def main() -> None:
+    """Make the model, warm it up, then answer commands until the input ends."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("framework", choices=FRAMEWORKS)
+    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("batch", type=int)
+    parser.add_argument("data", help="npz file with images (uint8) and labels")
+    parser.add_argument("--predict", action="store_true", help="measure prediction, not training")
+    args = parser.parse_args()
+    with np.load(args.data) as file:
+        images, labels = file["images"], file["labels"].astype(np.int64)
+    if not args.framework.startswith("minicnn"):
+        images = images.astype(np.float32) / 255  # outside the measured time: the peers' best case
+        if args.framework in ("Keras", "tf.function", "JAX jit"):
+            labels = labels.astype(np.int32)
+    batches = [
+        (images[i : i + args.batch], labels[i : i + args.batch])
+        for i in range(0, len(images) - args.batch + 1, args.batch)
+    ]
+    step = FRAMEWORKS[args.framework][1](args.model)[args.predict]
+    done = 0
+    # Answers go where no library prints.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for command in sys.stdin:
+        what, *count = command.split()
+        if what == "memory":
+            answer = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts in KiB
+        else:
+            answer = []
+            for _ in range(int(count[0])):
+                x, y = batches[done % len(batches)]
+                start = time.perf_counter()
+                step(x, y)
+                answer.append(time.perf_counter() - start)
+                done += 1
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The blocks that the fused engine cuts a model into, and the cutting."""
+
+from minicnn.engine.blocks.base import Block, Stage, empty, weights
+from minicnn.engine.blocks.conv import MOST_CELLS, ConvBlock
+from minicnn.engine.blocks.dense import DenseBlock
+from minicnn.engine.blocks.norm import NormBlock
+from minicnn.engine.blocks.plain import LayerBlock
+from minicnn.layers import BatchNorm, Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU
+
+__all__ = ["Block", "ConvBlock", "DenseBlock", "LayerBlock", "NormBlock", "Stage", "cut", "empty", "weights"]
+
+# What a block may begin with, and what it then takes along: each at most once, in any order.
+_BLOCKS = {
+    Conv2D: (ConvBlock, (ReLU, MaxPool2D)),
+    BatchNorm: (NormBlock, (ReLU, MaxPool2D)),
+    Dense: (DenseBlock, (ReLU,)),
+}
+
+
+def cut(layers: list[Layer], parts: int) -> list[Block]:
+    """Cut a model's layers into blocks with ``parts`` workspaces each.
+
+    Only the library's own classes are known: a subclass may compute something else. Flatten is
+    nothing but another view of the same numbers, and so no block at all.
+    """
+    blocks: list[Block] = []
+    rest = [layer for layer in layers if type(layer) is not Flatten]
+    while rest:
+        kind, followers = _BLOCKS.get(type(rest[0]), (LayerBlock, ()))
+        taken = [rest.pop(0)]
+        while rest and _follows(rest[0], taken, followers):
+            taken.append(rest.pop(0))
+        blocks.append(kind(taken, parts))
+    return blocks
+
+
+def _follows(layer: Layer, taken: list[Layer], followers: tuple[type, ...]) -> bool:
+    if type(layer) not in followers or type(layer) in map(type, taken):
+        return False
+    return type(layer) is not MaxPool2D or layer.pool_size[0] * layer.pool_size[1] <= MOST_CELLS

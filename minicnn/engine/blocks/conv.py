@@ -1,0 +1,210 @@
+"""Conv2D, with the ReLU and the MaxPool2D behind it: see ``kernels/convolution.py``."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from minicnn.engine.blocks.base import Block, Piece, Stage, empty, share, weights
+from minicnn.kernels import convolution, product, sparse, winograd
+from minicnn.kernels.geometry import Geometry
+from minicnn.kernels.product import PANEL
+from minicnn.kernels.simd import LANES
+from minicnn.layers import Conv2D, Layer, MaxPool2D, ReLU
+
+# What one band of Winograd tiles takes of the L2 cache, as it is transformed; in bytes.
+_BAND = 128 * 1024
+# A code, the number of a pooling window's cell, is one byte; one more means "closed".
+MOST_CELLS = 255
+
+
+class ConvBlock(Block):
+    """Conv2D, and if they are there a ReLU and a MaxPool2D, in either order."""
+
+    def __init__(self, layers: list[Layer], parts: int) -> None:
+        super().__init__(layers, parts)
+        conv: Conv2D = layers[0]
+        pool = next((layer for layer in layers if isinstance(layer, MaxPool2D)), None)
+        self.g, self.run_at = geometry(conv, pool, any(isinstance(layer, ReLU) for layer in layers))
+        g = self.g
+        self.panels = empty(16 * g.C * g.pitch if g.TH else g.depth * g.pitch)
+        self.bias = empty(g.pitch)
+        self.work = [_Workspace(g) for _ in range(parts)]
+
+    def connect(self, capacity: int, x: np.ndarray, y: np.ndarray) -> None:
+        """Take the arrays for x and y, and make that of the codes."""
+        super().connect(capacity, x, y)
+        self.codes = empty(capacity * self.g.PH * self.g.PW * self.g.pitch, np.uint8)
+
+    def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
+        """Take the arrays for dx and dy, and make what only training needs."""
+        super().connect_gradients(dx, dy)
+        g = self.g
+        # Without a pool the gradient is dense, or half of it is, and fewer multiplications win.
+        way = _WinogradGradient if g.TH and g.pool_KH * g.pool_KW == 1 else _ListedGradient
+        self.gradient = way(self)
+        self.dW, self.db = empty(g.depth * g.OC), empty(g.pitch)
+
+    def begin(self, N: int) -> None:
+        """Note where the gradients will be."""
+        self.layer.grads["W"] = self.dW.reshape(self.layer.params["W"].shape)
+        if self.layer.use_bias:
+            self.layer.grads["b"] = self.db[: self.g.OC]
+
+    def pack(self, part: int, parts: int, training: bool) -> None:
+        """Lay out this part of the filters in panels, or what Winograd's algorithm makes of them."""
+        g, W = self.g, weights(self.layer, "W")
+        own = share(g.pitch // PANEL, part, parts)
+        if g.TH:
+            winograd.transform_weights(W, g.C * g.OC, g.C, g.OC, g.OC, 1, g.C, self.panels, *own)
+        else:
+            product.pack(W, g.depth, g.OC, self.panels, *own)
+        if part == 0 and self.layer.use_bias:
+            self.bias[: g.OC] = self.layer.params["b"]
+        if training and self.dx is not None:
+            self.gradient.pack(W, part, parts)
+
+    def forward(self, training: bool) -> list[Stage]:
+        """Return the stage that computes y and the codes."""
+
+        def run(part: int, first: int, last: int) -> None:
+            w = self.work[part]
+            convolution.forward(
+                self.g, self.x, first, last, self.run_at, self.panels, self.bias, self.y, self.codes,
+                w.field, w.y, w.v, w.m, w.edge, product.ONE_RUN,
+            )  # fmt: skip
+
+        return [Stage(run)]
+
+    def backward(self) -> list[Stage]:
+        """Return the stage that computes dx, and what this part gives to dW and db."""
+        return [Stage(self.gradient.run)]
+
+    def gradients(self, part: int, parts: int, N: int) -> Iterator[Piece]:
+        """Add up what the parts gave to dW and db."""
+        if part == 0:
+            used = min(self.parts, N)
+            self.gradient.collect(used, self.dW)
+            np.sum(self.gradient.db[:used], axis=0, out=self.db)
+        yield from super().gradients(part, parts, N)
+
+
+class _Workspace:
+    """What one thread needs for one image: see ``kernels/convolution.py``."""
+
+    def __init__(self, g: Geometry) -> None:
+        tiles = g.band * g.TW
+        self.field = empty(g.FH * g.FW * g.C)
+        self.y = empty((2 * g.TH or g.OH) * g.YW * g.pitch)
+        self.v = empty(16 * tiles * g.C)
+        self.m = empty(16 * tiles * PANEL)
+        self.edge = empty(LANES)
+
+
+class _ListedGradient:
+    """The backward pass over the open results alone."""
+
+    def __init__(self, block: ConvBlock) -> None:
+        self.block, g, parts = block, block.g, block.parts
+        self.row = g.row or g.depth
+        self.place = places(g)
+        self.filters = empty(g.OC * self.row)  # (OC, row): each filter's weights in one row
+        self.dw = empty(parts * g.OC * self.row).reshape(parts, -1)
+        self.db = empty(parts * g.pitch).reshape(parts, -1)
+        rows, listed = g.OH * g.OW * g.row, g.places * g.OC + 1
+        self.dfield = [empty(g.FH * g.FW * g.C) for _ in range(parts)]
+        self.cols = [empty(rows) for _ in range(parts)]
+        self.dcols = [empty(0 if block.dx is None else rows) for _ in range(parts)]
+        self.lists = [(empty(listed, np.int32), empty(listed), empty(g.OC, np.uint64)) for _ in range(parts)]
+
+    def pack(self, W: np.ndarray, part: int, parts: int) -> None:
+        g = self.block.g
+        first, last = share(g.OC, part, parts)
+        self.filters.reshape(g.OC, -1)[first:last, : g.depth] = W.reshape(g.depth, g.OC)[:, first:last].T
+
+    def run(self, part: int, first: int, last: int) -> None:
+        b = self.block
+        self.dw[part] = self.db[part] = 0
+        sparse.backward(
+            b.g, b.x, b.dy, b.codes, first, last, b.run_at, self.place, self.filters, self.dw[part],
+            self.db[part], _or_empty(b.dx), b.dx is not None, b.work[part].field, self.dfield[part],
+            self.cols[part], self.dcols[part], *self.lists[part],
+        )  # fmt: skip
+
+    def collect(self, used: int, dW: np.ndarray) -> None:
+        g = self.block.g
+        np.sum(
+            self.dw[:used].reshape(used, g.OC, -1)[:, :, : g.depth], axis=0, out=dW.reshape(g.depth, g.OC).T
+        )
+
+
+class _WinogradGradient:
+    """The backward pass by Winograd's algorithm."""
+
+    def __init__(self, block: ConvBlock) -> None:
+        self.block, g, parts = block, block.g, block.parts
+        panel = 16 * g.band * g.TW * PANEL
+        self.u = empty(16 * g.pitch * -(-g.C // PANEL) * PANEL)
+        self.du = empty(parts * 16 * g.C * g.pitch).reshape(parts, -1)
+        self.db = empty(parts * g.pitch).reshape(parts, -1)
+        self.z = [empty(panel * g.pitch // PANEL) for _ in range(parts)]
+        self.z_runs = np.arange(0, g.pitch // PANEL * panel, panel)
+        self.dfield = [empty(g.FH * g.FW * g.C) for _ in range(parts)]
+
+    def pack(self, W: np.ndarray, part: int, parts: int) -> None:
+        g = self.block.g
+        own = share(-(-g.C // PANEL), part, parts)
+        winograd.transform_weights(W, g.C * g.OC, g.OC, 1, g.C, g.OC, g.pitch, self.u, *own)
+
+    def run(self, part: int, first: int, last: int) -> None:
+        b, w = self.block, self.block.work[part]
+        self.du[part] = self.db[part] = 0
+        winograd.backward(
+            b.g, b.x, b.dy, b.codes, first, last, self.u, self.du[part], self.db[part], _or_empty(b.dx),
+            b.dx is not None, w.field, w.y, self.dfield[part], w.v, self.z[part], w.m,
+            product.ONE_RUN, self.z_runs,
+        )  # fmt: skip
+
+    def collect(self, used: int, dW: np.ndarray) -> None:
+        winograd.weights_gradient(self.du, used, self.block.g.C, self.block.g.OC, dW)
+
+
+def _or_empty(array: np.ndarray | None) -> np.ndarray:
+    return empty(0) if array is None else array
+
+
+def geometry(conv: Conv2D, pool: MaxPool2D | None, relu: bool) -> tuple[Geometry, np.ndarray]:
+    """Return the sizes of a convolution with its pool, and where in the field a window's runs begin."""
+    (H, W, C), (OH, OW, OC) = conv.input_shape, conv.output_shape
+    (KH, KW), (SH, SW), (DH, DW), ((top, bottom), (left, right)) = conv.window
+    PH, PW, _ = pool.output_shape if pool else conv.output_shape
+    pool_kernel, pool_stride, ((pool_top, _), (pool_left, _)) = (
+        pool.window if pool else ((1, 1), (1, 1), ((0, 0), (0, 0)))
+    )
+    FH, FW, YW = H + top + bottom, W + left + right, OW
+    TH = TW = band = 0
+    if (KH, KW, SH, SW, DH, DW) == (3, 3, 1, 1, 1, 1) and C % LANES == 0:
+        TH, TW = -(-OH // 2), -(-OW // 2)
+        FH, FW, YW = max(FH, 2 * TH + 2), max(FW, 2 * TW + 2), 2 * TW
+        band = min(TH, max(1, _BAND // (16 * TW * C * 4)))
+    columns = range(KW) if DW > 1 else range(1)  # with dilation, a run is a single pixel
+    runs = np.array([(i * DH * FW + j * DW) * C for i in range(KH) for j in columns], np.int64)
+    depth = KH * KW * C
+    length = depth // len(runs)
+    plain = pool_kernel == pool_stride == (2, 2) and pool_top == pool_left == 0
+    return Geometry(
+        H=H, W=W, C=C, OH=OH, OW=OW, OC=OC, PH=PH, PW=PW, SH=SH, SW=SW, FH=FH, FW=FW, top=top, left=left,
+        YW=YW, pitch=-(-OC // PANEL) * PANEL, length=length, depth=depth, TH=TH, TW=TW, band=band,
+        pool_KH=pool_kernel[0], pool_KW=pool_kernel[1], pool_SH=pool_stride[0], pool_SW=pool_stride[1],
+        pool_top=pool_top, pool_left=pool_left,
+        plain_pool=plain and 2 * PH <= OH and 2 * PW <= OW, relu=relu,
+        row=0 if length % LANES == 0 else -(-depth // LANES) * LANES, places=PH * PW,
+    ), runs  # fmt: skip
+
+
+def places(g: Geometry) -> np.ndarray:
+    """Return where the window of each cell of each pooling window begins; a last column is for "closed"."""
+    ph, pw, i, j = np.ix_(range(g.PH), range(g.PW), range(g.pool_KH), range(g.pool_KW))
+    h = ph * g.pool_SH + i - g.pool_top
+    w = pw * g.pool_SW + j - g.pool_left
+    at = (h * g.OW + w) * g.row if g.row else (h * g.SH * g.FW + w * g.SW) * g.C
+    return np.pad(at.reshape(g.PH * g.PW, -1), ((0, 0), (0, 1))).astype(np.int32).reshape(-1)

@@ -1,0 +1,150 @@
+"""The fast engine for the CPU: the model in blocks, each an image at a time, over arrays made once.
+
+A training step runs in three rounds of threads, where the model needs no barrier in between:
+
+1. the weights are laid out for the kernels;
+2. each thread takes its part of the batch from the pixels to the loss and back;
+3. each thread finishes the gradients of its part of the parameters, and updates these.
+
+What is computed is what the layers say, to rounding; ``engine/layerwise.py`` is the reference.
+"""
+
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from minicnn.engine.blocks import Stage, empty
+from minicnn.engine.layerwise import StepResult, blame
+from minicnn.engine.network import Network, supports
+from minicnn.engine.update import Update
+from minicnn.errors import ConfigError, NonFiniteError
+from minicnn.kernels import loss as loss_kernel
+from minicnn.kernels.threads import num_threads, run_parts
+from minicnn.losses import SoftmaxCrossEntropy, check_labels
+from minicnn.model import Sequential
+from minicnn.optimizers import Optimizer
+
+
+class FusedEngine:
+    """Takes the same steps as ``LayerwiseEngine``, faster; for float32 models on the CPU.
+
+    Raises
+    ------
+    ConfigError
+        If the model is another one.
+    """
+
+    def __init__(self, model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> None:
+        if not supports(model):
+            raise ConfigError(
+                f"the fused engine computes in float32 on the CPU, this model is {model.dtype} on "
+                f'{model.device}: use engine="auto", which takes the layerwise engine then'
+            )
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.network: Network | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes over: it makes its own arrays, at its first step."""
+        return {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "network": None}
+
+    def train_step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
+        """Take one step on a batch, images (N, H, W, C) as stored and labels (N,).
+
+        Raises
+        ------
+        NonFiniteError
+            If the loss is NaN or infinite, naming the layer where that began; nothing is updated then.
+        """
+        check_labels(labels, self.model.output_shape[0])
+        N = len(images)
+        network = self._network(N)
+        states = [dict(layer.state) for layer in self.model.layers]
+        self._images, self._labels = images, np.ascontiguousarray(labels, np.int64)
+        with np.errstate(over="ignore", invalid="ignore"):  # seen in the loss, and told with its cause
+            for block in network.blocks:
+                block.begin(N)
+            network.pack(training=True)
+            self._run(self._stages, N)
+            loss = sum(self._losses[:, 0]) / N
+            if not np.isfinite(loss):
+                for layer, state in zip(self.model.layers, states, strict=True):
+                    layer.state = state
+                    layer.forget()
+                raise NonFiniteError(f"the loss is {loss}: {blame(self.model, network.images[:N])}")
+            self._update(N)
+        return StepResult(float(loss), int(sum(self._losses[:, 1])))
+
+    def _network(self, N: int) -> Network:
+        """Return the blocks with room for N images; a smaller batch uses the first part of the arrays."""
+        network, parts = self.network, num_threads()
+        if network is None or network.capacity < N or network.parts != parts:
+            network = self.network = Network(self.model, parts, N)
+            gradients = [None, *(empty(a.size) for a in network.activations[1:])]
+            first_trained = next(
+                (i for i, block in enumerate(network.blocks) if block.layer.params), len(network.blocks)
+            )
+            gradients[: first_trained + 1] = [None] * (first_trained + 1)
+            self._trained = network.blocks[first_trained:]
+            for block, dx, dy in zip(
+                self._trained, gradients[first_trained:], gradients[first_trained + 1 :], strict=False
+            ):
+                block.connect_gradients(dx, dy)
+            self._dlogits = gradients[-1]
+            self._losses = np.zeros((parts, 2))  # the sum of the losses and the right answers of each part
+            self._stages = [
+                Stage(self._preprocess),
+                *network.forward(training=True),
+                Stage(self._loss, whole=type(self.loss) is not SoftmaxCrossEntropy),
+                *(stage for block in reversed(self._trained) for stage in block.backward()),
+            ]
+        return network
+
+    def _preprocess(self, part: int, first: int, last: int) -> None:
+        x = self.network.images[first:last]
+        self.model.preprocessing(self._images[first:last], self.model.dtype, x)
+
+    def _loss(self, part: int, first: int, last: int) -> None:
+        logits, K = self.network.activations[-1], self.model.output_shape[0]
+        N = len(self._labels)
+        if type(self.loss) is SoftmaxCrossEntropy:
+            self._losses[part] = loss_kernel.softmax_cross_entropy(
+                logits, self._labels, first, last, N, K, self.loss.label_smoothing, self._dlogits
+            )
+            return
+        rows = logits.reshape(-1, K)[:N]
+        self._losses[0] = (
+            self.loss.forward(rows, self._labels) * N,
+            (rows.argmax(axis=1) == self._labels).sum(),
+        )
+        self._dlogits.reshape(-1, K)[:N] = self.loss.backward()
+
+    def _run(self, stages: list[Stage], N: int) -> None:
+        """Run the stages, those between two whole ones together, in one round of threads."""
+        self._losses[:] = 0
+        parts = min(self.network.parts, N)
+        for whole, group in groupby(stages, key=lambda stage: stage.whole):
+            together = list(group)
+            if whole:
+                for stage in together:
+                    stage.run(0, 0, N)
+                continue
+
+            def run(part: int, together: list[Stage] = together) -> None:
+                for stage in together:
+                    stage.run(part, N * part // parts, N * (part + 1) // parts)
+
+            run_parts(run, parts)
+
+    def _update(self, N: int) -> None:
+        for block in self.network.blocks:
+            block.commit()
+        parts = self.network.parts
+        update = Update(self.optimizer, self._trained, N)
+        if update.fused:
+            self.optimizer.begin_step(self.model)
+        run_parts(lambda part: update.run(part, parts), parts)
+        if not update.fused:
+            self.optimizer.step(self.model)

@@ -1,0 +1,101 @@
+"""A model as blocks over arrays that are made once, and prediction with it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from minicnn import kernels
+from minicnn.engine.blocks import Block, Stage, cut, empty
+from minicnn.kernels.threads import num_threads, run_parts
+from minicnn.model import Sequential
+
+# Images that a thread predicts at a time: enough for the matrix products, few enough for the cache.
+_CHUNK = 32
+
+
+def supports(model: Sequential) -> bool:
+    """Whether the blocks can compute ``model``: float32 arrays in main memory."""
+    return model.device == "cpu" and model.dtype == np.float32
+
+
+class Network:
+    """The blocks of a model, and the activations between them, for up to ``capacity`` images."""
+
+    def __init__(self, model: Sequential, parts: int, capacity: int) -> None:
+        self.model = model
+        self.parts = parts
+        self.capacity = capacity
+        self.blocks: list[Block] = cut(model.layers, parts)
+        sizes = [self._input_size(), *(block.output_size for block in self.blocks)]
+        self.activations = [empty(capacity * size) for size in sizes]
+        for block, x, y in zip(self.blocks, self.activations, self.activations[1:], strict=False):
+            block.connect(capacity, x, y)
+        self.images = self.activations[0].reshape(capacity, *model.input_shape)
+
+    def _input_size(self) -> int:
+        return int(np.prod(self.model.input_shape))
+
+    @property
+    def output(self) -> np.ndarray:
+        """The output of every image, (capacity, *output_shape)."""
+        return self.activations[-1].reshape(self.capacity, *self.model.output_shape)
+
+    def pack(self, training: bool) -> None:
+        """Lay out all weights for the kernels: they may have changed since the last time."""
+
+        def run(part: int) -> None:
+            for block in self.blocks:
+                block.pack(part, self.parts, training)
+
+        run_parts(run, self.parts)
+
+    def forward(self, training: bool) -> list[Stage]:
+        """Return the stages that compute ``output`` from ``images``."""
+        return [stage for block in self.blocks for stage in block.forward(training)]
+
+
+class Predictor:
+    """The forward half: computes the output of any number of images, a chunk in each thread."""
+
+    def __init__(self, model: Sequential) -> None:
+        self.model = model
+        self.parts = num_threads()
+        self.network = Network(model, self.parts, self.parts * _CHUNK)
+        self.stages = self.network.forward(training=False)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return the output for ``images``, (N, *output_shape)."""
+        self.network.pack(training=False)
+        N, parts = len(images), min(self.parts, len(images))
+        outputs = np.empty((N, *self.model.output_shape), np.float32)
+
+        def run(part: int) -> None:
+            start = part * _CHUNK  # this part's place in the arrays
+            last = N * (part + 1) // parts
+            for first in range(N * part // parts, last, _CHUNK):
+                count = min(_CHUNK, last - first)
+                chunk = images[first : first + count]
+                self.model.preprocessing(chunk, self.model.dtype, self.network.images[start : start + count])
+                for stage in self.stages:
+                    stage.run(part, start, start + count)
+                outputs[first : first + count] = self.network.output[start : start + count]
+
+        run_parts(run, parts)
+        return outputs
+
+
+def predict(model: Sequential, images: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield the output for ``images``, in the fastest way there is for the model."""
+    if not supports(model) or kernels.active() != "cpu":
+        for i in range(0, len(images), batch_size):
+            yield model.forward(model.preprocess(images[i : i + batch_size]))
+        return
+    # The arrays are kept by the model. Two threads may predict with it at once: each takes its own.
+    try:
+        predictor = model.predictors.pop()
+    except IndexError:
+        predictor = Predictor(model)
+    if predictor.parts != num_threads():
+        predictor = Predictor(model)
+    yield predictor(images)
+    model.predictors.append(predictor)

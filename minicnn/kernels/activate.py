@@ -1,0 +1,70 @@
+"""What stands behind a convolution or a normalisation: bias, ReLU and max-pooling, in one pass.
+
+    out = max over the window of max(y + bias, 0)
+
+For each result one byte, its *code*, says where the gradient goes: the number of the cell in the
+window that was the maximum, or the number of cells if the ReLU was closed and it goes nowhere.
+"""
+
+import numpy as np
+
+from minicnn.kernels.compiled import inlined
+from minicnn.kernels.simd import LANES, load, splat, store, store_bytes, where
+
+
+@inlined
+def _better(value, index, best, code):
+    """Return (best, code) after another cell of the window; the first maximum stays, and the first NaN."""
+    wins = (value > best) | ((value != value) & (best == best))  # value ≠ value only if it is NaN
+    return where(wins, value, best), where(wins, splat(index, 1), code)
+
+
+@inlined
+def _window_maximum(g, y, b, c, h0, w0):
+    """Return the maximum of y + b in the pooling window at (h0, w0), and the number of its cell."""
+    # The cells that are inside the image.
+    i0, i1 = max(0, -h0), min(g.pool_KH, g.OH - h0)
+    j0, j1 = max(0, -w0), min(g.pool_KW, g.OW - w0)
+    best, code = splat(-np.inf, 1), splat(i0 * g.pool_KW + j0, 1)
+    for i in range(i0, i1):
+        for j in range(j0, j1):
+            value = load(y, ((h0 + i) * g.YW + w0 + j) * g.pitch + c, 1) + b
+            best, code = _better(value, i * g.pool_KW + j, best, code)
+    return best, code
+
+
+@inlined
+def activate(g, y, bias, out, n, codes, edge):
+    """Compute image n of ``out`` (PH, PW, OC) from y: bias, ReLU and max-pool; and its ``codes``.
+
+    ReLU and max-pool may come in either order: both give max(0, the window's maximum), and a
+    gradient to the window's first maximum if that is positive.
+    """
+    zero, closed = splat(0.0, 1), splat(g.pool_KH * g.pool_KW, 1)
+    size, step, line = g.PH * g.PW, g.pitch, g.YW * g.pitch
+    for q in range(size):
+        h0 = (q // g.PW) * g.pool_SH - g.pool_top
+        w0 = (q % g.PW) * g.pool_SW - g.pool_left
+        at = h0 * line + w0 * step
+        to = (n * size + q) * g.OC
+        for c in range(0, g.OC, LANES):
+            b = load(bias, c, 1)
+            if g.plain_pool:
+                best, code = load(y, at + c, 1) + b, zero
+                best, code = _better(load(y, at + step + c, 1) + b, 1, best, code)
+                best, code = _better(load(y, at + line + c, 1) + b, 2, best, code)
+                best, code = _better(load(y, at + line + step + c, 1) + b, 3, best, code)
+            elif g.pool_KH * g.pool_KW == 1:
+                best, code = load(y, at + c, 1) + b, zero
+            else:
+                best, code = _window_maximum(g, y, b, c, h0, w0)
+            if g.relu:
+                code = where(best > zero, code, closed)
+                best = where(best <= zero, zero, best)  # NaN ≤ 0 is false: NaN stays
+            store_bytes(codes, (n * size + q) * g.pitch + c, code)
+            if c + LANES <= g.OC:
+                store(out, to + c, best)
+            else:
+                store(edge, 0, best)
+                for k in range(g.OC - c):
+                    out[to + c + k] = edge[k]

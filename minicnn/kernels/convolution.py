@@ -1,0 +1,42 @@
+"""One convolution with what follows it, image by image: bias, ReLU and max-pool.
+
+An image and all that is computed from it fit into the L2 cache, so nothing but the pooled result
+goes to memory. Each image is copied into a *field*, the image with its padding around it, and the
+field is convolved: by Winograd's algorithm where that applies, else directly. There the window of
+an output is KH runs of KW·C numbers of the field (with dilation KH·KW runs of C), and ``product``
+multiplies runs as they lie, without im2col.
+"""
+
+from minicnn.kernels import winograd
+from minicnn.kernels.activate import activate
+from minicnn.kernels.compiled import compiled, inlined
+from minicnn.kernels.geometry import pad
+from minicnn.kernels.product import PANEL, multiply_panel
+
+
+@inlined
+def _convolve_directly(g, field, run_at, panels, y):
+    """Compute y (OH, YW, pitch), a row of outputs and one panel of filters at a time."""
+    for p in range(g.pitch // PANEL):
+        for oh in range(g.OH):
+            at = oh * g.SH * g.FW * g.C
+            to = oh * g.YW * g.pitch + p * PANEL
+            panel = p * g.depth * PANEL
+            multiply_panel(
+                field, at, g.SW * g.C, 1, run_at, g.length, panels, panel, y, to, g.pitch, g.OW, False
+            )
+
+
+@compiled
+def forward(g, x, first, last, run_at, weights, bias, out, codes, field, y, v, m, edge, run):
+    """Compute images ``first`` to ``last`` of ``out`` and ``codes`` from those of x."""
+    for n in range(first, last):
+        pad(g, x, n, field)
+        if g.TH > 0:
+            panels = g.pitch // PANEL
+            winograd.convolve(
+                field, g.FW, g.C, weights, panels, g.TH, g.TW, g.band, v, m, y, g.YW, g.pitch, run
+            )
+        else:
+            _convolve_directly(g, field, run_at, weights, y)
+        activate(g, y, bias, out, n, codes, edge)

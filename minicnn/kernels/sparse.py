@@ -1,0 +1,195 @@
+"""The backward pass of a convolution with its ReLU and pool, from the results that are open alone.
+
+At most one output in every pooling window has a gradient, and none where the ReLU was closed. For
+each filter the open results are listed: where the window begins that they were computed from, and
+their dy. With these lists
+
+    dW[filter] = Σ dy · window        dwindow += dy · W[filter]        db[filter] = Σ dy
+
+where a part of dW[filter] and of W[filter] stays in registers while the list goes by. Behind a 2 × 2
+pool that is a quarter of the work of the two matrix products, or an eighth with half of the ReLUs
+closed. Windows are taken from the field itself if their runs are whole registers, else from rows
+made by im2col.
+"""
+
+import numpy as np
+
+from minicnn.kernels.compiled import compiled, inlined
+from minicnn.kernels.geometry import crop, pad
+from minicnn.kernels.simd import LANES, load, multiply_add, store
+
+
+@inlined
+def list_open(g, dy, codes, n, q0, q1, place, offsets, values, counts):
+    """List the open results q0 … q1 of image n for each filter: the offset of the window, and dy.
+
+    Filter oc has counts[oc] of them, from oc·places on.
+    """
+    # Unsigned, since Numba checks signed indices for being negative.
+    one, columns = np.uint64(1), np.uint64(g.pool_KH * g.pool_KW + 1)
+    closed = columns - one
+    for oc in range(g.OC):
+        counts[oc] = oc * g.places
+    for q in range(q0, q1):
+        at = np.uint64((n * g.PH * g.PW + q) * g.OC)
+        code_at = np.uint64((n * g.PH * g.PW + q) * g.pitch)
+        row = np.uint64(q) * columns
+        for oc in range(np.uint64(g.OC)):
+            # Written in any case, counted if open: a branch would be guessed wrongly half of the time.
+            code, to = np.uint64(codes[code_at + oc]), counts[oc]
+            offsets[to] = place[row + code]
+            values[to] = dy[at + oc]
+            counts[oc] = to + np.uint64(code != closed)
+    for oc in range(g.OC):
+        counts[oc] -= np.uint64(oc * g.places)
+
+
+@inlined
+def _add_bias_gradient(g, values, counts, db):
+    """Add to db the listed dy of each filter."""
+    for oc in range(g.OC):
+        first = oc * g.places
+        last = first + np.int64(counts[oc])
+        # Four sums, as an addition has to wait for the one before it.
+        a = b = c = d = np.float32(0)
+        for e in range(first, last - 3, 4):
+            a, b, c, d = a + values[e], b + values[e + 1], c + values[e + 2], d + values[e + 3]
+        for e in range(last - (last - first) % 4, last):
+            a += values[e]
+        db[oc] += (a + b) + (c + d)
+
+
+def _windows(registers):
+    @inlined
+    def windows(dw, at, table, base, offsets, values, first, last):
+        total = load(dw, at, registers)
+        for e in range(first, last):
+            total = multiply_add(values[e], load(table, base + offsets[e], registers), total)
+        store(dw, at, total)
+
+    return windows
+
+
+def _windows_and_filters(registers):
+    @inlined
+    def windows_and_filters(dw, w, at, table, dtable, base, offsets, values, first, last):
+        total, row = load(dw, at, registers), load(w, at, registers)
+        for e in range(first, last):
+            to = base + offsets[e]
+            total = multiply_add(values[e], load(table, to, registers), total)
+            store(dtable, to, multiply_add(values[e], row, load(dtable, to, registers)))
+        store(dw, at, total)
+
+    return windows_and_filters
+
+
+_windows_12, _windows_6, _windows_2, _windows_1 = [_windows(n) for n in (12, 6, 2, 1)]
+_both_4, _both_2, _both_1 = [_windows_and_filters(n) for n in (4, 2, 1)]
+
+
+@inlined
+def add_windows(dw, at, table, base, offsets, values, first, last, length):
+    """Compute dw[at : + length] += Σ values[e] · table[base + offsets[e] : + length], in registers."""
+    done = 0
+    while done < length:
+        left = (length - done) // LANES
+        a, b = at + done, base + done
+        if left >= 12:
+            _windows_12(dw, a, table, b, offsets, values, first, last)
+            done += 12 * LANES
+        elif left >= 6:
+            _windows_6(dw, a, table, b, offsets, values, first, last)
+            done += 6 * LANES
+        elif left >= 2:
+            _windows_2(dw, a, table, b, offsets, values, first, last)
+            done += 2 * LANES
+        else:
+            _windows_1(dw, a, table, b, offsets, values, first, last)
+            done += LANES
+
+
+@inlined
+def add_windows_and_filters(dw, w, at, table, dtable, base, offsets, values, first, last, length):
+    """Do the same, and dtable[base + offsets[e] : + length] += values[e] · w[at : + length]."""
+    done = 0
+    while done < length:
+        left = (length - done) // LANES
+        a, b = at + done, base + done
+        if left >= 4:
+            _both_4(dw, w, a, table, dtable, b, offsets, values, first, last)
+            done += 4 * LANES
+        elif left >= 2:
+            _both_2(dw, w, a, table, dtable, b, offsets, values, first, last)
+            done += 2 * LANES
+        else:
+            _both_1(dw, w, a, table, dtable, b, offsets, values, first, last)
+            done += LANES
+
+
+@inlined
+def _add_listed(g, run_at, length, w, dw, need_dx, table, dtable, offsets, values, counts):
+    """Add to dw and dtable what the listed results give."""
+    row = length * len(run_at)
+    for r in range(len(run_at)):
+        for oc in range(g.OC):
+            first, at = oc * g.places, oc * row + r * length
+            last = first + np.int64(counts[oc])
+            if need_dx:
+                add_windows_and_filters(
+                    dw, w, at, table, dtable, run_at[r], offsets, values, first, last, length
+                )
+            else:
+                add_windows(dw, at, table, run_at[r], offsets, values, first, last, length)
+
+
+@inlined
+def _unfold(g, field, run_at, cols):
+    """Copy the window of each output into a row of cols (OH·OW, row): im2col."""
+    step = g.SW * g.C
+    for oh in range(g.OH):
+        at = oh * g.SH * g.FW * g.C
+        for r in range(len(run_at)):
+            for k in range(g.length):
+                to = oh * g.OW * g.row + r * g.length + k
+                for ow in range(g.OW):
+                    cols[to + ow * g.row] = field[at + run_at[r] + ow * step + k]
+
+
+@inlined
+def _fold(g, cols, run_at, field):
+    """Add each row of cols to the window that it stands for: col2im."""
+    for oh in range(g.OH):
+        for ow in range(g.OW):
+            source = (oh * g.OW + ow) * g.row
+            at = (oh * g.SH * g.FW + ow * g.SW) * g.C
+            for r in range(len(run_at)):
+                for k in range(g.length):
+                    field[at + run_at[r] + k] += cols[source + k]
+                source += g.length
+
+
+@compiled
+def backward(
+    g, x, dy, codes, first, last, run_at, place, w, dw, db, dx, need_dx, field, dfield, cols, dcols,
+    offsets, values, counts,
+):  # fmt: skip
+    """Add to dw (OC, depth or row) and db what images ``first`` to ``last`` give; assign their dx."""
+    size, rows = g.PH * g.PW, g.row > 0
+    # A window is one run of a row made by im2col, or several runs of the field.
+    table, dtable = (cols, dcols) if rows else (field, dfield)
+    runs, length = (run_at[:1], g.row) if rows else (run_at, g.length)
+    for n in range(first, last):
+        pad(g, x, n, field)
+        if rows:
+            _unfold(g, field, run_at, cols)
+        if need_dx:
+            dfield[:] = 0
+            dcols[:] = 0
+        for q in range(0, size, g.places):
+            list_open(g, dy, codes, n, q, min(q + g.places, size), place, offsets, values, counts)
+            _add_bias_gradient(g, values, counts, db)
+            _add_listed(g, runs, length, w, dw, need_dx, table, dtable, offsets, values, counts)
+        if need_dx:
+            if rows:
+                _fold(g, dcols, run_at, dfield)
+            crop(g, dfield, dx, n)

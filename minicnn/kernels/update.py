@@ -1,0 +1,40 @@
+"""The optimizers' formulas in one pass over each parameter; see ``minicnn.optimizers``."""
+
+import numpy as np
+
+from minicnn.kernels.compiled import compiled
+
+
+@compiled
+def sgd(w, g, v, first, last, rate, momentum, nesterov, decay, decoupled):
+    """Update w[first:last] by SGD; v is its velocity, empty without momentum."""
+    shrink = np.float32(1 - rate * decay if decoupled else 1)
+    pull = np.float32(0 if decoupled else decay)
+    rate, momentum = np.float32(rate), np.float32(momentum)
+    if momentum == 0:
+        for k in range(first, last):
+            w[k] = w[k] * shrink - rate * (g[k] + pull * w[k])
+    elif nesterov:
+        for k in range(first, last):
+            slope = g[k] + pull * w[k]
+            v[k] = momentum * v[k] + slope
+            w[k] = w[k] * shrink - rate * (slope + momentum * v[k])
+    else:
+        for k in range(first, last):
+            v[k] = momentum * v[k] + (g[k] + pull * w[k])
+            w[k] = w[k] * shrink - rate * v[k]
+
+
+@compiled
+def adam(w, g, m, s, first, last, rate, beta_1, beta_2, epsilon, step, decay, decoupled):
+    """Update w[first:last] by Adam; m and s are its moments, ``step`` counts from 1."""
+    shrink = np.float32(1 - rate * decay if decoupled else 1)
+    pull = np.float32(0 if decoupled else decay)
+    rest_1, rest_2 = np.float32(1 - beta_1), np.float32(1 - beta_2)
+    scale_1, scale_2 = np.float32(1 - beta_1**step), np.float32(1 - beta_2**step)
+    rate, epsilon = np.float32(rate), np.float32(epsilon)
+    for k in range(first, last):
+        slope = g[k] + pull * w[k]
+        m[k] += rest_1 * (slope - m[k])
+        s[k] += rest_2 * (slope * slope - s[k])
+        w[k] = w[k] * shrink - rate * ((m[k] / scale_1) / (np.sqrt(s[k] / scale_2) + epsilon))

@@ -1,0 +1,307 @@
+"""3×3 convolution with 2.25 times fewer multiplications: Winograd's F(2×2, 3×3).
+
+A tile of 2 × 2 outputs depends on 4 × 4 inputs d. With the filter g and the matrices below it is
+
+    Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A
+
+16 products instead of 36. Summed over channels, each of the 16 places is a matrix product of its
+own, (tiles, C) @ (C, OC); the transforms cost only additions. In float32 the error is about that of
+im2col, since the matrices hold nothing but 0, ±1 and ½.
+
+Source: Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4.1.
+"""
+
+import numpy as np
+
+from minicnn.kernels.compiled import compiled, inlined
+from minicnn.kernels.geometry import crop, pad
+from minicnn.kernels.product import PANEL, multiply_panel
+from minicnn.kernels.simd import LANES, load, store
+
+
+@compiled
+def transform_weights(w, tap, C, channel_step, OC, filter_step, depth, u, first, last):
+    """Compute U = G g Gᵀ of filters in panels ``first`` to ``last``: u (OC / PANEL, 16, depth ≥ C, PANEL).
+
+    Tap (i, j) of filter oc at channel c is w[(3·i + j)·tap + c·channel_step + oc·filter_step].
+    """
+    half = np.float32(0.5)
+    place = depth * PANEL
+    for p in range(first, last):
+        for c in range(C):
+            for j in range(PANEL):
+                oc = p * PANEL + j
+                to = (p * 16 * depth + c) * PANEL + j
+                if oc >= OC:
+                    for r in range(16):
+                        u[to + r * place] = 0
+                    continue
+                at = c * channel_step + oc * filter_step
+                for r in range(4):
+                    # Row r of G g, with G = [[1, 0, 0], [½, ½, ½], [½, −½, ½], [0, 0, 1]].
+                    a, b, d = _row(w, at, tap, r)
+                    u[to + (4 * r + 0) * place] = a
+                    u[to + (4 * r + 1) * place] = half * ((a + d) + b)
+                    u[to + (4 * r + 2) * place] = half * ((a + d) - b)
+                    u[to + (4 * r + 3) * place] = d
+
+
+@inlined
+def _row(w, at, tap, r):
+    """Return the three numbers of row r of G g."""
+    if r == 0:
+        return w[at], w[at + tap], w[at + 2 * tap]
+    if r == 3:
+        return w[at + 6 * tap], w[at + 7 * tap], w[at + 8 * tap]
+    half, sign = np.float32(0.5), np.float32(1 if r == 1 else -1)
+    return (
+        half * ((w[at] + w[at + 6 * tap]) + sign * w[at + 3 * tap]),
+        half * ((w[at + tap] + w[at + 7 * tap]) + sign * w[at + 4 * tap]),
+        half * ((w[at + 2 * tap] + w[at + 8 * tap]) + sign * w[at + 5 * tap]),
+    )
+
+
+@compiled
+def weights_gradient(du, parts, C, OC, dw):
+    """Compute dg = Gᵀ dU G, dU the sum of what the parts have: du (parts, OC / PANEL · 16 · C · PANEL)."""
+    half = np.float32(0.5)
+    tap = C * OC
+    for oc in range(OC):
+        for c in range(C):
+            at = (oc // PANEL * 16 * C + c) * PANEL + oc % PANEL
+            a0, b0, c0 = _sum_of_row(du, parts, at, C * PANEL)
+            a1, b1, c1 = _sum_of_row(du, parts, at + 4 * C * PANEL, C * PANEL)
+            a2, b2, c2 = _sum_of_row(du, parts, at + 8 * C * PANEL, C * PANEL)
+            a3, b3, c3 = _sum_of_row(du, parts, at + 12 * C * PANEL, C * PANEL)
+            to = c * OC + oc
+            dw[to], dw[to + 3 * tap], dw[to + 6 * tap] = (
+                a0 + half * (a1 + a2), half * (a1 - a2), half * (a1 + a2) + a3
+            )  # fmt: skip
+            dw[to + tap], dw[to + 4 * tap], dw[to + 7 * tap] = (
+                b0 + half * (b1 + b2), half * (b1 - b2), half * (b1 + b2) + b3
+            )  # fmt: skip
+            dw[to + 2 * tap], dw[to + 5 * tap], dw[to + 8 * tap] = (
+                c0 + half * (c1 + c2), half * (c1 - c2), half * (c1 + c2) + c3
+            )  # fmt: skip
+
+
+@compiled
+def _sum_of_row(du, parts, at, place):
+    """Return one row of dU G: three numbers."""
+    t0 = t1 = t2 = t3 = np.float32(0)
+    for k in range(parts):
+        t0 += du[k, at]
+        t1 += du[k, at + place]
+        t2 += du[k, at + 2 * place]
+        t3 += du[k, at + 3 * place]
+    half = np.float32(0.5)
+    return t0 + half * (t1 + t2), half * (t1 - t2), half * (t1 + t2) + t3
+
+
+@inlined
+def transform_input(field, FW, C, top, rows, TW, v):
+    """Compute V = Bᵀ d B for ``rows`` rows of tiles from row ``top`` on: → v (16, tiles, C)."""
+    step = rows * TW * C  # from one of the 16 places to the next
+    for th in range(rows):
+        for tw in range(TW):
+            at = (2 * (top + th) * FW + 2 * tw) * C
+            to = (th * TW + tw) * C
+            for c in range(0, C, LANES):
+                for j in range(4):
+                    # Column by column Bᵀ d, kept in v for the moment.
+                    a = at + j * C + c
+                    d0 = load(field, a, 1)
+                    d1 = load(field, a + FW * C, 1)
+                    d2 = load(field, a + 2 * FW * C, 1)
+                    d3 = load(field, a + 3 * FW * C, 1)
+                    store(v, to + c + j * step, d0 - d2)
+                    store(v, to + c + (4 + j) * step, d1 + d2)
+                    store(v, to + c + (8 + j) * step, d2 - d1)
+                    store(v, to + c + (12 + j) * step, d1 - d3)
+                for i in range(4):
+                    a = to + c + 4 * i * step
+                    e0 = load(v, a, 1)
+                    e1 = load(v, a + step, 1)
+                    e2 = load(v, a + 2 * step, 1)
+                    e3 = load(v, a + 3 * step, 1)
+                    store(v, a, e0 - e2)
+                    store(v, a + step, e1 + e2)
+                    store(v, a + 2 * step, e2 - e1)
+                    store(v, a + 3 * step, e1 - e3)
+
+
+@inlined
+def transform_output(m, tiles, TW, y, y_at, YW, pitch):
+    """Compute Y = Aᵀ m A of one panel: m (16, tiles, PANEL) → 2 × 2 pixels of y a tile."""
+    step = tiles * PANEL
+    for t in range(tiles):
+        for half in range(0, PANEL, LANES):
+            a = t * PANEL + half
+            to = y_at + (2 * (t // TW) * YW + 2 * (t % TW)) * pitch + half
+            m0 = load(m, a, 1)
+            m1 = load(m, a + 4 * step, 1)
+            m2 = load(m, a + 8 * step, 1)
+            m3 = load(m, a + 12 * step, 1)
+            p0, q0 = m0 + m1 + m2, m1 - m2 - m3
+            m0 = load(m, a + step, 1)
+            m1 = load(m, a + 5 * step, 1)
+            m2 = load(m, a + 9 * step, 1)
+            m3 = load(m, a + 13 * step, 1)
+            p1, q1 = m0 + m1 + m2, m1 - m2 - m3
+            m0 = load(m, a + 2 * step, 1)
+            m1 = load(m, a + 6 * step, 1)
+            m2 = load(m, a + 10 * step, 1)
+            m3 = load(m, a + 14 * step, 1)
+            p2, q2 = m0 + m1 + m2, m1 - m2 - m3
+            m0 = load(m, a + 3 * step, 1)
+            m1 = load(m, a + 7 * step, 1)
+            m2 = load(m, a + 11 * step, 1)
+            m3 = load(m, a + 15 * step, 1)
+            p3, q3 = m0 + m1 + m2, m1 - m2 - m3
+            store(y, to, p0 + p1 + p2)
+            store(y, to + pitch, p1 - p2 - p3)
+            store(y, to + YW * pitch, q0 + q1 + q2)
+            store(y, to + YW * pitch + pitch, q1 - q2 - q3)
+
+
+@inlined
+def convolve(field, FW, C, u, panels, TH, TW, band, v, m, y, YW, pitch, run):
+    """Convolve one field (FH, FW, C), ``band`` rows of tiles at a time, → y (2·TH, YW, pitch)."""
+    for top in range(0, TH, band):
+        rows = min(band, TH - top)
+        tiles = rows * TW
+        transform_input(field, FW, C, top, rows, TW, v)
+        for p in range(panels):
+            for place in range(16):
+                panel = (p * 16 + place) * C * PANEL
+                multiply_panel(
+                    v,
+                    place * tiles * C,
+                    C,
+                    1,
+                    run,
+                    C,
+                    u,
+                    panel,
+                    m,
+                    place * tiles * PANEL,
+                    PANEL,
+                    tiles,
+                    False,
+                )
+            transform_output(m, tiles, TW, y, 2 * top * YW * pitch + p * PANEL, YW, pitch)
+
+
+@inlined
+def _transform_gradient(dy, YW, pitch, top, rows, TW, panel, z, db):
+    """Compute Z = A dy Aᵀ of one panel of dy (2·TH, YW, pitch): → z (16, tiles, PANEL); add dy up in db."""
+    step = rows * TW * PANEL
+    for t in range(rows * TW):
+        for half in range(0, PANEL, LANES):
+            at = (2 * (top + t // TW) * YW + 2 * (t % TW)) * pitch + panel * PANEL + half
+            to = t * PANEL + half
+            d, e = load(dy, at, 1), load(dy, at + pitch, 1)
+            f, g = load(dy, at + YW * pitch, 1), load(dy, at + (YW + 1) * pitch, 1)
+            zero = d - d
+            for r in range(4):
+                # Rows of A dy: (d, e), (d + f, e + g), (d − f, e − g), (−f, −g); then the same by columns.
+                a, b = d, e
+                if r == 1:
+                    a, b = d + f, e + g
+                elif r == 2:
+                    a, b = d - f, e - g
+                elif r == 3:
+                    a, b = zero - f, zero - g
+                store(z, to + 4 * r * step, a)
+                store(z, to + (4 * r + 1) * step, a + b)
+                store(z, to + (4 * r + 2) * step, a - b)
+                store(z, to + (4 * r + 3) * step, zero - b)
+            c = panel * PANEL + half
+            store(db, c, load(db, c, 1) + ((d + e) + (f + g)))
+
+
+@inlined
+def _transform_back(m, tiles, TW, top, field, FW, C, c):
+    """Add B m Bᵀ of LANES channels from c on, m (16, tiles, PANEL), to the 4 × 4 pixels of each tile."""
+    step = tiles * PANEL
+    half = c % PANEL
+    for t in range(tiles):
+        a = t * PANEL + half
+        to = (2 * (top + t // TW) * FW + 2 * (t % TW)) * C + c
+        for j in range(4):
+            # Column by column B m, kept in m.
+            m0 = load(m, a + j * step, 1)
+            m1 = load(m, a + (4 + j) * step, 1)
+            m2 = load(m, a + (8 + j) * step, 1)
+            m3 = load(m, a + (12 + j) * step, 1)
+            store(m, a + (4 + j) * step, m1 - m2 + m3)
+            store(m, a + (8 + j) * step, m1 + m2 - m0)
+            store(m, a + (12 + j) * step, m0 - m0 - m3)
+        for i in range(4):
+            m0 = load(m, a + 4 * i * step, 1)
+            m1 = load(m, a + (4 * i + 1) * step, 1)
+            m2 = load(m, a + (4 * i + 2) * step, 1)
+            m3 = load(m, a + (4 * i + 3) * step, 1)
+            b = to + i * FW * C
+            store(field, b, load(field, b, 1) + m0)
+            store(field, b + C, load(field, b + C, 1) + (m1 - m2 + m3))
+            store(field, b + 2 * C, load(field, b + 2 * C, 1) + (m1 + m2 - m0))
+            store(field, b + 3 * C, load(field, b + 3 * C, 1) - m3)
+
+
+@inlined
+def _backward_image(
+    field, FW, C, dy, YW, pitch, TH, TW, band, u_back, need_dx, v, z, m, du, db, dfield, run, z_runs
+):
+    """Add to du (pitch / PANEL, 16, C, PANEL) and db (pitch) what one image gives, and to dfield its dx.
+
+    At each of the 16 places dU = Vᵀ Z and dV = Z Uᵀ; ``u_back`` is U with C and OC exchanged.
+    """
+    size = 16 * band * TW * PANEL  # of one panel in z
+    for top in range(0, TH, band):
+        rows = min(band, TH - top)
+        tiles = rows * TW
+        transform_input(field, FW, C, top, rows, TW, v)
+        for p in range(pitch // PANEL):
+            _transform_gradient(dy, YW, pitch, top, rows, TW, p, z[p * size : (p + 1) * size], db)
+            for place in range(16):
+                panel, to = p * size + place * tiles * PANEL, (p * 16 + place) * C * PANEL
+                multiply_panel(v, place * tiles * C, 1, C, run, tiles, z, panel, du, to, PANEL, C, True)
+        if not need_dx:
+            continue
+        for p in range((C + PANEL - 1) // PANEL):
+            for place in range(16):
+                at, panel, to = place * tiles * PANEL, (p * 16 + place) * pitch * PANEL, place * tiles * PANEL
+                multiply_panel(z, at, PANEL, 1, z_runs, PANEL, u_back, panel, m, to, PANEL, tiles, False)
+            for c in range(p * PANEL, min((p + 1) * PANEL, C), LANES):
+                _transform_back(m, tiles, TW, top, dfield, FW, C, c)
+
+
+@inlined
+def _open_gradient(g, dy, codes, n, y):
+    """Compute y (2·TH, YW, pitch) = dy of image n where its result is open, else 0; there is no pool."""
+    if g.OH < 2 * g.TH or g.OW < g.YW or g.pitch > g.OC:
+        y[:] = 0  # forward has left something in the tiles beyond the border and in the missing filters
+    for oh in range(g.OH):
+        for ow in range(g.OW):
+            at, to = (n * g.OH + oh) * g.OW + ow, (oh * g.YW + ow) * g.pitch
+            for oc in range(g.OC):
+                y[to + oc] = dy[at * g.OC + oc] if codes[at * g.pitch + oc] == 0 else np.float32(0)
+
+
+@compiled
+def backward(
+    g, x, dy, codes, first, last, u_back, du, db, dx, need_dx, field, y, dfield, v, z, m, run, z_runs
+):
+    """Add to du and db what images ``first`` to ``last`` give, by Winograd's algorithm; assign their dx."""
+    for n in range(first, last):
+        pad(g, x, n, field)
+        _open_gradient(g, dy, codes, n, y)
+        if need_dx:
+            dfield[:] = 0
+        _backward_image(
+            field, g.FW, g.C, y, g.YW, g.pitch, g.TH, g.TW, g.band, u_back, need_dx, v, z, m, du, db, dfield,
+            run, z_runs,
+        )  # fmt: skip
+        if need_dx:
+            crop(g, dfield, dx, n)
