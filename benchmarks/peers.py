@@ -12,10 +12,19 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-Step = Callable[[np.ndarray, np.ndarray], object]
+
+class Peer(NamedTuple):
+    """One framework's model, ready to train."""
+
+    train: Callable[[np.ndarray, np.ndarray], object]  # images, labels
+    predict: Callable[[np.ndarray], np.ndarray]  # images to logits
+    set_rate: Callable[[float], None]
+    set_weights: Callable[[dict[str, np.ndarray]], None]  # as minicnn names and shapes them
+
 
 # Filters, units; every convolution is 3 × 3 "same", every pool 2 × 2; ReLU behind both; then 10 logits.
 MODELS = {
@@ -45,13 +54,23 @@ def minicnn_model(name: str):
     return mc.Sequential([*stack, L.Dense(10)], input_shape=(28, 28, 1))
 
 
-def minicnn(name: str, engine: str) -> tuple[Step, Step]:
-    """Return a training and a prediction step of this library; images are uint8, as they are stored."""
+def minicnn(name: str, engine: str) -> Peer:
+    """Return this library's model; images are uint8, as they are stored."""
     import minicnn as mc
 
     model = minicnn_model(name)
-    trainer = mc.Trainer(model, mc.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), engine=engine)
-    return trainer.engine.train_step, lambda x, y: model.logits(x, len(x))
+    optimizer = mc.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM)
+    trainer = mc.Trainer(model, optimizer, engine=engine)
+
+    def predict(x):
+        if engine == "layerwise":
+            return model.forward(model.preprocess(x))
+        return model.logits(x, len(x))
+
+    def set_rate(rate):
+        optimizer.learning_rate = rate
+
+    return Peer(trainer.engine.train_step, predict, set_rate, model.set_arrays)
 
 
 def keras_model(name: str):
@@ -75,14 +94,20 @@ def keras_model(name: str):
     return model
 
 
-def keras(name: str) -> tuple[Step, Step]:
+def _keras_setters(model) -> tuple[Callable, Callable]:
+    """Return ``set_rate`` and ``set_weights``: Keras lays its weights out as minicnn does."""
+    rate = model.optimizer.learning_rate
+    return rate.assign, lambda arrays: model.set_weights(list(arrays.values()))
+
+
+def keras(name: str) -> Peer:
     """Return Keras's ``train_on_batch`` and ``predict_on_batch``."""
     _tensorflow()
     model = keras_model(name)
-    return model.train_on_batch, lambda x, y: model.predict_on_batch(x)
+    return Peer(model.train_on_batch, model.predict_on_batch, *_keras_setters(model))
 
 
-def tf_function(name: str) -> tuple[Step, Step]:
+def tf_function(name: str) -> Peer:
     """Return a bare ``tf.function`` step over the Keras model: forward, gradient, update."""
     tf = _tensorflow()
     model = keras_model(name)
@@ -97,7 +122,8 @@ def tf_function(name: str) -> tuple[Step, Step]:
         return value
 
     predict = tf.function(lambda x: model(x, training=False))
-    return (lambda x, y: train(x, y).numpy()), (lambda x, y: predict(x).numpy())
+    numpy_out = (lambda x, y: train(x, y).numpy()), (lambda x: predict(x).numpy())
+    return Peer(*numpy_out, *_keras_setters(model))
 
 
 def _tensorflow():
@@ -108,7 +134,7 @@ def _tensorflow():
     return tf
 
 
-def torch(name: str, channels_last: bool, compiled: bool) -> tuple[Step, Step]:
+def torch(name: str, channels_last: bool, compiled: bool) -> Peer:
     """Return a PyTorch step, eager or through ``torch.compile``, in NCHW or channels-last."""
     import torch as t
     from torch import nn
@@ -140,14 +166,30 @@ def torch(name: str, channels_last: bool, compiled: bool) -> tuple[Step, Step]:
         optimizer.step()
         return value.item()
 
-    def predict(x, y):
+    def predict(x):
         with t.inference_mode():
             return forward(images(x)).numpy()
 
-    return train, predict
+    def set_rate(rate):
+        optimizer.param_groups[0]["lr"] = rate
+
+    def set_weights(arrays):
+        with t.no_grad():
+            for parameter, array in zip(model.parameters(), arrays.values(), strict=True):
+                if array.ndim == 4:
+                    array = array.transpose(3, 2, 0, 1)
+                elif array.ndim == 2 and len(array) == channels * size * size:
+                    # What Flatten gives: (H, W, C) here, (C, H, W) there.
+                    array = array.reshape(size, size, channels, -1).transpose(3, 2, 0, 1)
+                    array = array.reshape(len(array), -1)
+                elif array.ndim == 2:
+                    array = array.T
+                parameter.copy_(t.from_numpy(np.ascontiguousarray(array)))
+
+    return Peer(train, predict, set_rate, set_weights)
 
 
-def jax(name: str) -> tuple[Step, Step]:
+def jax(name: str) -> Peer:
     """Return a jitted JAX step, NHWC, He initialisation, momentum by hand."""
     import jax as j
     import jax.numpy as jnp
@@ -190,24 +232,32 @@ def jax(name: str) -> tuple[Step, Step]:
         return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
 
     @j.jit
-    def update(parameters, velocity, x, y):
+    def update(parameters, velocity, x, y, rate):
         value, gradients = j.value_and_grad(mean_loss)(parameters, x, y)
         velocity = j.tree.map(lambda v, g: MOMENTUM * v + g, velocity, gradients)
-        parameters = j.tree.map(lambda w, v: w - LEARNING_RATE * v, parameters, velocity)
+        parameters = j.tree.map(lambda w, v: w - rate * v, parameters, velocity)
         return parameters, velocity, value
 
     state = [parameters, j.tree.map(jnp.zeros_like, parameters)]
+    rates = [LEARNING_RATE]
     jitted = j.jit(forward)
 
     def train(x, y):
-        *state[:], value = update(*state, x, y)
+        *state[:], value = update(*state, x, y, rates[0])
         return float(value)
 
-    return train, lambda x, y: np.asarray(jitted(state[0], x))
+    def set_rate(rate):
+        rates[0] = rate
+
+    def set_weights(arrays):
+        values = [jnp.asarray(array) for array in arrays.values()]
+        state[0] = list(zip(values[::2], values[1::2], strict=True))
+
+    return Peer(train, lambda x: np.asarray(jitted(state[0], x)), set_rate, set_weights)
 
 
 # How each is called in the tables, which package it needs, and how it is made.
-FRAMEWORKS: dict[str, tuple[str, Callable[[str], tuple[Step, Step]]]] = {
+FRAMEWORKS: dict[str, tuple[str, Callable[[str], Peer]]] = {
     "minicnn fused": ("minicnn", lambda name: minicnn(name, "fused")),
     "minicnn layerwise": ("minicnn", lambda name: minicnn(name, "layerwise")),
     "Keras": ("keras", keras),
@@ -217,6 +267,14 @@ FRAMEWORKS: dict[str, tuple[str, Callable[[str], tuple[Step, Step]]]] = {
     "torch.compile": ("torch", lambda name: torch(name, False, True)),
     "JAX jit": ("jax", jax),
 }
+
+
+def as_taken(framework: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return uint8 images and labels as the framework takes them fastest: the peers get float32."""
+    if framework.startswith("minicnn"):
+        return images, labels.astype(np.int64)
+    kind = np.int64 if "torch" in framework.lower() else np.int32
+    return images.astype(np.float32) / 255, labels.astype(kind)
 
 
 def main() -> None:
@@ -229,16 +287,12 @@ def main() -> None:
     parser.add_argument("--predict", action="store_true", help="measure prediction, not training")
     args = parser.parse_args()
     with np.load(args.data) as file:
-        images, labels = file["images"], file["labels"].astype(np.int64)
-    if not args.framework.startswith("minicnn"):
-        images = images.astype(np.float32) / 255  # outside the measured time: the peers' best case
-        if args.framework in ("Keras", "tf.function", "JAX jit"):
-            labels = labels.astype(np.int32)
+        images, labels = as_taken(args.framework, file["images"], file["labels"])
     batches = [
         (images[i : i + args.batch], labels[i : i + args.batch])
         for i in range(0, len(images) - args.batch + 1, args.batch)
     ]
-    step = FRAMEWORKS[args.framework][1](args.model)[args.predict]
+    peer = FRAMEWORKS[args.framework][1](args.model)
     done = 0
     # Answers go where no library prints.
     answers = os.fdopen(os.dup(1), "w")
@@ -252,7 +306,7 @@ def main() -> None:
             for _ in range(int(count[0])):
                 x, y = batches[done % len(batches)]
                 start = time.perf_counter()
-                step(x, y)
+                peer.predict(x) if args.predict else peer.train(x, y)
                 answer.append(time.perf_counter() - start)
                 done += 1
         print(json.dumps(answer), file=answers, flush=True)

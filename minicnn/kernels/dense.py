@@ -6,31 +6,21 @@ y = max(x @ W + b, 0)        dz = dy where y > 0        dW = xᵀ @ dz        dx
 import numpy as np
 
 from minicnn.kernels.compiled import compiled
-from minicnn.kernels.product import PANEL, multiply
+from minicnn.kernels.product import PANEL, multiply, multiply_panel
 
 STRIPE = 48
 """Rows of dW at a time: their columns of x share cache lines."""
 
 
 @compiled
-def pack(W, D, units, panels, transposed, first, last):
-    """Lay out rows ``first`` to ``last`` of W (D, units) in panels, and unless that is empty Wᵀ as well.
-
-    ``first`` is a multiple of PANEL, ``last`` too or D.
-    """
-    for top in range(first, last, PANEL):
-        rows = min(PANEL, last - top)  # few enough to stay in the L1 cache while they are read twice
+def pack(W, D, units, panels, first, last):
+    """Lay out rows ``first`` to ``last`` of W (D, units) in panels."""
+    for top in range(first, last, STRIPE):
         for j in range(0, units, PANEL):
-            width = min(PANEL, units - j)
-            for d in range(top, top + rows):
+            for d in range(top, min(top + STRIPE, last)):
                 to = j * D + d * PANEL
-                for k in range(width):
+                for k in range(min(PANEL, units - j)):
                     panels[to + k] = W[d * units + j + k]
-        if len(transposed) > 0:
-            for k in range(units):
-                to = top * units + k * PANEL
-                for d in range(rows):
-                    transposed[to + d] = W[(top + d) * units + k]
 
 
 @compiled
@@ -44,16 +34,31 @@ def forward(x, panels, bias, relu, y, first, last, D, units, run, tail):
 
 
 @compiled
-def backward(y, dy, relu, dz, dz_panels, N, first, last, D, units, need_dx, panels, dx, run, tail):
-    """Compute rows ``first`` to ``last`` of dz, as rows and in panels, and of dx from the panels of Wᵀ."""
+def backward(y, dy, relu, dz, dz_panels, N, first, last, D, units, need_dx, W, columns, dx, run, tail):
+    """Compute rows ``first`` to ``last`` of dz, as rows and in panels, and of dx.
+
+    dx is computed as its transpose, dxᵀ = W @ dzᵀ, for which W is read as it lies; ``columns``
+    takes the panels of this part's dzᵀ.
+    """
     for n in range(first, last):
         for j in range(units):
             at = n * units + j
             value = np.float32(0) if relu and not y[at] > 0 else dy[at]
             dz[at] = value
             dz_panels[(j // PANEL * N + n) * PANEL + j % PANEL] = value
-    if need_dx:
-        multiply(dz, first * units, units, 1, run, units, panels, D, dx, first * D, last - first, tail)
+            i = n - first
+            columns[(i // PANEL * units + j) * PANEL + i % PANEL] = value
+    if not need_dx:
+        return
+    for d in range(0, D, STRIPE):
+        rows = min(STRIPE, D - d)
+        for n in range(first, last, PANEL):
+            panel = (n - first) * units
+            multiply_panel(W, d * units, units, 1, run, units, columns, panel, tail, 0, PANEL, rows, False)
+            for i in range(min(PANEL, last - n)):
+                to = (n + i) * D + d
+                for k in range(rows):
+                    dx[to + k] = tail[k * PANEL + i]
 
 
 @compiled

@@ -34,7 +34,7 @@ class DenseBlock(Block):
         D, units = self.input_size, self.output_size
         self.dz = empty(self.capacity * units)
         self.dz_panels = empty(product.panels_size(self.capacity, units))
-        self.transposed = empty(product.panels_size(units, D) if dx is not None else 0)
+        self.columns = [empty(product.panels_size(units, self.capacity)) for _ in range(self.parts)]
         self.dW, self.db = empty(D * units), empty(units)
 
     def begin(self, N: int) -> None:
@@ -48,10 +48,7 @@ class DenseBlock(Block):
         """Lay out this part of W in panels; for dx, of Wᵀ as well."""
         layer: Dense = self.layer
         D, units = self.input_size, self.output_size
-        transposed = self.transposed if training and self.dx is not None else empty(0)
-        first, last = share(-(-D // PANEL), part, parts)
-        rows = first * PANEL, min(last * PANEL, D)
-        dense.pack(weights(layer, "W"), D, units, self.panels, transposed, *rows)
+        dense.pack(weights(layer, "W"), D, units, self.panels, *share(D, part, parts))
         if part == 0 and layer.use_bias:
             self.bias[:] = layer.params["b"]
 
@@ -75,7 +72,7 @@ class DenseBlock(Block):
         def run(part: int, first: int, last: int) -> None:
             dense.backward(
                 self.y, self.dy, self.relu, self.dz, self.dz_panels, self.N, first, last, D, units,
-                need_dx, self.transposed, dx, product.ONE_RUN, self.tails[part],
+                need_dx, weights(self.layer, "W"), self.columns[part], dx, product.ONE_RUN, self.tails[part],
             )  # fmt: skip
 
         return [Stage(run)]

@@ -1,0 +1,165 @@
+"""Seconds until Fashion-MNIST's test accuracy is reached: minicnn, Keras and PyTorch with one recipe.
+
+    pip install -e ".[bench]"
+    python benchmarks/time_to_accuracy.py --seeds 0 1 2
+
+Model M1 of ``peers.py``, batches of 128, SGD with momentum 0.9, a one-cycle learning rate; all start
+from the same weights and see the same batches. The clock runs while steps are taken, and stands
+still while the test set is predicted, four times an epoch. Start-up is the time before: imports,
+data, and the first step, in which is compiled or traced what is not in a cache.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import report
+import turns
+from matplotlib.figure import Figure
+from peers import FRAMEWORKS, as_taken, minicnn_model
+
+import minicnn as mc
+
+MODEL, BATCH, EPOCHS, PEAK_RATE = "M1", 128, 7, 0.08
+EVALUATIONS = 4  # an epoch
+TARGETS = (0.9071, 0.915, 0.925)
+RACERS = ("minicnn fused", "Keras", "PyTorch NCHW", "PyTorch channels-last")
+
+
+def race(framework: str, data: Path, seed: int, started: float) -> dict[str, Any]:
+    """Train and return the accuracy, and the seconds of training, after each evaluation."""
+    with np.load(data) as file:
+        arrays = {name: file[name] for name in file.files}
+    weights = {name: arrays[name] for name in minicnn_model(MODEL).arrays()}
+    images, labels = as_taken(framework, arrays["images"], arrays["labels"])
+    test_images, test_labels = as_taken(framework, arrays["test_images"], arrays["test_labels"])
+    peer = FRAMEWORKS[framework][1](MODEL)
+    peer.set_weights(weights)
+    schedule, steps = mc.schedules.OneCycle(PEAK_RATE), len(images) // BATCH
+    every = steps // EVALUATIONS
+    start_up, clock, step, curve = 0.0, 0.0, 0, []
+    rng = np.random.default_rng(seed)
+    for _ in range(EPOCHS):
+        order = rng.permutation(len(images))
+        for first in range(0, steps * BATCH, BATCH):
+            start = time.perf_counter()
+            batch = order[first : first + BATCH]
+            peer.set_rate(schedule(step, EPOCHS * steps))
+            peer.train(images[batch], labels[batch])
+            if step == 0:  # compilation and tracing
+                start_up = time.time() - started
+            else:
+                clock += time.perf_counter() - start
+            step += 1
+            if step % every == 0:
+                chunks = [test_images[i : i + 500] for i in range(0, len(test_images), 500)]
+                predicted = np.concatenate([np.asarray(peer.predict(c)).argmax(axis=1) for c in chunks])
+                curve.append([step, clock, float((predicted == test_labels).mean())])
+                if curve[-1][2] >= TARGETS[-1]:
+                    return {"start_up": start_up, "curve": curve}
+    return {"start_up": start_up, "curve": curve}
+
+
+def seconds_to(curve: list[list[float]], target: float) -> float | None:
+    """Return the training seconds at which the accuracy first was ``target``, None if it never was."""
+    return next((clock for _, clock, accuracy in curve if accuracy >= target), None)
+
+
+def child(framework: str, data: Path, seed: int) -> dict[str, Any]:
+    """Run ``race`` in a process of its own."""
+    command = [sys.executable, __file__, "--race", framework, "--data", str(data), "--seeds", str(seed)]
+    answer = subprocess.run(
+        [*command, "--started", repr(time.time())],
+        env=turns.environment(),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Measure, print the table, write JSON and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--race", help=argparse.SUPPRESS)
+    parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--started", type=float, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.race:
+        answers = os.fdopen(os.dup(1), "w")  # where no library prints
+        os.dup2(2, 1)
+        print(json.dumps(race(args.race, args.data, args.seeds[0], args.started)), file=answers, flush=True)
+        return
+    names = [name for name in RACERS if name in turns.installed()]
+    races: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    train, test = mc.data.load("fashion-mnist")
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in args.seeds:
+            data = Path(folder) / f"{seed}.npz"
+            arrays = {"images": train.images, "labels": train.labels}
+            arrays |= {"test_images": test.images, "test_labels": test.labels}
+            np.savez(data, **arrays, **initial_weights(seed))
+            for name in names:
+                races[name].append(child(name, data, seed))
+                print(name, "seed", seed, f"{races[name][-1]['curve'][-1]}", file=sys.stderr, flush=True)
+    print(table(races))
+    report.write("time_to_accuracy", {"packages": turns.package_versions(), "races": races}, chart(races))
+
+
+def initial_weights(seed: int) -> dict[str, np.ndarray]:
+    """Return the weights that every framework starts from."""
+    model = minicnn_model(MODEL)
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        layer.build(layer.input_shape, rng)
+    return model.arrays()
+
+
+def table(races: dict[str, list[dict[str, Any]]]) -> str:
+    """Return the medians over the seeds as a table."""
+    ours: dict[float, float] = {}
+    rows = []
+    for name, runs in races.items():
+        row = [name, f"{statistics.median(run['start_up'] for run in runs):.1f}"]
+        for target in TARGETS:
+            reached = [seconds_to(run["curve"], target) for run in runs]
+            if None in reached:
+                row += [f"in {sum(r is not None for r in reached)} of {len(reached)}", ""]
+                continue
+            seconds = statistics.median(reached)
+            ours.setdefault(target, seconds)
+            row += [f"{seconds:.1f}", f"{seconds / ours[target]:.2f} ×"]
+        rows.append(row)
+    targets = [cell for target in TARGETS for cell in (f"s to {100 * target:g} %", "of ours")]
+    return report.table(["", "start-up s", *targets], rows)
+
+
+def chart(races: dict[str, list[dict[str, Any]]]) -> Figure:
+    """Return the accuracy over the seconds of training."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for (name, runs), style in zip(races.items(), ("-", "--", ":", "-."), strict=False):
+        for run, colour in zip(runs, ("#1f5fa8", "#d9822b", "#4a8a4a", "#8c3b2e", "#777777"), strict=False):
+            _, clock, accuracy = zip(*run["curve"], strict=True)
+            axes.plot(clock, [100 * a for a in accuracy], style, color=colour, lw=1)
+        axes.plot([], [], style, color="black", label=name)
+    for target in TARGETS:
+        axes.axhline(100 * target, color="#bbbbbb", lw=0.8)
+    axes.set(xlabel="seconds of training", ylabel="test accuracy (%)", ylim=(80, 94))
+    axes.set_title("M1 on Fashion-MNIST; a colour for each seed", fontsize=10)
+    axes.legend(loc="lower right")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Frameworks measured in turns: each in a process of its own, all of one comparison alive at once."""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from peers import FRAMEWORKS
+
+import minicnn as mc
+from minicnn.kernels.threads import num_threads
+
+# What a development machine may set, and a user's machine does not: both change how fast BLAS is.
+UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+WARM_UP = 5
+SLICE = 5  # steps in one turn
+
+
+def environment() -> dict[str, str]:
+    """Return the environment that every process gets: the same number of threads for all."""
+    threads = str(num_threads())
+    kept = {name: value for name, value in os.environ.items() if name not in UNSET}
+    return kept | {
+        "OMP_NUM_THREADS": threads,
+        "MINICNN_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        # JAX has no setting for its threads: XLA takes the cores that the process may use.
+    }
+
+
+def installed() -> list[str]:
+    """Return the frameworks that can be measured here."""
+    return [name for name, (package, _) in FRAMEWORKS.items() if importlib.util.find_spec(package)]
+
+
+@contextmanager
+def images(count: int) -> Iterator[Path]:
+    """Write ``count`` images of Fashion-MNIST to a file that every process reads."""
+    train, _ = mc.data.load("fashion-mnist")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "images.npz"
+        np.savez(path, images=train.images[:count], labels=train.labels[:count])
+        yield path
+
+
+class Runner:
+    """One framework with one model and batch size, in its process."""
+
+    def __init__(self, framework: str, model: str, batch: int, data: Path, predict: bool) -> None:
+        script = Path(__file__).with_name("peers.py")
+        command = [sys.executable, str(script), framework, model, str(batch), str(data)]
+        self.framework = framework
+        self.seconds: list[float] = []
+        self.process = subprocess.Popen(
+            [*command, *(["--predict"] if predict else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            text=True,
+        )
+
+    def ask(self, command: str) -> Any:
+        """Send a command and return the answer.
+
+        Raises
+        ------
+        RuntimeError
+            If the process has ended instead, with what it wrote to stderr.
+        """
+        try:
+            self.process.stdin.write(command + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            raise RuntimeError(f"{self.framework} ended: {self.process.stderr.read()[-2000:]}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()
+
+
+def compare(
+    frameworks: list[str], model: str, batch: int, data: Path, steps: int, predict: bool = False
+) -> dict[str, dict[str, float]]:
+    """Return for each framework the median, minimum and maximum of a step's milliseconds, and its memory.
+
+    After a warm-up the frameworks take turns of a few steps, so that what else the machine does
+    meets all of them alike; the first step of a turn, in which caches fill again, is not counted.
+    """
+    with ExitStack() as endings:
+        runners = []
+        for name in frameworks:
+            runner = Runner(name, model, batch, data, predict)
+            endings.callback(runner.close)
+            try:
+                runner.ask(f"steps {WARM_UP}")
+            except RuntimeError as reason:
+                print(f"{name} cannot be measured: {str(reason).strip().splitlines()[-1]}", file=sys.stderr)
+                continue
+            runners.append(runner)
+        while len(runners[0].seconds) < steps:
+            for runner in runners:
+                time.sleep(0.3)  # the threads of the one before may still spin
+                runner.ask("steps 1")
+                runner.seconds += runner.ask(f"steps {SLICE}")
+        return {
+            runner.framework: {
+                "median_ms": 1000 * statistics.median(runner.seconds),
+                "min_ms": 1000 * min(runner.seconds),
+                "max_ms": 1000 * max(runner.seconds),
+                "steps": len(runner.seconds),
+                "peak_mib": runner.ask("memory"),
+            }
+            for runner in runners
+        }
+
+
+def sgemm_peak() -> float:
+    """Return the GFLOP/s of a 2048³ product of NumPy's BLAS in a process of its own, median of nine."""
+    code = (
+        "import time, statistics, numpy as np\n"
+        "a = np.ones((2048, 2048), np.float32); c = np.empty_like(a); seconds = []\n"
+        "for _ in range(10):\n"
+        "    start = time.perf_counter(); np.matmul(a, a, out=c)\n"
+        "    seconds.append(time.perf_counter() - start)\n"
+        "print(2 * 2048**3 / statistics.median(seconds[1:]) / 1e9)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), check=True, capture_output=True, text=True
+    )
+    return float(answer.stdout)
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that are compared."""
+    names = ("tensorflow-cpu", "tensorflow", "keras", "torch", "jax")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
