@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import minicnn as mc
-from minicnn import kernels, report
+from minicnn import report
 from minicnn.kernels.threads import num_threads
 
 BANNER = """
@@ -99,7 +99,8 @@ def train_and_report(
     """Train with a one-cycle schedule, use the test set once, write the run; return the exit status."""
     out = report.check_run(args.out or f"runs/{train.name}")
     print(f"data {train.name}: {len(train):,} training and {len(test):,} test images")
-    print(f"device {trainer.device}, kernels {kernels.active()}, {num_threads()} threads, seed {args.seed}\n")
+    engine = f"{trainer.engine.name} engine, {num_threads()} threads"
+    print(f"device {trainer.device}, {engine}, seed {args.seed}\n")
     trainer.model.summary()
     print(flush=True)
     trainer.fit(

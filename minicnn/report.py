@@ -11,7 +11,6 @@ from minicnn import __version__, plots
 from minicnn.data import Dataset
 from minicnn.errors import ConfigError, StateError
 from minicnn.files import check_file, replacing
-from minicnn.kernels import active
 from minicnn.kernels.threads import num_threads
 from minicnn.train import Evaluation, Trainer
 
@@ -87,7 +86,7 @@ def write_run(
         "parameters": trainer.model.parameters,
         **settings,
         "device": trainer.device,
-        "kernels": active(),
+        "engine": trainer.engine.name,
         "threads": num_threads(),
         "versions": versions(),
     }

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import kernels, report
 from minicnn import layers as L
+from minicnn import report
 from minicnn.errors import ConfigError, OutputError, StateError
 from minicnn.kernels import threads
 
@@ -70,7 +70,7 @@ def test_the_metrics_are_true(run):
     assert metrics["images_per_second"] == trainer.history.images_per_second > 0
     assert metrics["parameters"] == 12 * 2 + 2
     assert metrics["device"] == "cpu"
-    assert metrics["kernels"] == kernels.active()
+    assert metrics["engine"] == "fused"
 
 
 def test_the_threads_are_those_of_the_kernels(run, tmp_path, monkeypatch):

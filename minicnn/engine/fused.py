@@ -35,6 +35,8 @@ class FusedEngine:
         If the model is another one.
     """
 
+    name = "fused"
+
     def __init__(self, model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> None:
         if not supports(model):
             raise ConfigError(

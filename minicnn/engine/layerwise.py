@@ -22,6 +22,8 @@ class StepResult(NamedTuple):
 class LayerwiseEngine:
     """Forward, loss, backward, update: the four lines of training, one layer at a time."""
 
+    name = "layerwise"
+
     def __init__(self, model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> None:
         self.model = model
         self.loss = loss

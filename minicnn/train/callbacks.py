@@ -195,6 +195,7 @@ class ProgressBar(Callback):
         self._bar = tqdm(
             total=trainer.total_images, unit=" images", unit_scale=True, dynamic_ncols=True, disable=None
         )
+        self._bar.set_description("compiling what is not in the cache yet")
 
     def on_step_end(self, trainer: "Trainer", images: int, loss: float, accuracy: float) -> None:
         """Move the bar on."""

@@ -1,0 +1,101 @@
+"""Where a training step's time goes: every stage of every block, on one thread, on half of the batch.
+
+    python benchmarks/blocks.py
+
+Half of the batch on one thread is what each of two cores does. The work is that of the dense matrix
+products; Winograd's algorithm and closed ReLUs do with less, so the rate may exceed the machine's.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+
+os.environ["MINICNN_NUM_THREADS"] = "1"
+
+import report
+import turns
+from matplotlib.figure import Figure
+from peers import LEARNING_RATE, MODELS, MOMENTUM, minicnn_model
+
+import minicnn as mc
+from minicnn.engine.fused import FusedEngine
+from minicnn.engine.update import Update
+
+
+def milliseconds(run: Callable[[], object], times: int) -> float:
+    """Return the shortest of several runs: what the code needs when nothing else happens."""
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return 1000 * min(seconds)
+
+
+def measure(name: str, batch: int, data: mc.data.Dataset, times: int) -> list[dict]:
+    """Return the stages of one model's step, in order, after a few steps of real training."""
+    model = minicnn_model(name)
+    engine = FusedEngine(model, mc.SoftmaxCrossEntropy(), mc.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM))
+    for i in range(0, 20 * batch, batch):
+        engine.train_step(data.images[i : i + batch], data.labels[i : i + batch])
+    network, rows = engine.network, []
+
+    def row(block: object, stage: str, work: float, run: Callable[[], object]) -> None:
+        rows.append({"block": block, "stage": stage, "mflop": work, "ms": milliseconds(run, times)})
+
+    for block in network.blocks:
+        layers = " + ".join(layer.name for layer in block.layers)
+        work = 2 * batch * block.layer.multiply_adds() / 1e6
+        row(layers, "pack", 0, lambda block=block: block.pack(0, 1, True))
+        run = block.forward(True)[0].run
+        row(layers, "forward", work, lambda run=run: run(0, 0, batch))
+    for block in reversed(network.blocks):
+        layers = " + ".join(layer.name for layer in block.layers)
+        work = 2 * batch * block.layer.multiply_adds() / 1e6
+        run = block.backward()[0].run
+        convolution = isinstance(block.layer, mc.layers.Conv2D)
+        products = (block.dx is not None) + convolution  # dW of a dense layer belongs to the update
+        row(layers, "backward", products * work, lambda run=run: run(0, 0, batch))
+        update = Update(engine.optimizer, [block], batch)
+        row(layers, "update", 0 if convolution else work, lambda update=update: update.run(0, 1))
+    return rows
+
+
+def main() -> None:
+    """Measure, print the tables, write JSON and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--batch", type=int, default=64, help="images on the one thread (default: 64)")
+    parser.add_argument("--times", type=int, default=15, help="runs of each stage (default: 15)")
+    args = parser.parse_args()
+    data, _ = mc.data.load("fashion-mnist")
+    peak = turns.sgemm_peak()
+    results, figure = {}, Figure(figsize=(9, 2.6 * len(args.models)), layout="constrained")
+    panels = figure.subplots(len(args.models), 1, squeeze=False)[:, 0]
+    for axes, name in zip(panels, args.models, strict=True):
+        rows = results[name] = measure(name, args.batch, data, args.times)
+        total = sum(row["ms"] for row in rows)
+        cells = [
+            [row["block"], row["stage"], f"{row['ms']:.2f}", f"{100 * row['ms'] / total:.0f} %", rate(row)]
+            for row in rows
+            if row["ms"] >= 0.01 * total
+        ]
+        print(f"\n{name}, {args.batch} images on one thread: {total:.2f} ms, of which")
+        print(report.table(["block", "stage", "ms", "share", "GFLOP/s of dense products"], cells))
+        axes.barh([f"{block}  {stage}" for block, stage, *_ in cells], [float(c[2]) for c in cells])
+        axes.invert_yaxis()
+        axes.tick_params(labelsize=7)
+        axes.set_title(name, fontsize=9)
+    figure.supxlabel("milliseconds, one thread", fontsize=9)
+    print(f"\nsgemm 2048³ on one thread: {peak:.0f} GFLOP/s")
+    report.write("blocks", {"batch": args.batch, "sgemm_gflops": peak, "stages": results}, figure)
+
+
+def rate(row: dict) -> str:
+    """Return the GFLOP/s of a stage, nothing where there is no product."""
+    return f"{row['mflop'] / row['ms']:.0f}" if row["mflop"] else ""
+
+
+if __name__ == "__main__":
+    main()
