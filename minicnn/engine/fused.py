@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.engine.blocks import Stage, empty
+from minicnn.engine.blocks import Stage
 from minicnn.engine.layerwise import StepResult, blame
 from minicnn.engine.network import Network, supports
 from minicnn.engine.update import Update
-from minicnn.errors import ConfigError, NonFiniteError
+from minicnn.errors import ConfigError, NonFiniteError, ShapeError
 from minicnn.kernels import loss as loss_kernel
 from minicnn.kernels.threads import num_threads, run_parts
 from minicnn.losses import SoftmaxCrossEntropy, check_labels
@@ -57,11 +57,12 @@ class FusedEngine:
 
         Raises
         ------
+        ShapeError, DTypeError, DataError
+            If these are other shapes, or labels are not whole numbers from 0 to K − 1.
         NonFiniteError
             If the loss is NaN or infinite, naming the layer where that began; nothing is updated then.
         """
-        check_labels(labels, self.model.output_shape[0])
-        N = len(images)
+        N = self._check(images, labels)
         network = self._network(N)
         states = [dict(layer.state) for layer in self.model.layers]
         self._images, self._labels = images, np.ascontiguousarray(labels, np.int64)
@@ -79,49 +80,53 @@ class FusedEngine:
             self._update(N)
         return StepResult(float(loss), int(sum(self._losses[:, 1])))
 
+    def _check(self, images: np.ndarray, labels: np.ndarray) -> int:
+        """Refuse a batch that is none, and return its size."""
+        N, expected = len(images), self.model.input_shape
+        if N == 0 or images.shape[1:] != expected or labels.shape != (N,):
+            raise ShapeError(
+                f"expected images (N ≥ 1, {', '.join(map(str, expected))}) and labels (N,), got "
+                f"{images.shape} and {labels.shape}"
+            )
+        check_labels(labels, self.model.output_shape[0])
+        return N
+
     def _network(self, N: int) -> Network:
         """Return the blocks with room for N images; a smaller batch uses the first part of the arrays."""
         network, parts = self.network, num_threads()
-        if network is None or network.capacity < N or network.parts != parts:
-            network = self.network = Network(self.model, parts, N)
-            gradients = [None, *(empty(a.size) for a in network.activations[1:])]
-            first_trained = next(
-                (i for i, block in enumerate(network.blocks) if block.layer.params), len(network.blocks)
-            )
-            gradients[: first_trained + 1] = [None] * (first_trained + 1)
-            self._trained = network.blocks[first_trained:]
-            for block, dx, dy in zip(
-                self._trained, gradients[first_trained:], gradients[first_trained + 1 :], strict=False
-            ):
-                block.connect_gradients(dx, dy)
-            self._dlogits = gradients[-1]
-            self._losses = np.zeros((parts, 2))  # the sum of the losses and the right answers of each part
-            self._stages = [
-                Stage(self._preprocess),
-                *network.forward(training=True),
-                Stage(self._loss, whole=type(self.loss) is not SoftmaxCrossEntropy),
-                *(stage for block in reversed(self._trained) for stage in block.backward()),
-            ]
+        if network is not None and network.capacity >= N and network.parts == parts:
+            return network
+        network = self.network = Network(self.model, parts, N)
+        network.connect_gradients()
+        self._losses = np.zeros((parts, 2))  # of each part, the sum of the losses and the right answers
+        fused = Stage(self._softmax)
+        self._stages = [
+            Stage(self._preprocess),
+            *network.forward(training=True),
+            fused if type(self.loss) is SoftmaxCrossEntropy else Stage(self._any_loss, whole=True),
+            *network.backward(),
+        ]
         return network
 
     def _preprocess(self, part: int, first: int, last: int) -> None:
         x = self.network.images[first:last]
         self.model.preprocessing(self._images[first:last], self.model.dtype, x)
 
-    def _loss(self, part: int, first: int, last: int) -> None:
-        logits, K = self.network.activations[-1], self.model.output_shape[0]
-        N = len(self._labels)
-        if type(self.loss) is SoftmaxCrossEntropy:
-            self._losses[part] = loss_kernel.softmax_cross_entropy(
-                logits, self._labels, first, last, N, K, self.loss.label_smoothing, self._dlogits
-            )
-            return
-        rows = logits.reshape(-1, K)[:N]
-        self._losses[0] = (
-            self.loss.forward(rows, self._labels) * N,
-            (rows.argmax(axis=1) == self._labels).sum(),
-        )
-        self._dlogits.reshape(-1, K)[:N] = self.loss.backward()
+    def _softmax(self, part: int, first: int, last: int) -> None:
+        """Compute the loss and its gradient in one pass over the logits."""
+        logits, dlogits = self.network.activations[-1], self.network.gradients[-1]
+        self._losses[part] = loss_kernel.softmax_cross_entropy(
+            logits, self._labels, first, last, len(self._labels), self.model.output_shape[0],
+            self.loss.label_smoothing, dlogits,
+        )  # fmt: skip
+
+    def _any_loss(self, part: int, first: int, last: int) -> None:
+        """Ask a loss of a class of its own."""
+        K = self.model.output_shape[0]
+        logits = self.network.activations[-1].reshape(-1, K)[:last]
+        self._losses[0] = self.loss.forward(logits, self._labels) * last, 0
+        self._losses[0, 1] = (logits.argmax(axis=1) == self._labels).sum()
+        self.network.gradients[-1].reshape(-1, K)[:last] = self.loss.backward()
 
     def _run(self, stages: list[Stage], N: int) -> None:
         """Run the stages, those between two whole ones together, in one round of threads."""
@@ -141,12 +146,12 @@ class FusedEngine:
             run_parts(run, parts)
 
     def _update(self, N: int) -> None:
-        for block in self.network.blocks:
-            block.commit()
-        parts = self.network.parts
-        update = Update(self.optimizer, self._trained, N)
+        network, parts = self.network, self.network.parts
+        update = Update(self.optimizer, network.trained, N)
         if update.fused:
             self.optimizer.begin_step(self.model)
         run_parts(lambda part: update.run(part, parts), parts)
         if not update.fused:
             self.optimizer.step(self.model)
+        for block in network.blocks:
+            block.commit()

@@ -1,10 +1,12 @@
 """A model as blocks over arrays that are made once, and prediction with it."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from minicnn import kernels
+from minicnn.backend import to_numpy
 from minicnn.engine.blocks import Block, Stage, cut, empty
 from minicnn.kernels.threads import num_threads, run_parts
 from minicnn.model import Sequential
@@ -26,19 +28,30 @@ class Network:
         self.parts = parts
         self.capacity = capacity
         self.blocks: list[Block] = cut(model.layers, parts)
-        sizes = [self._input_size(), *(block.output_size for block in self.blocks)]
+        sizes = [math.prod(model.input_shape), *(block.output_size for block in self.blocks)]
         self.activations = [empty(capacity * size) for size in sizes]
         for block, x, y in zip(self.blocks, self.activations, self.activations[1:], strict=False):
             block.connect(capacity, x, y)
         self.images = self.activations[0].reshape(capacity, *model.input_shape)
 
-    def _input_size(self) -> int:
-        return int(np.prod(self.model.input_shape))
-
     @property
     def output(self) -> np.ndarray:
         """The output of every image, (capacity, *output_shape)."""
         return self.activations[-1].reshape(self.capacity, *self.model.output_shape)
+
+    def connect_gradients(self) -> None:
+        """Make the arrays for the gradients of the activations, and give them to the blocks.
+
+        None is needed in front of the first block with parameters.
+        """
+        first = next((i for i, block in enumerate(self.blocks) if block.layer.params), len(self.blocks))
+        self.trained = self.blocks[first:]
+        self.gradients = [None] * (first + 1) + [empty(a.size) for a in self.activations[first + 1 :]]
+        if not self.trained:
+            self.gradients[-1] = empty(self.activations[-1].size)  # the loss computes it all the same
+        pairs = zip(self.gradients[first:], self.gradients[first + 1 :], strict=False)
+        for block, (dx, dy) in zip(self.trained, pairs, strict=True):
+            block.connect_gradients(dx, dy)
 
     def pack(self, training: bool) -> None:
         """Lay out all weights for the kernels: they may have changed since the last time."""
@@ -52,6 +65,10 @@ class Network:
     def forward(self, training: bool) -> list[Stage]:
         """Return the stages that compute ``output`` from ``images``."""
         return [stage for block in self.blocks for stage in block.forward(training)]
+
+    def backward(self) -> list[Stage]:
+        """Return the stages that compute all gradients of activations from that of ``output``."""
+        return [stage for block in reversed(self.trained) for stage in block.backward()]
 
 
 class Predictor:
@@ -90,6 +107,7 @@ def predict(model: Sequential, images: np.ndarray, batch_size: int) -> Iterator[
         for i in range(0, len(images), batch_size):
             yield model.forward(model.preprocess(images[i : i + batch_size]))
         return
+    images = to_numpy(images)
     # The arrays are kept by the model. Two threads may predict with it at once: each takes its own.
     try:
         predictor = model.predictors.pop()

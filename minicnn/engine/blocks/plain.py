@@ -30,6 +30,10 @@ class LayerBlock(Block):
 
         return [Stage(run, whole=True)]
 
+    def commit(self) -> None:
+        """Free what the layer has kept, in case its backward pass was not needed."""
+        self.layer.forget()
+
     @staticmethod
     def _images(array: np.ndarray, shape: tuple[int, ...], first: int, last: int) -> np.ndarray:
         return array.reshape(-1, *shape)[first:last]
