@@ -1,7 +1,7 @@
 """How long a person waits: import, and import to the end of the first training step, cold and warm.
 
 Each measurement is a fresh process. Cold is with an empty Numba cache, so everything is compiled;
-warm is with the cache that the run before it left.
+warm is with the cache that the run before it left. The network is M1 of ``peers.py``.
 
     python benchmarks/startup.py --runs 5
 """
@@ -27,8 +27,8 @@ import time; start = time.perf_counter()
 import numpy as np, minicnn as mc
 from minicnn import layers as L
 model = mc.Sequential(
-    [L.Conv2D(16, 3, padding="same"), L.ReLU(), L.MaxPool2D(2),
-     L.Conv2D(32, 3, padding="same"), L.ReLU(), L.MaxPool2D(2),
+    [L.Conv2D(32, 3, padding="same"), L.ReLU(), L.MaxPool2D(2),
+     L.Conv2D(64, 3, padding="same"), L.ReLU(), L.MaxPool2D(2),
      L.Flatten(), L.Dense(128), L.ReLU(), L.Dense(10)], input_shape=(28, 28, 1))
 data = mc.data.Dataset(np.zeros((128, 28, 28, 1), np.uint8), np.arange(128) % 10)
 mc.Trainer(model, mc.optimizers.SGD(0.01, momentum=0.9)).fit(data, epochs=1, progress=False)

@@ -62,14 +62,8 @@ def backward(y, dy, relu, dz, dz_panels, N, first, last, D, units, need_dx, W, c
 
 
 @compiled
-def gradients(x, dz, dz_panels, N, D, units, dW, db, first, last, with_db, run, tail):
-    """Compute rows ``first`` to ``last`` of dW = xᵀ @ dz over the whole batch, and if told so db."""
+def gradient(x, dz_panels, N, D, units, dW, first, last, run, tail):
+    """Compute rows ``first`` to ``last`` of dW = xᵀ @ dz over the whole batch."""
     for d in range(first, last, STRIPE):
         rows = min(STRIPE, last - d)
         multiply(x, d, 1, D, run, N, dz_panels, units, dW, d * units, rows, tail)
-    if with_db:
-        for j in range(units):
-            db[j] = 0
-        for n in range(N):
-            for j in range(units):
-                db[j] += dz[n * units + j]

@@ -38,7 +38,6 @@ class Geometry(NamedTuple):
     plain_pool: bool  # 2 × 2, side by side, nothing outside the image
     relu: bool
     row: int  # numbers in a row of im2col, whole registers; 0: windows are taken from the field
-    places: int  # results that the backward pass lists at a time
 
 
 @inlined

@@ -20,19 +20,19 @@ from minicnn.kernels.simd import LANES, load, multiply_add, store
 
 
 @inlined
-def list_open(g, dy, codes, n, q0, q1, place, offsets, values, counts):
-    """List the open results q0 … q1 of image n for each filter: the offset of the window, and dy.
+def list_open(g, dy, codes, n, place, offsets, values, counts):
+    """List the open results of image n for each filter: the offset of the window, and dy.
 
-    Filter oc has counts[oc] of them, from oc·places on.
+    Filter oc has counts[oc] of them, from oc·PH·PW on.
     """
     # Unsigned, since Numba checks signed indices for being negative.
-    one, columns = np.uint64(1), np.uint64(g.pool_KH * g.pool_KW + 1)
-    closed = columns - one
+    closed, columns = np.uint64(g.pool_KH * g.pool_KW), np.uint64(g.pool_KH * g.pool_KW + 1)
+    size = g.PH * g.PW
     for oc in range(g.OC):
-        counts[oc] = oc * g.places
-    for q in range(q0, q1):
-        at = np.uint64((n * g.PH * g.PW + q) * g.OC)
-        code_at = np.uint64((n * g.PH * g.PW + q) * g.pitch)
+        counts[oc] = oc * size
+    for q in range(size):
+        at = np.uint64((n * size + q) * g.OC)
+        code_at = np.uint64((n * size + q) * g.pitch)
         row = np.uint64(q) * columns
         for oc in range(np.uint64(g.OC)):
             # Written in any case, counted if open: a branch would be guessed wrongly half of the time.
@@ -41,14 +41,14 @@ def list_open(g, dy, codes, n, q0, q1, place, offsets, values, counts):
             values[to] = dy[at + oc]
             counts[oc] = to + np.uint64(code != closed)
     for oc in range(g.OC):
-        counts[oc] -= np.uint64(oc * g.places)
+        counts[oc] -= np.uint64(oc * size)
 
 
 @inlined
 def _add_bias_gradient(g, values, counts, db):
     """Add to db the listed dy of each filter."""
     for oc in range(g.OC):
-        first = oc * g.places
+        first = oc * g.PH * g.PW
         last = first + np.int64(counts[oc])
         # Four sums, as an addition has to wait for the one before it.
         a = b = c = d = np.float32(0)
@@ -132,7 +132,7 @@ def _add_listed(g, run_at, length, w, dw, need_dx, table, dtable, offsets, value
     row = length * len(run_at)
     for r in range(len(run_at)):
         for oc in range(g.OC):
-            first, at = oc * g.places, oc * row + r * length
+            first, at = oc * g.PH * g.PW, oc * row + r * length
             last = first + np.int64(counts[oc])
             if need_dx:
                 add_windows_and_filters(
@@ -174,7 +174,7 @@ def backward(
     offsets, values, counts,
 ):  # fmt: skip
     """Add to dw (OC, depth or row) and db what images ``first`` to ``last`` give; assign their dx."""
-    size, rows = g.PH * g.PW, g.row > 0
+    rows = g.row > 0
     # A window is one run of a row made by im2col, or several runs of the field.
     table, dtable = (cols, dcols) if rows else (field, dfield)
     runs, length = (run_at[:1], g.row) if rows else (run_at, g.length)
@@ -185,10 +185,9 @@ def backward(
         if need_dx:
             dfield[:] = 0
             dcols[:] = 0
-        for q in range(0, size, g.places):
-            list_open(g, dy, codes, n, q, min(q + g.places, size), place, offsets, values, counts)
-            _add_bias_gradient(g, values, counts, db)
-            _add_listed(g, runs, length, w, dw, need_dx, table, dtable, offsets, values, counts)
+        list_open(g, dy, codes, n, place, offsets, values, counts)
+        _add_bias_gradient(g, values, counts, db)
+        _add_listed(g, runs, length, w, dw, need_dx, table, dtable, offsets, values, counts)
         if need_dx:
             if rows:
                 _fold(g, dcols, run_at, dfield)

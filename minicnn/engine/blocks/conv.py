@@ -110,7 +110,7 @@ class _ListedGradient:
         self.filters = empty(g.OC * self.row)  # (OC, row): each filter's weights in one row
         self.dw = empty(parts * g.OC * self.row).reshape(parts, -1)
         self.db = empty(parts * g.pitch).reshape(parts, -1)
-        rows, listed = g.OH * g.OW * g.row, g.places * g.OC + 1
+        rows, listed = g.OH * g.OW * g.row, g.PH * g.PW * g.OC + 1
         self.dfield = [empty(g.FH * g.FW * g.C) for _ in range(parts)]
         self.cols = [empty(rows) for _ in range(parts)]
         self.dcols = [empty(0 if block.dx is None else rows) for _ in range(parts)]
@@ -197,7 +197,7 @@ def geometry(conv: Conv2D, pool: MaxPool2D | None, relu: bool) -> tuple[Geometry
         pool_KH=pool_kernel[0], pool_KW=pool_kernel[1], pool_SH=pool_stride[0], pool_SW=pool_stride[1],
         pool_top=pool_top, pool_left=pool_left,
         plain_pool=plain and 2 * PH <= OH and 2 * PW <= OW, relu=relu,
-        row=0 if length % LANES == 0 else -(-depth // LANES) * LANES, places=PH * PW,
+        row=0 if length % LANES == 0 else -(-depth // LANES) * LANES,
     ), runs  # fmt: skip
 
 

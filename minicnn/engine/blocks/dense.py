@@ -84,10 +84,10 @@ class DenseBlock(Block):
         rows = max(_PIECE // units, dense.STRIPE)
         for d in range(first, last, rows):
             end = min(d + rows, last)
-            dense.gradients(
-                self.x, self.dz, self.dz_panels, N, D, units, self.dW, self.db, d, end, d == 0,
-                product.ONE_RUN, self.tails[part],
-            )  # fmt: skip
+            dense.gradient(
+                self.x, self.dz_panels, N, D, units, self.dW, d, end, product.ONE_RUN, self.tails[part]
+            )
             yield Piece("W", d * units, end * units)
         if part == 0 and self.layer.use_bias:
+            np.sum(self.dz[: N * units].reshape(N, units), axis=0, out=self.db)
             yield Piece("b", 0, units)

@@ -118,5 +118,5 @@ def geometry(layer: BatchNorm, pool: MaxPool2D | None, relu: bool) -> Geometry:
         H=H, W=W, C=C, OH=H, OW=W, OC=C, PH=PH, PW=PW, SH=1, SW=1, FH=H, FW=W, top=0, left=0, YW=W,
         pitch=-(-C // PANEL) * PANEL, length=C, depth=C, TH=0, TW=0, band=0,
         pool_KH=kernel[0], pool_KW=kernel[1], pool_SH=stride[0], pool_SW=stride[1],
-        pool_top=top, pool_left=left, plain_pool=plain, relu=relu, row=0, places=PH * PW,
+        pool_top=top, pool_left=left, plain_pool=plain, relu=relu, row=0,
     )  # fmt: skip

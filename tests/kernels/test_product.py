@@ -1,0 +1,104 @@
+"""Panels, and the products of rows that may lie anywhere with them."""
+
+import numpy as np
+from blockwise import UNTOUCHED, rounding
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from strategies import normal, seeds, whole
+
+from minicnn.kernels import product
+from minicnn.kernels.product import ONE_RUN, PANEL, ROWS
+
+rows = st.integers(1, 3 * ROWS + 2)
+depths = st.integers(1, 9)
+columns = st.integers(1, 2 * PANEL + 3)
+steps = st.integers(1, 20)
+
+
+def packed(w):
+    panels = np.full(product.panels_size(*w.shape), UNTOUCHED)
+    product.pack(w.reshape(-1), *w.shape, panels, 0, len(panels) // (PANEL * len(w)))
+    return panels
+
+
+@given(depth=depths, columns=columns)
+def test_panels_hold_the_columns_side_by_side_row_after_row_and_then_zeros(depth, columns):
+    w = np.arange(1, depth * columns + 1, dtype="float32").reshape(depth, columns)
+    panels = packed(w).reshape(-1, depth, PANEL)
+    side_by_side = np.concatenate(list(panels), axis=1)
+    assert_array_equal(side_by_side[:, :columns], w)
+    assert_array_equal(side_by_side[:, columns:], 0)
+    assert len(panels) == -(-columns // PANEL)
+
+
+def test_of_the_panels_those_that_are_asked_for_are_laid_out():
+    w = np.arange(1, 2 * (3 * PANEL + 1) + 1, dtype="float32").reshape(2, 3 * PANEL + 1)
+    panels = np.full(product.panels_size(*w.shape), UNTOUCHED)
+    product.pack(w.reshape(-1), *w.shape, panels, 1, 3)
+    expected = packed(w)
+    expected[: 2 * PANEL] = expected[6 * PANEL :] = UNTOUCHED
+    assert_array_equal(panels, expected)
+
+
+class Rows:
+    """Rows of x that lie anywhere: at + i·row_step + a run's place + k·depth_step; NaN lies between them."""
+
+    def __init__(self, draw, seed, at, rows, row_step, depth_step, run_at, length):
+        run_at = np.array(run_at, np.int64)
+        along = (run_at[:, None] + np.arange(length) * depth_step).ravel()
+        places = at + np.arange(rows)[:, None] * row_step + along
+        self.flat = np.full(places.max() + 1, np.nan, "float32")
+        self.flat[places] = draw(seed, self.flat.size)[places]
+        self.matrix = self.flat[places]
+        self.arguments = self.flat, at, row_step, depth_step, run_at, length
+
+
+@given(rows, depths, columns, st.integers(0, 3), steps, steps, st.integers(0, 5), seeds)
+def test_multiply_computes_whole_rows_of_the_product(
+    rows, depth, columns, at, row_step, depth_step, to, seed
+):
+    x = Rows(whole, seed, at, rows, row_step, depth_step, ONE_RUN, depth)
+    w = whole(seed + 1, (depth, columns), "float32")
+    y, tail = np.full(to + rows * columns + PANEL, UNTOUCHED), np.empty(rows * PANEL, "float32")
+    product.multiply(*x.arguments, packed(w), columns, y, to, rows, tail)
+    assert_array_equal(y[to : to + rows * columns].reshape(rows, columns), x.matrix @ w)
+    y[to : to + rows * columns] = UNTOUCHED
+    assert_array_equal(y, UNTOUCHED)
+
+
+@given(
+    rows,
+    st.lists(st.integers(0, 30), min_size=1, max_size=3),
+    depths,
+    steps,
+    steps,
+    st.integers(0, 4),
+    st.integers(0, 3),
+    st.booleans(),
+    seeds,
+)
+def test_multiply_panel_multiplies_runs_wherever_they_are_and_adds_if_told_so(
+    rows, run_at, length, row_step, depth_step, to, gap, add, seed
+):
+    x = Rows(whole, seed, 2, rows, row_step, depth_step, run_at, length)
+    w = whole(seed + 1, (len(run_at) * length, 2 * PANEL), "float32")
+    step = PANEL + gap
+    y = whole(seed + 2, to + rows * step + PANEL, "float32")
+    expected = y.copy()
+    for i, row in enumerate(x.matrix @ w[:, PANEL:]):
+        start = to + i * step
+        expected[start : start + PANEL] = row + add * y[start : start + PANEL]
+    product.multiply_panel(*x.arguments, packed(w), PANEL * len(w), y, to, step, rows, add)
+    assert_array_equal(y, expected)
+
+
+@given(rows, st.integers(1, 200), columns, seeds)
+def test_products_of_real_numbers_err_by_no_more_than_float32_must(rows, depth, columns, seed):
+    x = Rows(normal, seed, 0, rows, depth, 1, ONE_RUN, depth)
+    w = normal(seed + 1, (depth, columns), "float32")
+    y, tail = np.empty(rows * columns, "float32"), np.empty(rows * PANEL, "float32")
+    product.multiply(*x.arguments, packed(w), columns, y, 0, rows, tail)
+    exact = x.matrix.astype("float64") @ w.astype("float64")
+    largest_error = rounding(depth) * (np.abs(x.matrix).astype("float64") @ np.abs(w))
+    assert (np.abs(y.reshape(rows, columns) - exact) <= largest_error).all()
