@@ -104,19 +104,20 @@ def compare(
     meets all of them alike; the first step of a turn, in which caches fill again, is not counted.
     """
     with ExitStack() as endings:
+        started = [Runner(name, model, batch, data, predict) for name in frameworks]
         runners = []
-        for name in frameworks:
-            runner = Runner(name, model, batch, data, predict)
+        for runner in started:
             endings.callback(runner.close)
             try:
                 runner.ask(f"steps {WARM_UP}")
             except RuntimeError as reason:
-                print(f"{name} cannot be measured: {str(reason).strip().splitlines()[-1]}", file=sys.stderr)
+                last_line = str(reason).strip().splitlines()[-1]
+                print(f"{runner.framework} cannot be measured: {last_line}", file=sys.stderr)
                 continue
             runners.append(runner)
         while len(runners[0].seconds) < steps:
             for runner in runners:
-                time.sleep(0.3)  # the threads of the one before may still spin
+                time.sleep(0.2)  # the threads of the one before may still spin
                 runner.ask("steps 1")
                 runner.seconds += runner.ask(f"steps {SLICE}")
         return {
