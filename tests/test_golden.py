@@ -8,6 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from minicnn import kernels
+from minicnn.engine.fused import FusedEngine
+from minicnn.engine.layerwise import LayerwiseEngine
 from minicnn.layers import Conv2D, Dense, Flatten, MaxPool2D, ReLU
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
@@ -65,3 +67,10 @@ def ten_losses(dtype):
 def test_ten_steps_give_the_golden_losses(kernel_set, dtype, rtol):
     with kernels.use(kernel_set):
         assert_allclose(ten_losses(dtype), LOSSES, rtol=rtol)
+
+
+@pytest.mark.parametrize("engine", [LayerwiseEngine, FusedEngine])
+def test_ten_steps_of_both_engines_give_the_golden_losses(engine):
+    images, labels = batch("float32")
+    runner = engine(two_convolutions("float32"), SoftmaxCrossEntropy(), SGD(0.05, momentum=0.9))
+    assert_allclose([runner.train_step(images, labels).loss for _ in LOSSES], LOSSES, rtol=2e-6)

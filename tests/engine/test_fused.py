@@ -1,5 +1,7 @@
 """`FusedEngine` takes the steps of `LayerwiseEngine`: gradients, states, weights, errors."""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -268,7 +270,7 @@ def networks(draw, behind=BEHIND):
     if draw(st.booleans()):
         layers += [(L.Dense, {"units": draw(st.sampled_from([5, LANES, 2 * LANES + 1]))}), (L.ReLU, {})]
     layers.append((L.Dense, {"units": draw(st.integers(2, 2 * LANES + 1))}))
-    shape = (draw(st.integers(3, 10)), draw(st.integers(3, 10)), draw(st.sampled_from([1, 2, LANES])))
+    shape = (draw(st.integers(4, 10)), draw(st.integers(4, 10)), draw(st.sampled_from([1, 2, LANES])))
     return layers, shape
 
 
@@ -305,3 +307,55 @@ def test_with_whole_numbers_every_gradient_is_exactly_the_layerwise_one(network,
             assert layer.grads.keys() == grads.keys()
             for name, g in grads.items():
                 assert_array_equal(layer.grads[name], g, f"{layer.name}: gradient of {name}")
+
+
+# ---- Real numbers, with BatchNorm: equal to rounding, where the gradients do not hang on a hair. ----
+
+BEHIND_WITH_NORM = [
+    *("bn relu pool", "relu bn pool", "bn pool relu", "relu pool bn", "pool relu bn", "pool bn relu"),
+    *("bn", "bn relu", "relu bn", "relu pool", "bn bn relu", "dropout bn relu", "relu average bn"),
+]
+
+
+def gradients(model, images, labels, loss):
+    logits = model.forward(images, training=True)
+    loss.forward(logits, labels)
+    model.backward(loss.backward())
+    return [layer.grads for layer in model.layers if layer.grads]
+
+
+def well_posed(reference, images, labels):
+    """Whether the gradients hardly change when all weights and pixels move a little, there or back.
+
+    Near the kink of a ReLU, or with two equal maxima, rounding alone decides where a gradient goes.
+    """
+    runs = []
+    for step in (0, 1e-5, -1e-5):
+        model, rng = copy.deepcopy(reference.model), np.random.default_rng(0)
+        for layer in model.layers:
+            for w in layer.params.values():
+                w += step * largest([w]) * rng.normal(size=w.shape)
+        x = model.preprocess(images)
+        x += step * largest([x]) * rng.normal(size=x.shape)
+        runs.append(gradients(model, x, labels, copy.deepcopy(reference.loss)))
+    anywhere = largest(g for grads in runs[0] for g in grads.values())
+    for grads, *moved in zip(*runs, strict=True):
+        scale = max(largest(grads.values()), 1e-3 * anywhere)
+        if largest(other[name] - g for other in moved for name, g in grads.items()) > 1e-3 * scale:
+            return False
+    return True
+
+
+@settings(max_examples=40)
+@given(networks(BEHIND_WITH_NORM), batch_sizes, thread_counts, st.sampled_from([0, 0.1]), seeds)
+def test_with_real_numbers_every_step_is_the_layerwise_one_to_rounding(network, sizes, threads, smooth, seed):
+    layers, shape = network
+    mc.set_num_threads(threads)
+    fused, reference = built(
+        twins, layers, loss=lambda: mc.SoftmaxCrossEntropy(smooth), shape=shape, seed=seed,
+        preprocessing=mc.Preprocessing(0.3, 0.4),
+    )  # fmt: skip
+    for N in sizes:
+        images, labels = batch(2 + N, shape, fused.model.output_shape[0], seed + N)
+        assume(well_posed(reference, images, labels))
+        assert_same_step(fused, reference, images, labels)

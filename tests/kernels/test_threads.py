@@ -7,6 +7,7 @@ order of the sum, are equal to rounding.
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import normal
 
+import minicnn
 from minicnn.errors import ConfigError
 from minicnn.kernels import cpu, reference, threads
 
@@ -157,3 +159,32 @@ def test_a_result_never_shares_memory_with_its_argument():
         cpu.im2col(x, (1, 1), *2 * [(1, 1)], POOL[2]),
     ):
         assert not np.shares_memory(result, x)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, True, "2"])
+def test_a_number_of_threads_that_is_none_is_refused(bad):
+    with pytest.raises(ConfigError, match="number of threads"):
+        threads.set_num_threads(bad)
+
+
+def test_what_is_set_comes_before_the_variable_until_it_is_taken_back(thread_count):
+    thread_count(3)
+    minicnn.set_num_threads(2)
+    assert threads.num_threads() == 2
+    minicnn.set_num_threads(None)
+    assert threads.num_threads() == 3
+
+
+def test_every_part_is_done_even_if_one_fails(thread_count):
+    thread_count(3)
+    done = []
+
+    def fail_first(part):
+        if part == 0:
+            raise ZeroDivisionError("in the first part")
+        time.sleep(0.05)
+        done.append(part)
+
+    with pytest.raises(ZeroDivisionError, match="first part"):
+        threads.run_parts(fail_first, 3)
+    assert sorted(done) == [1, 2]

@@ -1,0 +1,39 @@
+"""Which engine a trainer takes, and that it does not matter for what comes out."""
+
+import pytest
+from models import CLASSES, batch, network
+from numpy.testing import assert_allclose
+
+import minicnn as mc
+from minicnn import kernels
+from minicnn.errors import ConfigError
+
+
+def trainer(engine="auto", dtype="float32"):
+    return mc.Trainer(network(dtype), mc.optimizers.SGD(0.02, momentum=0.9), engine=engine)
+
+
+def test_auto_is_the_fused_one_where_it_can_be():
+    assert trainer().engine.name == "fused"
+    assert trainer("layerwise").engine.name == "layerwise"
+    assert trainer(dtype="float64").engine.name == "layerwise"
+    with kernels.use("reference"):
+        assert trainer().engine.name == "layerwise"
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(ConfigError, match=r'float64.*engine="auto"'):
+        trainer("fused", "float64")
+    with pytest.raises(ConfigError, match=r"'quick'.*auto, layerwise, fused"):
+        trainer("quick")
+
+
+def test_both_engines_write_the_same_history():
+    data = mc.data.Dataset(*batch(50), tuple("abc")[:CLASSES])
+    histories = [
+        trainer(engine).fit(data, epochs=2, batch_size=16, validation=0.2, progress=False)
+        for engine in ("fused", "layerwise")
+    ]
+    for name in ("loss", "val_loss"):
+        fused, layerwise = ([row[name] for row in history] for history in histories)
+        assert_allclose(fused, layerwise, rtol=1e-3)
