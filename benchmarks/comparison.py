@@ -79,10 +79,11 @@ def table(work: float, result: dict[str, Any], measured: dict[str, dict[str, flo
             f"{row['median_ms'] / ours:.2f} ×",
             f"{100 * work / (row['median_ms'] / 1000) / peak:.0f} %",
             f"{row['peak_mib']:.0f}",
+            f"{row['steps']:.0f}",
         ]
         for name, row in sorted(measured.items(), key=lambda item: item[1]["median_ms"])
     ]
-    header = ["", "median ms", "range", "of minicnn fused", "dense work / sgemm peak", "peak MiB"]
+    header = ["", "median ms", "range", "of minicnn fused", "dense work / sgemm peak", "peak MiB", "steps"]
     return report.table(header, rows)
 
 

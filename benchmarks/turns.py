@@ -22,8 +22,10 @@ from minicnn.kernels.threads import num_threads
 
 # What a development machine may set, and a user's machine does not: both change how fast BLAS is.
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-WARM_UP = 5
-SLICE = 5  # steps in one turn
+WARM_UP = 4  # steps
+TURN = 0.4  # seconds, but at least MIN_TURN steps; a fifth of them more is run first and not counted
+MIN_TURN = 5
+SLOW = 1.0  # seconds: of steps that take longer, one turn is enough
 
 
 def environment() -> dict[str, str]:
@@ -62,6 +64,7 @@ class Runner:
         command = [sys.executable, str(script), framework, model, str(batch), str(data)]
         self.framework = framework
         self.seconds: list[float] = []
+        self.step = 0.0  # seconds, about
         self.process = subprocess.Popen(
             [*command, *(["--predict"] if predict else [])],
             stdin=subprocess.PIPE,
@@ -100,8 +103,8 @@ def compare(
 ) -> dict[str, dict[str, float]]:
     """Return for each framework the median, minimum and maximum of a step's milliseconds, and its memory.
 
-    After a warm-up the frameworks take turns of a few steps, so that what else the machine does
-    meets all of them alike; the first step of a turn, in which caches fill again, is not counted.
+    After a warm-up the frameworks take turns, so that what else the machine does meets all of them
+    alike. The first steps of a turn, in which caches fill and cores wake up, are not counted.
     """
     with ExitStack() as endings:
         started = [Runner(name, model, batch, data, predict) for name in frameworks]
@@ -109,17 +112,21 @@ def compare(
         for runner in started:
             endings.callback(runner.close)
             try:
-                runner.ask(f"steps {WARM_UP}")
+                runner.step = runner.ask(f"steps {WARM_UP}")[-1]
             except RuntimeError as reason:
                 last_line = str(reason).strip().splitlines()[-1]
                 print(f"{runner.framework} cannot be measured: {last_line}", file=sys.stderr)
                 continue
             runners.append(runner)
-        while len(runners[0].seconds) < steps:
+        turns = -(-steps // MIN_TURN)
+        for turn in range(turns):
             for runner in runners:
+                if turn > 0 and runner.step > SLOW:
+                    continue
                 time.sleep(0.2)  # the threads of the one before may still spin
-                runner.ask("steps 1")
-                runner.seconds += runner.ask(f"steps {SLICE}")
+                count = max(MIN_TURN, round(TURN / runner.step))
+                runner.ask(f"steps {count // 5}")
+                runner.seconds += runner.ask(f"steps {count}")
         return {
             runner.framework: {
                 "median_ms": 1000 * statistics.median(runner.seconds),
