@@ -1,4 +1,4 @@
-"""Where a training step's time goes: every stage of every block, on one thread, on half of the batch.
+"""Where a training step's time goes, block by block, on one thread and half of the batch.
 
     python benchmarks/blocks.py
 

@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -156,8 +157,10 @@ def torch(name: str, channels_last: bool, compiled: bool) -> Peer:
     loss = nn.functional.cross_entropy
     forward = t.compile(model) if compiled else model
 
-    def images(x: np.ndarray):  # one channel: (N, H, W, 1) is (N, 1, H, W) without a copy
-        return t.from_numpy(x).permute(0, 3, 1, 2)
+    def images(x: np.ndarray):
+        # One channel: (N, H, W, 1) is (N, 1, H, W) without a copy. The strides tell PyTorch the layout.
+        x = t.from_numpy(x)
+        return x.permute(0, 3, 1, 2) if channels_last else x.reshape(-1, 1, 28, 28)
 
     def train(x, y):
         optimizer.zero_grad(set_to_none=True)
@@ -277,6 +280,15 @@ def as_taken(framework: str, images: np.ndarray, labels: np.ndarray) -> tuple[np
     return images.astype(np.float32) / 255, labels.astype(kind)
 
 
+def peak_memory() -> float:
+    """Return the most memory that this process has had, in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # of this program alone: what getrusage says includes the one that started it
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
 def main() -> None:
     """Make the model, warm it up, then answer commands until the input ends."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -300,7 +312,7 @@ def main() -> None:
     for command in sys.stdin:
         what, *count = command.split()
         if what == "memory":
-            answer = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts in KiB
+            answer = peak_memory()
         else:
             answer = []
             for _ in range(int(count[0])):

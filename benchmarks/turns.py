@@ -34,6 +34,8 @@ def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in UNSET}
     return kept | {
         "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
         "MINICNN_NUM_THREADS": threads,
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -223,7 +223,8 @@ class Sequential:
         for layer in self.layers:
             for held in (layer.params, layer.state):
                 for name in held:
-                    held[name] = to_device(arrays[f"{layer.name}.{name}"].copy(), self.device)
+                    copied = arrays[f"{layer.name}.{name}"].astype(self.dtype, order="C")
+                    held[name] = to_device(copied, self.device)
 
     @property
     def parameters(self) -> int:

@@ -86,7 +86,7 @@ class Optimizer:
     def moments(self, key: str, like: Array, count: int) -> list[Array]:
         """Return ``count`` running averages of one parameter, zeros at first."""
         if key not in self._state:
-            self._state[key] = [array_module(like).zeros_like(like) for _ in range(count)]
+            self._state[key] = [array_module(like).zeros_like(like, order="C") for _ in range(count)]
         return self._state[key]
 
 

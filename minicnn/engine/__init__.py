@@ -20,8 +20,8 @@ def make_engine(
 ) -> Union[LayerwiseEngine, "FusedEngine"]:
     """Return the engine called ``name``; ``"auto"`` is the fused one wherever it can be used.
 
-    That is for float32 models on the CPU, with the kernels that are made for speed: inside
-    ``with kernels.use("reference")`` it is the layerwise one.
+    That is for float32 models on the CPU. Made inside ``with kernels.use("reference")`` it is the
+    layerwise one, whose kernels that switch chooses.
 
     Raises
     ------

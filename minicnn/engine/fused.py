@@ -78,6 +78,7 @@ class FusedEngine:
                     layer.forget()
                 raise NonFiniteError(f"the loss is {loss}: {blame(self.model, network.images[:N])}")
             self._update(N)
+        self._images = self._labels = None  # the batch is not kept
         return StepResult(float(loss), int(sum(self._losses[:, 1])))
 
     def _check(self, images: np.ndarray, labels: np.ndarray) -> int:
@@ -94,16 +95,15 @@ class FusedEngine:
     def _network(self, N: int) -> Network:
         """Return the blocks with room for N images; a smaller batch uses the first part of the arrays."""
         network, parts = self.network, num_threads()
-        if network is not None and network.capacity >= N and network.parts == parts:
+        if network is not None and network.capacity >= N and network.fits():
             return network
         network = self.network = Network(self.model, parts, N)
         network.connect_gradients()
         self._losses = np.zeros((parts, 2))  # of each part, the sum of the losses and the right answers
-        fused = Stage(self._softmax)
         self._stages = [
             Stage(self._preprocess),
             *network.forward(training=True),
-            fused if type(self.loss) is SoftmaxCrossEntropy else Stage(self._any_loss, whole=True),
+            Stage(self._loss) if self._fuses_loss() else Stage(self._any_loss, whole=True),
             *network.backward(),
         ]
         return network
@@ -112,7 +112,10 @@ class FusedEngine:
         x = self.network.images[first:last]
         self.model.preprocessing(self._images[first:last], self.model.dtype, x)
 
-    def _softmax(self, part: int, first: int, last: int) -> None:
+    def _fuses_loss(self) -> bool:
+        return type(self.loss) is SoftmaxCrossEntropy  # a subclass may compute something else
+
+    def _loss(self, part: int, first: int, last: int) -> None:
         """Compute the loss and its gradient in one pass over the logits."""
         logits, dlogits = self.network.activations[-1], self.network.gradients[-1]
         self._losses[part] = loss_kernel.softmax_cross_entropy(

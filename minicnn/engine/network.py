@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Iterator
+from operator import is_
 
 import numpy as np
 
 from minicnn import kernels
 from minicnn.backend import to_numpy
-from minicnn.engine.blocks import Block, Stage, cut, empty
+from minicnn.engine.blocks import Block, Stage, cut, zeros
 from minicnn.kernels.threads import num_threads, run_parts
 from minicnn.model import Sequential
 
-# Images that a thread predicts at a time: enough for the matrix products, few enough for the cache.
+# Most images that a thread predicts at a time: enough for the matrix products, few enough for the cache.
 _CHUNK = 32
 
 
@@ -25,11 +26,12 @@ class Network:
 
     def __init__(self, model: Sequential, parts: int, capacity: int) -> None:
         self.model = model
+        self.layers = list(model.layers)
         self.parts = parts
         self.capacity = capacity
         self.blocks: list[Block] = cut(model.layers, parts)
         sizes = [math.prod(model.input_shape), *(block.output_size for block in self.blocks)]
-        self.activations = [empty(capacity * size) for size in sizes]
+        self.activations = [zeros(capacity * size) for size in sizes]
         for block, x, y in zip(self.blocks, self.activations, self.activations[1:], strict=False):
             block.connect(capacity, x, y)
         self.images = self.activations[0].reshape(capacity, *model.input_shape)
@@ -39,6 +41,11 @@ class Network:
         """The output of every image, (capacity, *output_shape)."""
         return self.activations[-1].reshape(self.capacity, *self.model.output_shape)
 
+    def fits(self) -> bool:
+        """Whether the model still has the layers, and the kernels the threads, that this was made for."""
+        same = len(self.layers) == len(self.model.layers) and all(map(is_, self.layers, self.model.layers))
+        return same and self.parts == num_threads()
+
     def connect_gradients(self) -> None:
         """Make the arrays for the gradients of the activations, and give them to the blocks.
 
@@ -46,9 +53,9 @@ class Network:
         """
         first = next((i for i, block in enumerate(self.blocks) if block.layer.params), len(self.blocks))
         self.trained = self.blocks[first:]
-        self.gradients = [None] * (first + 1) + [empty(a.size) for a in self.activations[first + 1 :]]
+        self.gradients = [None] * (first + 1) + [zeros(a.size) for a in self.activations[first + 1 :]]
         if not self.trained:
-            self.gradients[-1] = empty(self.activations[-1].size)  # the loss computes it all the same
+            self.gradients[-1] = zeros(self.activations[-1].size)  # the loss computes it all the same
         pairs = zip(self.gradients[first:], self.gradients[first + 1 :], strict=False)
         for block, (dx, dy) in zip(self.trained, pairs, strict=True):
             block.connect_gradients(dx, dy)
@@ -72,12 +79,13 @@ class Network:
 
 
 class Predictor:
-    """The forward half: computes the output of any number of images, a chunk in each thread."""
+    """The forward half: computes the output of any number of images, ``chunk`` at a time in each thread."""
 
-    def __init__(self, model: Sequential) -> None:
+    def __init__(self, model: Sequential, chunk: int) -> None:
         self.model = model
+        self.chunk = chunk
         self.parts = num_threads()
-        self.network = Network(model, self.parts, self.parts * _CHUNK)
+        self.network = Network(model, self.parts, self.parts * chunk)
         self.stages = self.network.forward(training=False)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -87,10 +95,10 @@ class Predictor:
         outputs = np.empty((N, *self.model.output_shape), np.float32)
 
         def run(part: int) -> None:
-            start = part * _CHUNK  # this part's place in the arrays
+            start = part * self.chunk  # this part's place in the arrays
             last = N * (part + 1) // parts
-            for first in range(N * part // parts, last, _CHUNK):
-                count = min(_CHUNK, last - first)
+            for first in range(N * part // parts, last, self.chunk):
+                count = min(self.chunk, last - first)
                 chunk = images[first : first + count]
                 self.model.preprocessing(chunk, self.model.dtype, self.network.images[start : start + count])
                 for stage in self.stages:
@@ -109,11 +117,12 @@ def predict(model: Sequential, images: np.ndarray, batch_size: int) -> Iterator[
         return
     images = to_numpy(images)
     # The arrays are kept by the model. Two threads may predict with it at once: each takes its own.
+    chunk = min(_CHUNK, -(-batch_size // num_threads()))
     try:
         predictor = model.predictors.pop()
     except IndexError:
-        predictor = Predictor(model)
-    if predictor.parts != num_threads():
-        predictor = Predictor(model)
+        predictor = None
+    if predictor is None or predictor.chunk != chunk or not predictor.network.fits():
+        predictor = Predictor(model, chunk)
     yield predictor(images)
     model.predictors.append(predictor)

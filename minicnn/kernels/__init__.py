@@ -1,4 +1,4 @@
-"""The hot loops, under the same names and signatures in every file.
+"""The hot loops: for the layers under the same names in ``reference`` and ``cpu``; the rest for the engine.
 
 ``reference`` is plain array code, short enough to read, and the oracle for the others; it runs on
 NumPy and CuPy arrays alike. ``cpu`` is the same in Numba. ``of(x)`` picks by the array: Numba for

@@ -1,5 +1,7 @@
 """One convolution with what follows it, image by image: bias, ReLU and max-pool.
 
+    y[oh, ow, f] = Σ_i Σ_j Σ_c field[oh·SH + i·DH, ow·SW + j·DW, c] · W[i, j, c, f]
+
 An image and all that is computed from it fit into the L2 cache, so nothing but the pooled result
 goes to memory. Each image is copied into a *field*, the image with its padding around it, and the
 field is convolved: by Winograd's algorithm where that applies, else directly. There the window of

@@ -8,8 +8,8 @@ threading layer, and dies in a forked child.
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextvars import copy_context
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import ContextVar, copy_context
 from functools import lru_cache
 
 from minicnn.checks import whole_number
@@ -73,23 +73,44 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
+# Whether the code that asks is itself part of a round: its own rounds are then run in its thread, for
+# a thread of the pool that waited for others of the pool could wait for ever.
+_in_round: ContextVar[bool] = ContextVar("minicnn_in_round", default=False)
+
+
 def run_parts(task: Callable[[int], None], parts: int) -> None:
     """Call ``task(part)`` for each part 0 … parts − 1, each in a thread of its own, and wait for all."""
-    # The caller's context goes along, so that a thread warns no more than ``numpy.errstate`` allows.
-    pool = _pool(num_threads())
-    others = [pool.submit(copy_context().run, task, part) for part in range(1, parts)]
+    if parts == 1 or _in_round.get():
+        for part in range(parts):
+            task(part)
+        return
+    pool, others = _pool(num_threads()), []
+    token = _in_round.set(True)
     try:
+        for part in range(1, parts):
+            # The caller's context goes along: a thread warns no more than ``numpy.errstate`` allows.
+            others.append(pool.submit(copy_context().run, task, part))
         task(0)
     finally:
-        wait(others)  # even after an error: they write to arrays that the caller may use again
+        _in_round.reset(token)
+        _wait_for_all(others)
     for other in others:
         other.result()
+
+
+def _wait_for_all(others: list[Future]) -> None:
+    """Wait even if interrupted: the threads write to arrays that the caller may use again."""
+    interrupt = None
+    while not all(other.done() for other in others):
+        try:
+            wait(others)
+        except KeyboardInterrupt as reason:
+            interrupt = reason
+    if interrupt is not None:
+        raise interrupt
 
 
 def for_ranges(task: Callable[[int, int], None], n: int) -> None:
     """Call ``task(start, stop)`` on consecutive ranges that cover 0 … n − 1, one a thread; wait for all."""
     parts = min(num_threads(), n)
-    if parts <= 1:
-        task(0, n)
-        return
     run_parts(lambda part: task(n * part // parts, n * (part + 1) // parts), parts)

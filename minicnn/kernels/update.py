@@ -1,4 +1,10 @@
-"""The optimizers' formulas in one pass over each parameter; see ``minicnn.optimizers``."""
+"""The optimizers' formulas in one pass over each parameter: every number is read and written once.
+
+    SGD    v ← μ·v + g        w ← w − η·v
+    Adam   m ← m + (1 − β₁)·(g − m)    s ← s + (1 − β₂)·(g² − s)    w ← w − η·m̂ / (√ŝ + ε)
+
+What the letters mean, and the variants, is said in ``minicnn.optimizers``.
+"""
 
 import numpy as np
 

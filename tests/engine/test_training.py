@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import minicnn as mc
 from minicnn import layers as L
 from minicnn.engine.fused import FusedEngine
+from minicnn.engine.layerwise import LayerwiseEngine
 from minicnn.errors import DataError, DTypeError, NonFiniteError, ShapeError
 
 
@@ -190,3 +191,40 @@ def test_a_model_without_parameters_takes_steps(layers):
     logits = model.forward(model.preprocess(images))
     expected = mc.SoftmaxCrossEntropy(0.1)(logits, np.array([0, 1, 2]))
     assert engine(model).train_step(images, np.array([0, 1, 2])).loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_pool_of_one_pixel_that_skips_others_is_a_pool():
+    def model(dtype):
+        layers = [L.Conv2D(16, 3, padding="same"), L.ReLU(), L.Conv2D(16, 3, padding="same"), L.ReLU()]
+        layers += [L.MaxPool2D(1, strides=2), L.Flatten(), L.Dense(CLASSES)]
+        return mc.Sequential(layers, SHAPE, dtype=dtype)
+
+    fused = engine(model("float32"))
+    optimizer = mc.optimizers.SGD(0.02, momentum=0.9)
+    plain = LayerwiseEngine(model("float64"), mc.SoftmaxCrossEntropy(0.1), optimizer)
+    plain.model.set_arrays(fused.model.arrays())
+    assert fused.train_step(*batch()).loss == pytest.approx(plain.train_step(*batch()).loss, rel=1e-5)
+    for layer, exact in zip(fused.model.layers, plain.model.layers, strict=True):
+        for name, gradient in exact.grads.items():
+            assert_allclose(layer.grads[name], gradient, atol=1e-4 * abs(gradient).max(), err_msg=layer.name)
+
+
+def test_weights_of_another_dtype_or_layout_are_taken_over_and_keep_their_momentum():
+    runner, other = engine(), engine()
+    dense = runner.model.layers[-1]
+    dense.params["W"] = np.asfortranarray(dense.params["W"]).astype("float64")
+    assert take(runner) == take(other)
+    assert_same(runner.model, other.model.arrays())
+    assert dense.params["W"].dtype == np.float32
+
+
+def test_a_layer_that_was_replaced_is_seen():
+    runner = engine()
+    runner.train_step(*batch())
+    head = L.Dense(CLASSES)
+    head.build(runner.model.layers[-1].input_shape, np.random.default_rng(5))
+    head.name = "head"
+    runner.model.layers[-1] = head
+    before = head.params["W"].copy()
+    runner.train_step(*batch())
+    assert abs(head.params["W"] - before).max() > 0

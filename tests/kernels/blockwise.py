@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from strategies import whole
 
-from minicnn.engine.blocks import empty
+from minicnn.engine.blocks import zeros
 
 UNTOUCHED = np.float32(0.77)  # no sum of whole numbers
 _MARGIN = 64
@@ -66,7 +66,7 @@ def step(block, N):
 
 def _within(size):
     """Return ``size`` numbers in the middle of a larger array, and that."""
-    array = empty(size + 2 * _MARGIN)
+    array = zeros(size + 2 * _MARGIN)
     array[:] = UNTOUCHED
     return array[_MARGIN : _MARGIN + size], array
 
@@ -74,7 +74,7 @@ def _within(size):
 def run_block(block, x, dy, need_dx=True):
     """Return what the block computes; it must write nothing but its results, and those of these images."""
     N, layers = len(x), block.layers
-    x_in, dy_in = empty((N + 1) * block.input_size), empty((N + 1) * block.output_size)
+    x_in, dy_in = zeros((N + 1) * block.input_size), zeros((N + 1) * block.output_size)
     (y, y_around), (dx, dx_around) = _within(dy_in.size), _within(x_in.size)
     block.connect(N + 1, x_in, y)
     block.connect_gradients(dx if need_dx else None, dy_in)

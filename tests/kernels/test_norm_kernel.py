@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import normal, seeds, whole
 
-from minicnn.engine.blocks import NormBlock, empty
+from minicnn.engine.blocks import NormBlock, zeros
 from minicnn.kernels import norm
 from minicnn.kernels.simd import LANES
 from minicnn.layers import BatchNorm, MaxPool2D, ReLU
@@ -167,8 +167,9 @@ def test_prediction_takes_the_running_averages():
     x, _ = arrays(layers, (4, 3, 2, 5), 0)
     layers[0].state = {"running_mean": normal(4, 5, "float32"), "running_var": normal(5, 5, "float32") ** 2}
     expected = layers[1].forward(layers[0].forward(x))
-    block, y = NormBlock(layers, 2), empty(x.size)
+    block, y = NormBlock(layers, 2), zeros(x.size)
     block.connect(4, x.reshape(-1), y)
+    block.pack(0, 1, training=False)
     run_stages(block.forward(training=False), 4, 2)
     assert_allclose(y.reshape(x.shape), expected, rtol=8 * UNIT, atol=8 * UNIT)
 

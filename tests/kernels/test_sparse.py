@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from strategies import normal, seeds, whole
 
-from minicnn.engine.blocks import ConvBlock, empty
+from minicnn.engine.blocks import ConvBlock, zeros
 from minicnn.kernels.simd import LANES
 from minicnn.layers import Conv2D, MaxPool2D, ReLU
 
@@ -110,7 +110,7 @@ def test_only_the_images_that_are_asked_for_are_computed(drawn, seed):
     expected = run_layers(layers, x, dy)
     block = ConvBlock(layers, 1)
     x[[0, 3]] = dy[[0, 3]] = np.nan
-    y, dx = empty(dy.size), empty(x.size)
+    y, dx = zeros(dy.size), zeros(x.size)
     y[:] = dx[:] = UNTOUCHED
     block.connect(4, x.reshape(-1), y)
     block.connect_gradients(dx, dy.reshape(-1))

@@ -94,6 +94,16 @@ def test_rows_of_tiles_are_computed_in_bands_of_which_the_last_may_be_smaller(mo
     assert_equal(run_block(block, x, dy), run_layers(layers, x, dy))
 
 
+@pytest.mark.parametrize("filters", [PANEL - 1, PANEL])
+@pytest.mark.parametrize("size", [(4, 4), (4, 5), (5, 4), (5, 5)])
+def test_what_the_forward_pass_leaves_in_its_arrays_gets_into_no_gradient(size, filters):
+    layers = built([Conv2D(filters, 3, padding="same")], (*size, LANES))
+    x, dy = whole(1, (2, *size, LANES), "float32"), whole(2, (2, *size, filters), "float32")
+    assert_equal(run_block(block_of(layers), x, dy), run_layers(layers, x, dy))
+    x[1] = np.nan  # dx depends on nothing but dy and the weights
+    assert_array_equal(run_block(block_of(layers), x, dy).dx, run_layers(layers, x, dy).dx)
+
+
 # --- the transforms of the weights -------------------------------------------------------------------
 
 

@@ -1,13 +1,13 @@
 """The blocks that the fused engine cuts a model into, and the cutting."""
 
-from minicnn.engine.blocks.base import Block, Stage, empty, weights
+from minicnn.engine.blocks.base import Block, Stage, weights, zeros
 from minicnn.engine.blocks.conv import MOST_CELLS, ConvBlock
 from minicnn.engine.blocks.dense import DenseBlock
 from minicnn.engine.blocks.norm import NormBlock
 from minicnn.engine.blocks.plain import LayerBlock
 from minicnn.layers import BatchNorm, Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU
 
-__all__ = ["Block", "ConvBlock", "DenseBlock", "LayerBlock", "NormBlock", "Stage", "cut", "empty", "weights"]
+__all__ = ["Block", "ConvBlock", "DenseBlock", "LayerBlock", "NormBlock", "Stage", "cut", "weights", "zeros"]
 
 # What a block may begin with, and what it then takes along: each at most once, in any order.
 _BLOCKS = {

@@ -31,7 +31,7 @@ class Piece(NamedTuple):
     last: int
 
 
-def empty(size: int, dtype: type = np.float32) -> np.ndarray:
+def zeros(size: int, dtype: type = np.float32) -> np.ndarray:
     """Return ``size`` zeros that begin at a cache line: a register across two lines is loaded twice."""
     line = _CACHE_LINE // np.dtype(dtype).itemsize
     array = np.zeros(size + line, dtype)
@@ -46,7 +46,7 @@ def share(n: int, part: int, parts: int) -> tuple[int, int]:
 
 def weights(layer: Layer, name: str) -> np.ndarray:
     """Return a layer's parameter as flat numbers that can be written to."""
-    layer.params[name] = np.ascontiguousarray(layer.params[name])
+    layer.params[name] = np.require(layer.params[name], np.float32, "CW")
     return layer.params[name].reshape(-1)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.engine.blocks.base import Block, Piece, Stage, empty, share, weights
+from minicnn.engine.blocks.base import Block, Piece, Stage, share, weights, zeros
 from minicnn.kernels import convolution, product, sparse, winograd
 from minicnn.kernels.geometry import Geometry
 from minicnn.kernels.product import PANEL
@@ -26,23 +26,24 @@ class ConvBlock(Block):
         pool = next((layer for layer in layers if isinstance(layer, MaxPool2D)), None)
         self.g, self.run_at = geometry(conv, pool, any(isinstance(layer, ReLU) for layer in layers))
         g = self.g
-        self.panels = empty(16 * g.C * g.pitch if g.TH else g.depth * g.pitch)
-        self.bias = empty(g.pitch)
+        self.panels = zeros(16 * g.C * g.pitch if g.TH else g.depth * g.pitch)
+        self.bias = zeros(g.pitch)
         self.work = [_Workspace(g) for _ in range(parts)]
 
     def connect(self, capacity: int, x: np.ndarray, y: np.ndarray) -> None:
         """Take the arrays for x and y, and make that of the codes."""
         super().connect(capacity, x, y)
-        self.codes = empty(capacity * self.g.PH * self.g.PW * self.g.pitch, np.uint8)
+        self.codes = zeros(capacity * self.g.PH * self.g.PW * self.g.pitch, np.uint8)
 
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
         """Take the arrays for dx and dy, and make what only training needs."""
         super().connect_gradients(dx, dy)
         g = self.g
-        # Without a pool the gradient is dense, or half of it is, and fewer multiplications win.
-        way = _WinogradGradient if g.TH and g.pool_KH * g.pool_KW == 1 else _ListedGradient
+        # Without a pool every output, or every open one, has a gradient: fewer multiplications win.
+        pooled = (g.PH, g.PW) != (g.OH, g.OW) or g.pool_KH * g.pool_KW > 1
+        way = _WinogradGradient if g.TH and not pooled else _ListedGradient
         self.gradient = way(self)
-        self.dW, self.db = empty(g.depth * g.OC), empty(g.pitch)
+        self.dW, self.db = zeros(g.depth * g.OC), zeros(g.pitch)
 
     def begin(self, N: int) -> None:
         """Note where the gradients will be."""
@@ -93,11 +94,11 @@ class _Workspace:
 
     def __init__(self, g: Geometry) -> None:
         tiles = g.band * g.TW
-        self.field = empty(g.FH * g.FW * g.C)
-        self.y = empty((2 * g.TH or g.OH) * g.YW * g.pitch)
-        self.v = empty(16 * tiles * g.C)
-        self.m = empty(16 * tiles * PANEL)
-        self.edge = empty(LANES)
+        self.field = zeros(g.FH * g.FW * g.C)
+        self.y = zeros((2 * g.TH or g.OH) * g.YW * g.pitch)
+        self.v = zeros(16 * tiles * g.C)
+        self.m = zeros(16 * tiles * PANEL)
+        self.edge = zeros(LANES)
 
 
 class _ListedGradient:
@@ -107,14 +108,14 @@ class _ListedGradient:
         self.block, g, parts = block, block.g, block.parts
         self.row = g.row or g.depth
         self.place = places(g)
-        self.filters = empty(g.OC * self.row)  # (OC, row): each filter's weights in one row
-        self.dw = empty(parts * g.OC * self.row).reshape(parts, -1)
-        self.db = empty(parts * g.pitch).reshape(parts, -1)
+        self.filters = zeros(g.OC * self.row)  # (OC, row): each filter's weights in one row
+        self.dw = zeros(parts * g.OC * self.row).reshape(parts, -1)
+        self.db = zeros(parts * g.pitch).reshape(parts, -1)
         rows, listed = g.OH * g.OW * g.row, g.PH * g.PW * g.OC + 1
-        self.dfield = [empty(g.FH * g.FW * g.C) for _ in range(parts)]
-        self.cols = [empty(rows) for _ in range(parts)]
-        self.dcols = [empty(0 if block.dx is None else rows) for _ in range(parts)]
-        self.lists = [(empty(listed, np.int32), empty(listed), empty(g.OC, np.uint64)) for _ in range(parts)]
+        self.dfield = [zeros(g.FH * g.FW * g.C) for _ in range(parts)]
+        self.cols = [zeros(rows) for _ in range(parts)]
+        self.dcols = [zeros(0 if block.dx is None else rows) for _ in range(parts)]
+        self.lists = [(zeros(listed, np.int32), zeros(listed), zeros(g.OC, np.uint64)) for _ in range(parts)]
 
     def pack(self, W: np.ndarray, part: int, parts: int) -> None:
         g = self.block.g
@@ -143,12 +144,12 @@ class _WinogradGradient:
     def __init__(self, block: ConvBlock) -> None:
         self.block, g, parts = block, block.g, block.parts
         panel = 16 * g.band * g.TW * PANEL
-        self.u = empty(16 * g.pitch * -(-g.C // PANEL) * PANEL)
-        self.du = empty(parts * 16 * g.C * g.pitch).reshape(parts, -1)
-        self.db = empty(parts * g.pitch).reshape(parts, -1)
-        self.z = [empty(panel * g.pitch // PANEL) for _ in range(parts)]
+        self.u = zeros(16 * g.pitch * -(-g.C // PANEL) * PANEL)
+        self.du = zeros(parts * 16 * g.C * g.pitch).reshape(parts, -1)
+        self.db = zeros(parts * g.pitch).reshape(parts, -1)
+        self.z = [zeros(panel * g.pitch // PANEL) for _ in range(parts)]
         self.z_runs = np.arange(0, g.pitch // PANEL * panel, panel)
-        self.dfield = [empty(g.FH * g.FW * g.C) for _ in range(parts)]
+        self.dfield = [zeros(g.FH * g.FW * g.C) for _ in range(parts)]
 
     def pack(self, W: np.ndarray, part: int, parts: int) -> None:
         g = self.block.g
@@ -169,17 +170,13 @@ class _WinogradGradient:
 
 
 def _or_empty(array: np.ndarray | None) -> np.ndarray:
-    return empty(0) if array is None else array
+    return zeros(0) if array is None else array
 
 
 def geometry(conv: Conv2D, pool: MaxPool2D | None, relu: bool) -> tuple[Geometry, np.ndarray]:
     """Return the sizes of a convolution with its pool, and where in the field a window's runs begin."""
     (H, W, C), (OH, OW, OC) = conv.input_shape, conv.output_shape
     (KH, KW), (SH, SW), (DH, DW), ((top, bottom), (left, right)) = conv.window
-    PH, PW, _ = pool.output_shape if pool else conv.output_shape
-    pool_kernel, pool_stride, ((pool_top, _), (pool_left, _)) = (
-        pool.window if pool else ((1, 1), (1, 1), ((0, 0), (0, 0)))
-    )
     FH, FW, YW = H + top + bottom, W + left + right, OW
     TH = TW = band = 0
     if (KH, KW, SH, SW, DH, DW) == (3, 3, 1, 1, 1, 1) and C % LANES == 0:
@@ -190,15 +187,26 @@ def geometry(conv: Conv2D, pool: MaxPool2D | None, relu: bool) -> tuple[Geometry
     runs = np.array([(i * DH * FW + j * DW) * C for i in range(KH) for j in columns], np.int64)
     depth = KH * KW * C
     length = depth // len(runs)
-    plain = pool_kernel == pool_stride == (2, 2) and pool_top == pool_left == 0
     return Geometry(
-        H=H, W=W, C=C, OH=OH, OW=OW, OC=OC, PH=PH, PW=PW, SH=SH, SW=SW, FH=FH, FW=FW, top=top, left=left,
+        H=H, W=W, C=C, OH=OH, OW=OW, OC=OC, SH=SH, SW=SW, FH=FH, FW=FW, top=top, left=left,
         YW=YW, pitch=-(-OC // PANEL) * PANEL, length=length, depth=depth, TH=TH, TW=TW, band=band,
-        pool_KH=pool_kernel[0], pool_KW=pool_kernel[1], pool_SH=pool_stride[0], pool_SW=pool_stride[1],
-        pool_top=pool_top, pool_left=pool_left,
-        plain_pool=plain and 2 * PH <= OH and 2 * PW <= OW, relu=relu,
-        row=0 if length % LANES == 0 else -(-depth // LANES) * LANES,
+        row=0 if length % LANES == 0 else -(-depth // LANES) * LANES, relu=relu, **pooling(pool, OH, OW),
     ), runs  # fmt: skip
+
+
+def pooling(pool: MaxPool2D | None, H: int, W: int) -> dict[str, int]:
+    """Return the sizes of the pool behind an H × W image; none is a pool of 1 × 1."""
+    if pool is None:
+        (PH, PW), kernel, stride, padding = (H, W), (1, 1), (1, 1), ((0, 0), (0, 0))
+    else:
+        (PH, PW, _), (kernel, stride, padding) = pool.output_shape, pool.window
+    (top, _), (left, _) = padding
+    side_by_side = kernel == stride == (2, 2) and top == left == 0
+    return {
+        "PH": PH, "PW": PW, "pool_KH": kernel[0], "pool_KW": kernel[1], "pool_SH": stride[0],
+        "pool_SW": stride[1], "pool_top": top, "pool_left": left,
+        "plain_pool": side_by_side and 2 * PH <= H and 2 * PW <= W,
+    }  # fmt: skip
 
 
 def places(g: Geometry) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.engine.blocks.base import Block, Piece, Stage, empty, share, weights
+from minicnn.engine.blocks.base import Block, Piece, Stage, share, weights, zeros
 from minicnn.kernels import dense, product
 from minicnn.kernels.product import PANEL
 from minicnn.layers import Dense, Layer
@@ -19,23 +19,23 @@ class DenseBlock(Block):
     def __init__(self, layers: list[Layer], parts: int) -> None:
         super().__init__(layers, parts)
         self.relu = len(layers) > 1
-        self.bias = empty(self.output_size)
-        self.panels = empty(product.panels_size(self.input_size, self.output_size))
+        self.bias = zeros(self.output_size)
+        self.panels = zeros(product.panels_size(self.input_size, self.output_size))
 
     def connect(self, capacity: int, x: np.ndarray, y: np.ndarray) -> None:
         """Take the arrays for x and y."""
         super().connect(capacity, x, y)
         rows = max(capacity, dense.STRIPE)
-        self.tails = [empty(rows * PANEL) for _ in range(self.parts)]
+        self.tails = [zeros(rows * PANEL) for _ in range(self.parts)]
 
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
         """Take the arrays for dx and dy, and make what only training needs."""
         super().connect_gradients(dx, dy)
         D, units = self.input_size, self.output_size
-        self.dz = empty(self.capacity * units)
-        self.dz_panels = empty(product.panels_size(self.capacity, units))
-        self.columns = [empty(product.panels_size(units, self.capacity)) for _ in range(self.parts)]
-        self.dW, self.db = empty(D * units), empty(units)
+        self.dz = zeros(self.capacity * units)
+        self.dz_panels = zeros(product.panels_size(self.capacity, units))
+        self.columns = [zeros(product.panels_size(units, self.capacity)) for _ in range(self.parts)]
+        self.dW, self.db = zeros(D * units), zeros(units)
 
     def begin(self, N: int) -> None:
         """Note the batch size, and where the gradients will be."""
@@ -45,7 +45,7 @@ class DenseBlock(Block):
             self.layer.grads["b"] = self.db
 
     def pack(self, part: int, parts: int, training: bool) -> None:
-        """Lay out this part of W in panels; for dx, of Wᵀ as well."""
+        """Lay out this part of W in panels."""
         layer: Dense = self.layer
         D, units = self.input_size, self.output_size
         dense.pack(weights(layer, "W"), D, units, self.panels, *share(D, part, parts))
@@ -67,7 +67,7 @@ class DenseBlock(Block):
     def backward(self) -> list[Stage]:
         """Return the stage that computes dz and dx."""
         D, units, need_dx = self.input_size, self.output_size, self.dx is not None
-        dx = self.dx if need_dx else empty(0)
+        dx = self.dx if need_dx else zeros(0)
 
         def run(part: int, first: int, last: int) -> None:
             dense.backward(

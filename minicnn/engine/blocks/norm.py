@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minicnn.engine.blocks.base import Block, Stage, empty
-from minicnn.engine.blocks.conv import places
+from minicnn.engine.blocks.base import Block, Stage, weights, zeros
+from minicnn.engine.blocks.conv import places, pooling
 from minicnn.kernels import norm
 from minicnn.kernels.geometry import Geometry
 from minicnn.kernels.product import PANEL
@@ -18,40 +18,41 @@ class NormBlock(Block):
         super().__init__(layers, parts)
         pool = next((layer for layer in layers if isinstance(layer, MaxPool2D)), None)
         self.g = g = geometry(layers[0], pool, any(isinstance(layer, ReLU) for layer in layers))
-        self.mean, self.inv_std, self.bias = empty(g.OC), empty(g.OC), empty(g.pitch)
-        self.work = [(empty(g.OH * g.OW * g.pitch), empty(LANES)) for _ in range(parts)]
+        self.mean, self.inv_std, self.bias = zeros(g.OC), zeros(g.OC), zeros(g.pitch)
+        self.work = [(zeros(g.OH * g.OW * g.pitch), zeros(LANES)) for _ in range(parts)]
 
     def connect(self, capacity: int, x: np.ndarray, y: np.ndarray) -> None:
         """Take the arrays for x and y, and make that of the codes."""
         super().connect(capacity, x, y)
-        self.codes = empty(capacity * self.g.PH * self.g.PW * self.g.pitch, np.uint8)
+        self.codes = zeros(capacity * self.g.PH * self.g.PW * self.g.pitch, np.uint8)
 
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
         """Take the arrays for dx and dy, and make what only training needs."""
         super().connect_gradients(dx, dy)
         C, parts = self.g.OC, self.parts
         self.place = places(self.g)
-        self.dz = empty(self.capacity * self.input_size) if dx is None else dx
-        self.dgamma, self.dbeta = empty(C), empty(C)
-        self.var = empty(C)
+        self.dz = zeros(self.capacity * self.input_size) if dx is None else dx
+        self.dgamma, self.dbeta = zeros(C), zeros(C)
+        self.var = zeros(C)
         # For each part two sums: the mean and the squares, on the way back dγ and dβ.
-        self.sums = empty(parts * 2 * C, np.float64).reshape(parts, 2, C)
+        self.sums = zeros(parts * 2 * C, np.float64).reshape(parts, 2, C)
 
     def begin(self, N: int) -> None:
         """Note the batch size, and where the gradients will be."""
         self.N = N
         self.layer.grads["gamma"], self.layer.grads["beta"] = self.dgamma, self.dbeta
 
+    def pack(self, part: int, parts: int, training: bool) -> None:
+        """Take the running averages, if they are what is normalised with."""
+        if part == 0 and not training:
+            self.mean[:] = self.layer.state["running_mean"]
+            self.inv_std[:] = 1 / np.sqrt(self.layer.state["running_var"] + self.layer.epsilon)
+
     def forward(self, training: bool) -> list[Stage]:
         """Return the stages: the parts' moments, putting them together, normalising."""
         if not training:
-            return [Stage(self._take_running), Stage(self._normalise)]
+            return [Stage(self._normalise)]
         return [Stage(self._moments), Stage(self._put_together, whole=True), Stage(self._normalise)]
-
-    def _take_running(self, part: int, first: int, last: int) -> None:
-        state, epsilon = self.layer.state, self.layer.epsilon
-        self.mean[:] = state["running_mean"]
-        self.inv_std[:] = 1 / np.sqrt(state["running_var"] + epsilon)
 
     def _moments(self, part: int, first: int, last: int) -> None:
         pixels = self.g.OH * self.g.OW
@@ -70,7 +71,7 @@ class NormBlock(Block):
         self.inv_std[:] = 1 / np.sqrt(self.var + self.layer.epsilon)
 
     def _normalise(self, part: int, first: int, last: int) -> None:
-        gamma, beta = self.layer.params["gamma"], self.layer.params["beta"]
+        gamma, beta = weights(self.layer, "gamma"), weights(self.layer, "beta")
         y, edge = self.work[part]
         norm.forward(
             self.g, self.x, first, last, self.mean, self.inv_std, gamma, beta, self.y, self.codes,
@@ -97,7 +98,7 @@ class NormBlock(Block):
         pixels = self.g.OH * self.g.OW
         norm.backward(
             self.x, self.dz, first * pixels, last * pixels, self.g.OC, self.mean, self.inv_std,
-            self.layer.params["gamma"], self.dgamma, self.dbeta, np.float32(self.N * pixels), self.dx,
+            weights(self.layer, "gamma"), self.dgamma, self.dbeta, np.float32(self.N * pixels), self.dx,
         )  # fmt: skip
 
     def commit(self) -> None:
@@ -111,12 +112,8 @@ def geometry(layer: BatchNorm, pool: MaxPool2D | None, relu: bool) -> Geometry:
     """Return the sizes: those of a 1 × 1 convolution with what stands behind it."""
     shape = layer.input_shape
     (H, W), C = (shape[:2] if len(shape) == 3 else (1, int(np.prod(shape[:-1])))), shape[-1]
-    PH, PW = pool.output_shape[:2] if pool else (H, W)
-    kernel, stride, ((top, _), (left, _)) = pool.window if pool else ((1, 1), (1, 1), ((0, 0), (0, 0)))
-    plain = kernel == stride == (2, 2) and top == left == 0 and 2 * PH <= H and 2 * PW <= W
     return Geometry(
-        H=H, W=W, C=C, OH=H, OW=W, OC=C, PH=PH, PW=PW, SH=1, SW=1, FH=H, FW=W, top=0, left=0, YW=W,
-        pitch=-(-C // PANEL) * PANEL, length=C, depth=C, TH=0, TW=0, band=0,
-        pool_KH=kernel[0], pool_KW=kernel[1], pool_SH=stride[0], pool_SW=stride[1],
-        pool_top=top, pool_left=left, plain_pool=plain, relu=relu, row=0,
+        H=H, W=W, C=C, OH=H, OW=W, OC=C, SH=1, SW=1, FH=H, FW=W, top=0, left=0, YW=W,
+        pitch=-(-C // PANEL) * PANEL, length=C, depth=C, TH=0, TW=0, band=0, row=0, relu=relu,
+        **pooling(pool, H, W),
     )  # fmt: skip
