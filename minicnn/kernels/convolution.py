@@ -14,6 +14,8 @@ from minicnn.kernels.activate import activate
 from minicnn.kernels.compiled import compiled, inlined
 from minicnn.kernels.geometry import pad
 from minicnn.kernels.product import PANEL, multiply_panel
+from minicnn.kernels.simd import LANES, load, store
+from minicnn.kernels.unpool import unpool
 
 
 @inlined
@@ -42,3 +44,27 @@ def forward(g, x, first, last, run_at, weights, bias, out, codes, field, y, v, m
         else:
             _convolve_directly(g, field, run_at, weights, y)
         activate(g, y, bias, out, n, codes, edge)
+
+
+@compiled
+def weights_gradient(g, x, dy, codes, first, last, run_at, lines, dw, db, field, dz, edge):
+    """Add to dw (pitch / PANEL, depth, PANEL) and db (pitch) what images ``first`` to ``last`` give.
+
+    dW[i, j, c, f] = Σ_oh Σ_ow field[oh·SH + i·DH, ow·SW + j·DW, c] · dz[oh, ow, f]
+
+    A product that sums over the outputs: its rows are the numbers of a window, and each of the OH runs
+    of outputs begins at a line of the field. dz is that of one panel of filters, (OH, OW, PANEL).
+    """
+    for n in range(first, last):
+        pad(g, x, n, field)
+        for p in range(g.pitch // PANEL):
+            for k in range(0, PANEL, LANES):
+                c = p * PANEL + k
+                if c < g.OC:
+                    sums = unpool(g, dy, codes, n, c, dz, k, g.OW * PANEL, PANEL, edge)
+                    store(db, c, load(db, c, 1) + sums)
+            for r in range(len(run_at)):
+                to = (p * g.depth + r * g.length) * PANEL
+                multiply_panel(
+                    field, run_at[r], 1, g.SW * g.C, lines, g.OW, dz, 0, dw, to, PANEL, g.length, True
+                )

@@ -83,6 +83,11 @@ def where(mask: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(mask, a, b)
 
 
+def load_bytes(x: np.ndarray, at: int, n: int) -> np.ndarray:
+    """Return x[at : at + n·LANES] of a uint8 array as n registers of float32."""
+    return x[at : at + n * LANES].astype(np.float32)
+
+
 def store_bytes(x: np.ndarray, at: int, vector: np.ndarray) -> None:
     """Write a vector of whole numbers from 0 to 255 to the uint8 array x."""
     x[at : at + len(vector)] = vector.astype(np.uint8)
@@ -291,6 +296,26 @@ def _(context, builder, signature, arguments):
     return _pack(builder, [builder.select(m, a, b) for m, a, b in triples])
 
 
+@_typed(load_bytes)
+def _(x, at, n):
+    if isinstance(n, types.IntegerLiteral):
+        return _Vector(n.literal_value)
+
+
+@lower_builtin(load_bytes, types.Array, types.Integer, types.IntegerLiteral)
+def _(context, builder, signature, arguments):
+    x, at, _ = arguments
+    at = context.cast(builder, at, signature.args[1], types.intp)
+    registers = []
+    for k in range(signature.return_type.n):
+        i = builder.add(at, at.type(k * LANES))
+        pointer = _pointer(context, builder, signature.args[0], x, i, ir.VectorType(ir.IntType(8), LANES))
+        # By way of int32, for which every CPU has an instruction.
+        integers = builder.zext(builder.load(pointer, align=1), ir.VectorType(ir.IntType(32), LANES))
+        registers.append(builder.sitofp(integers, _REGISTER))
+    return _pack(builder, registers)
+
+
 @_typed(store_bytes)
 def _(x, at, vector):
     if _is_vector(vector):
@@ -301,7 +326,7 @@ def _(x, at, vector):
 def _(context, builder, signature, arguments):
     x, at, vector = arguments
     at = context.cast(builder, at, signature.args[1], types.intp)
-    # By way of int32, for which every CPU has an instruction.
+    # By way of int32 again.
     integers = [
         builder.trunc(
             builder.fptosi(register, ir.VectorType(ir.IntType(32), LANES)),

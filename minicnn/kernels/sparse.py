@@ -61,85 +61,62 @@ def _add_bias_gradient(g, values, counts, db):
 
 def _windows(registers):
     @inlined
-    def windows(dw, at, table, base, offsets, values, first, last):
-        total = load(dw, at, registers)
-        for e in range(first, last):
-            total = multiply_add(values[e], load(table, base + offsets[e], registers), total)
-        store(dw, at, total)
+    def windows(g, row, at, base, table, offsets, values, counts, dw):
+        for oc in range(g.OC):
+            first, to = oc * g.PH * g.PW, oc * row + at
+            total = load(dw, to, registers)
+            for e in range(first, first + np.int64(counts[oc])):
+                total = multiply_add(values[e], load(table, base + offsets[e], registers), total)
+            store(dw, to, total)
 
     return windows
 
 
-def _windows_and_filters(registers):
+def _filters(registers):
     @inlined
-    def windows_and_filters(dw, w, at, table, dtable, base, offsets, values, first, last):
-        total, row = load(dw, at, registers), load(w, at, registers)
-        for e in range(first, last):
-            to = base + offsets[e]
-            total = multiply_add(values[e], load(table, to, registers), total)
-            store(dtable, to, multiply_add(values[e], row, load(dtable, to, registers)))
-        store(dw, at, total)
-
-    return windows_and_filters
-
-
-_windows_12, _windows_6, _windows_2, _windows_1 = [_windows(n) for n in (12, 6, 2, 1)]
-_both_4, _both_2, _both_1 = [_windows_and_filters(n) for n in (4, 2, 1)]
-
-
-@inlined
-def add_windows(dw, at, table, base, offsets, values, first, last, length):
-    """Compute dw[at : + length] += Σ values[e] · table[base + offsets[e] : + length], in registers."""
-    done = 0
-    while done < length:
-        left = (length - done) // LANES
-        a, b = at + done, base + done
-        if left >= 12:
-            _windows_12(dw, a, table, b, offsets, values, first, last)
-            done += 12 * LANES
-        elif left >= 6:
-            _windows_6(dw, a, table, b, offsets, values, first, last)
-            done += 6 * LANES
-        elif left >= 2:
-            _windows_2(dw, a, table, b, offsets, values, first, last)
-            done += 2 * LANES
-        else:
-            _windows_1(dw, a, table, b, offsets, values, first, last)
-            done += LANES
-
-
-@inlined
-def add_windows_and_filters(dw, w, at, table, dtable, base, offsets, values, first, last, length):
-    """Do the same, and dtable[base + offsets[e] : + length] += values[e] · w[at : + length]."""
-    done = 0
-    while done < length:
-        left = (length - done) // LANES
-        a, b = at + done, base + done
-        if left >= 4:
-            _both_4(dw, w, a, table, dtable, b, offsets, values, first, last)
-            done += 4 * LANES
-        elif left >= 2:
-            _both_2(dw, w, a, table, dtable, b, offsets, values, first, last)
-            done += 2 * LANES
-        else:
-            _both_1(dw, w, a, table, dtable, b, offsets, values, first, last)
-            done += LANES
-
-
-@inlined
-def _add_listed(g, run_at, length, w, dw, need_dx, table, dtable, offsets, values, counts):
-    """Add to dw and dtable what the listed results give."""
-    row = length * len(run_at)
-    for r in range(len(run_at)):
+    def filters(g, row, at, base, w, offsets, values, counts, dtable):
         for oc in range(g.OC):
-            first, at = oc * g.PH * g.PW, oc * row + r * length
-            last = first + np.int64(counts[oc])
-            if need_dx:
-                add_windows_and_filters(
-                    dw, w, at, table, dtable, run_at[r], offsets, values, first, last, length
-                )
-            else:
-                add_windows(dw, at, table, run_at[r], offsets, values, first, last, length)
+            first = oc * g.PH * g.PW
+            part = load(w, oc * row + at, registers)
+            for e in range(first, first + np.int64(counts[oc])):
+                to = base + offsets[e]
+                store(dtable, to, multiply_add(values[e], part, load(dtable, to, registers)))
+
+    return filters
+
+
+_windows_6, _windows_3, _windows_1 = [_windows(n) for n in (6, 3, 1)]
+_filters_6, _filters_3, _filters_1 = [_filters(n) for n in (6, 3, 1)]
+
+
+@inlined
+def add_windows(g, row, at, base, length, table, offsets, values, counts, dw):
+    """Compute dw[oc·row + at : + length] += Σ dy · table[base + offset : + length], in registers."""
+    end = at + length
+    while end - at >= 6 * LANES:
+        _windows_6(g, row, at, base, table, offsets, values, counts, dw)
+        at, base = at + 6 * LANES, base + 6 * LANES
+    while end - at >= 3 * LANES:
+        _windows_3(g, row, at, base, table, offsets, values, counts, dw)
+        at, base = at + 3 * LANES, base + 3 * LANES
+    while end - at >= LANES:
+        _windows_1(g, row, at, base, table, offsets, values, counts, dw)
+        at, base = at + LANES, base + LANES
+
+
+@inlined
+def add_filters(g, row, at, base, length, w, offsets, values, counts, dtable):
+    """Compute dtable[base + offset : + length] += dy · w[oc·row + at : + length] for each listed dy."""
+    end = at + length
+    while end - at >= 6 * LANES:
+        _filters_6(g, row, at, base, w, offsets, values, counts, dtable)
+        at, base = at + 6 * LANES, base + 6 * LANES
+    while end - at >= 3 * LANES:
+        _filters_3(g, row, at, base, w, offsets, values, counts, dtable)
+        at, base = at + 3 * LANES, base + 3 * LANES
+    while end - at >= LANES:
+        _filters_1(g, row, at, base, w, offsets, values, counts, dtable)
+        at, base = at + LANES, base + LANES
 
 
 @inlined
@@ -178,6 +155,7 @@ def backward(
     # A window is one run of a row made by im2col, or several runs of the field.
     table, dtable = (cols, dcols) if rows else (field, dfield)
     runs, length = (run_at[:1], g.row) if rows else (run_at, g.length)
+    row = length * len(runs)
     for n in range(first, last):
         pad(g, x, n, field)
         if rows:
@@ -187,8 +165,11 @@ def backward(
             dcols[:] = 0
         list_open(g, dy, codes, n, place, offsets, values, counts)
         _add_bias_gradient(g, values, counts, db)
-        _add_listed(g, runs, length, w, dw, need_dx, table, dtable, offsets, values, counts)
+        for r in range(len(runs)):
+            add_windows(g, row, r * length, runs[r], length, table, offsets, values, counts, dw)
         if need_dx:
+            for r in range(len(runs)):
+                add_filters(g, row, r * length, runs[r], length, w, offsets, values, counts, dtable)
             if rows:
                 _fold(g, dcols, run_at, dfield)
             crop(g, dfield, dx, n)

@@ -17,6 +17,7 @@ from minicnn.kernels.compiled import compiled, inlined
 from minicnn.kernels.geometry import crop, pad
 from minicnn.kernels.product import PANEL, multiply_panel
 from minicnn.kernels.simd import LANES, load, store
+from minicnn.kernels.unpool import unpool
 
 
 @compiled
@@ -193,8 +194,8 @@ def convolve(field, FW, C, u, panels, TH, TW, band, v, m, y, YW, pitch, run):
 
 
 @inlined
-def _transform_gradient(dy, YW, pitch, top, rows, TW, panel, z, db):
-    """Compute Z = A dy Aᵀ of one panel of dy (2·TH, YW, pitch): → z (16, tiles, PANEL); add dy up in db."""
+def _transform_gradient(dy, YW, pitch, top, rows, TW, panel, z):
+    """Compute Z = A dy Aᵀ of one panel of dy (2·TH, YW, pitch): → z (16, tiles, PANEL)."""
     step = rows * TW * PANEL
     for t in range(rows * TW):
         for half in range(0, PANEL, LANES):
@@ -216,8 +217,6 @@ def _transform_gradient(dy, YW, pitch, top, rows, TW, panel, z, db):
                 store(z, to + (4 * r + 1) * step, a + b)
                 store(z, to + (4 * r + 2) * step, a - b)
                 store(z, to + (4 * r + 3) * step, zero - b)
-            c = panel * PANEL + half
-            store(db, c, load(db, c, 1) + ((d + e) + (f + g)))
 
 
 @inlined
@@ -251,9 +250,9 @@ def _transform_back(m, tiles, TW, top, field, FW, C, c):
 
 @inlined
 def _backward_image(
-    field, FW, C, dy, YW, pitch, TH, TW, band, u_back, need_dx, v, z, m, du, db, dfield, run, z_runs
+    field, FW, C, dy, YW, pitch, TH, TW, band, u_back, need_dx, v, z, m, du, dfield, run, z_runs
 ):
-    """Add to du (pitch / PANEL, 16, C, PANEL) and db (pitch) what one image gives, and to dfield its dx.
+    """Add to du (pitch / PANEL, 16, C, PANEL) what one image gives, and to dfield its dx.
 
     At each of the 16 places dU = Vᵀ Z and dV = Z Uᵀ; ``u_back`` is U with C and OC exchanged.
     """
@@ -263,7 +262,7 @@ def _backward_image(
         tiles = rows * TW
         transform_input(field, FW, C, top, rows, TW, v)
         for p in range(pitch // PANEL):
-            _transform_gradient(dy, YW, pitch, top, rows, TW, p, z[p * size : (p + 1) * size], db)
+            _transform_gradient(dy, YW, pitch, top, rows, TW, p, z[p * size : (p + 1) * size])
             for place in range(16):
                 panel, to = p * size + place * tiles * PANEL, (p * 16 + place) * C * PANEL
                 multiply_panel(v, place * tiles * C, 1, C, run, tiles, z, panel, du, to, PANEL, C, True)
@@ -277,31 +276,23 @@ def _backward_image(
                 _transform_back(m, tiles, TW, top, dfield, FW, C, c)
 
 
-@inlined
-def _open_gradient(g, dy, codes, n, y):
-    """Compute y (2·TH, YW, pitch) = dy of image n where its result is open, else 0; there is no pool."""
-    if g.OH < 2 * g.TH or g.OW < g.YW or g.pitch > g.OC:
-        y[:] = 0  # forward has left something in the tiles beyond the border and in the missing filters
-    for oh in range(g.OH):
-        for ow in range(g.OW):
-            at, to = (n * g.OH + oh) * g.OW + ow, (oh * g.YW + ow) * g.pitch
-            for oc in range(g.OC):
-                y[to + oc] = dy[at * g.OC + oc] if codes[at * g.pitch + oc] == 0 else np.float32(0)
-
-
 @compiled
 def backward(
-    g, x, dy, codes, first, last, u_back, du, db, dx, need_dx, field, y, dfield, v, z, m, run, z_runs
+    g, x, dy, codes, first, last, u_back, du, db, dx, need_dx, field, y, dfield, v, z, m, edge, run, z_runs
 ):
     """Add to du and db what images ``first`` to ``last`` give, by Winograd's algorithm; assign their dx."""
     for n in range(first, last):
         pad(g, x, n, field)
-        _open_gradient(g, dy, codes, n, y)
+        if g.OH < 2 * g.TH or g.OW < g.YW or g.pitch > g.OC:
+            y[:] = 0  # forward has left something in the tiles beyond the border and in the missing filters
+        for c in range(0, g.OC, LANES):
+            sums = unpool(g, dy, codes, n, c, y, c, g.YW * g.pitch, g.pitch, edge)
+            store(db, c, load(db, c, 1) + sums)
         if need_dx:
             dfield[:] = 0
         _backward_image(
-            field, g.FW, g.C, y, g.YW, g.pitch, g.TH, g.TW, g.band, u_back, need_dx, v, z, m, du, db, dfield,
-            run, z_runs,
+            field, g.FW, g.C, y, g.YW, g.pitch, g.TH, g.TW, g.band, u_back, need_dx, v, z, m, du, dfield, run,
+            z_runs,
         )  # fmt: skip
         if need_dx:
             crop(g, dfield, dx, n)

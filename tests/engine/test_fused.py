@@ -125,25 +125,32 @@ def largest(arrays):
     return max((float(np.abs(a).max()) for a in arrays), default=0.0)
 
 
-def assert_same_step(fused, reference, images, labels, tolerance=1e-4):
+def assert_same_step(fused, reference, images, labels, tolerance=1e-4, single=None):
     """Take a step with both. Gradients are compared on the scale of the layer's largest.
 
     A gradient that is 0 but for rounding, as that of a bias in front of a BatchNorm, has no scale but
-    that of what cancels out: it is measured by the largest of the model.
+    that of what cancels out: it is measured by the largest of the model. Where a gradient is badly
+    conditioned, as behind a BatchNorm whose channel is open at a single pixel, ``single``, the layers
+    in float32, shows by its own distance from the reference what rounding does.
     """
     result, expected = fused.train_step(images, labels), reference.train_step(images, labels)
+    if single is not None:
+        single.train_step(images, labels)
     assert result.loss == pytest.approx(expected.loss, rel=1e-5, abs=1e-6)
     assert result.correct == expected.correct
     layers = list(zip(fused.model.layers, reference.model.layers, strict=True))
+    rounded = {layer.name: layer for layer in single.model.layers} if single else {}
     anywhere = largest(g for _, layer in layers for g in layer.grads.values())
     for ours, theirs in layers:
         assert ours.grads.keys() == ours.params.keys()
         scale = max(largest(theirs.grads.values()), 1e-2 * anywhere)
         for name, g in theirs.grads.items():
             where = f"{ours.name}: gradient of {name}"
-            assert_allclose(ours.grads[name], g, rtol=0, atol=tolerance * scale, err_msg=where)
+            rounding = largest([rounded[ours.name].grads[name] - g]) if rounded else 0
+            allowed = max(tolerance * scale, 4 * rounding)
+            assert_allclose(ours.grads[name], g, rtol=0, atol=allowed, err_msg=where)
             w = theirs.params[name]
-            assert_allclose(ours.params[name], w, rtol=tolerance, atol=tolerance * max(scale, 1) / 10)
+            assert_allclose(ours.params[name], w, rtol=tolerance, atol=max(tolerance / 10, allowed / 10))
         for name, average in theirs.state.items():
             assert_allclose(ours.state[name], average, rtol=1e-4, atol=1e-5, err_msg=ours.name)
 
@@ -187,9 +194,10 @@ ORDERS = [
 @pytest.mark.parametrize("words", ORDERS)
 def test_the_orders_that_people_write_give_the_layerwise_steps(words):
     fused, reference = twins(words, loss=lambda: mc.SoftmaxCrossEntropy(0.1))
+    single = LayerwiseEngine(make(words), mc.SoftmaxCrossEntropy(0.1), SGD(0.05, momentum=0.9))
     mc.set_num_threads(2)
     for step in range(3):
-        assert_same_step(fused, reference, *batch(9, seed=step))
+        assert_same_step(fused, reference, *batch(9, seed=step), single=single)
 
 
 # ---- Whole numbers: sums and products of them are exact, so every gradient is equal to the last bit. ----

@@ -13,6 +13,8 @@ from minicnn.layers import Conv2D, Layer, MaxPool2D, ReLU
 
 # What one band of Winograd tiles takes of the L2 cache, as it is transformed; in bytes.
 _BAND = 128 * 1024
+# A window this short, in numbers times the cells of the pool, is multiplied as fast as an open result is listed.
+_SHORT = 16 * LANES
 # A code, the number of a pooling window's cell, is one byte; one more means "closed".
 MOST_CELLS = 255
 
@@ -39,10 +41,7 @@ class ConvBlock(Block):
         """Take the arrays for dx and dy, and make what only training needs."""
         super().connect_gradients(dx, dy)
         g = self.g
-        # Without a pool every output, or every open one, has a gradient: fewer multiplications win.
-        pooled = (g.PH, g.PW) != (g.OH, g.OW) or g.pool_KH * g.pool_KW > 1
-        way = _WinogradGradient if g.TH and not pooled else _ListedGradient
-        self.gradient = way(self)
+        self.gradient = _way_back(g, dx is not None)(self)
         self.dW, self.db = zeros(g.depth * g.OC), zeros(g.pitch)
 
     def begin(self, N: int) -> None:
@@ -99,6 +98,40 @@ class _Workspace:
         self.v = zeros(16 * tiles * g.C)
         self.m = zeros(16 * tiles * PANEL)
         self.edge = zeros(LANES)
+
+
+def _way_back(g: Geometry, need_dx: bool) -> type:
+    """Return what has the least to do in the backward pass."""
+    cells = g.pool_KH * g.pool_KW
+    if g.TH and (g.PH, g.PW) == (g.OH, g.OW) and cells == 1:
+        return _WinogradGradient  # every output, or every open one, has a gradient
+    if not need_dx and (g.plain_pool or cells == 1) and cells * g.depth <= _SHORT:
+        return _PlainGradient
+    return _ListedGradient
+
+
+class _PlainGradient:
+    """dW alone, and as a dense product: to list the open results would cost more than it saves."""
+
+    def __init__(self, block: ConvBlock) -> None:
+        self.block, g, parts = block, block.g, block.parts
+        self.dw = zeros(parts * g.depth * g.pitch).reshape(parts, -1)
+        self.db = zeros(parts * g.pitch).reshape(parts, -1)
+        self.dz = [zeros(g.OH * g.OW * PANEL) for _ in range(parts)]
+        self.lines = np.arange(g.OH) * g.SH * g.FW * g.C
+
+    def run(self, part: int, first: int, last: int) -> None:
+        b = self.block
+        self.dw[part] = self.db[part] = 0
+        convolution.weights_gradient(
+            b.g, b.x, b.dy, b.codes, first, last, b.run_at, self.lines, self.dw[part], self.db[part],
+            b.work[part].field, self.dz[part], b.work[part].edge,
+        )  # fmt: skip
+
+    def collect(self, used: int, dW: np.ndarray) -> None:
+        g = self.block.g
+        panels = self.dw[:used].reshape(used, -1, g.depth, PANEL).sum(axis=0)
+        dW.reshape(g.depth, g.OC)[:] = panels.transpose(1, 0, 2).reshape(g.depth, g.pitch)[:, : g.OC]
 
 
 class _ListedGradient:
@@ -161,7 +194,7 @@ class _WinogradGradient:
         self.du[part] = self.db[part] = 0
         winograd.backward(
             b.g, b.x, b.dy, b.codes, first, last, self.u, self.du[part], self.db[part], _or_empty(b.dx),
-            b.dx is not None, w.field, w.y, self.dfield[part], w.v, self.z[part], w.m,
+            b.dx is not None, w.field, w.y, self.dfield[part], w.v, self.z[part], w.m, w.edge,
             product.ONE_RUN, self.z_runs,
         )  # fmt: skip
 
