@@ -47,7 +47,7 @@ def measure(name: str, batch: int, data: mc.data.Dataset, times: int) -> list[di
     for block in network.blocks:
         layers = " + ".join(layer.name for layer in block.layers)
         work = 2 * batch * block.layer.multiply_adds() / 1e6
-        row(layers, "pack", 0, lambda block=block: block.pack(0, 1, True))
+        row(layers, "pack", 0, lambda block=block: block.pack(0, True))
         run = block.forward(True)[0].run
         row(layers, "forward", work, lambda run=run: run(0, 0, batch))
     for block in reversed(network.blocks):

@@ -1,10 +1,9 @@
 """The fast engine for the CPU: the model in blocks, each an image at a time, over arrays made once.
 
-A training step runs in three rounds of threads, where the model needs no barrier in between:
+A training step runs in two rounds of threads, where the model needs no barrier in between:
 
-1. the weights are laid out for the kernels;
-2. each thread takes its part of the batch from the pixels to the loss and back;
-3. each thread finishes the gradients of its part of the parameters, and updates these.
+1. each thread takes its part of the batch from the pixels to the loss and back;
+2. each thread finishes the gradients of its part of the parameters, and updates these.
 
 What is computed is what the layers say, to rounding; ``engine/layerwise.py`` is the reference.
 """
@@ -67,9 +66,7 @@ class FusedEngine:
         states = [dict(layer.state) for layer in self.model.layers]
         self._images, self._labels = images, np.ascontiguousarray(labels, np.int64)
         with np.errstate(over="ignore", invalid="ignore"):  # seen in the loss, and told with its cause
-            for block in network.blocks:
-                block.begin(N)
-            network.pack(training=True)
+            network.begin(N, training=True)
             self._run(self._stages, N)
             loss = sum(self._losses[:, 0]) / N
             if not np.isfinite(loss):
@@ -101,14 +98,15 @@ class FusedEngine:
         network.connect_gradients()
         self._losses = np.zeros((parts, 2))  # of each part, the sum of the losses and the right answers
         self._stages = [
-            Stage(self._preprocess),
+            Stage(self._begin),
             *network.forward(training=True),
             Stage(self._loss) if self._fuses_loss() else Stage(self._any_loss, whole=True),
             *network.backward(),
         ]
         return network
 
-    def _preprocess(self, part: int, first: int, last: int) -> None:
+    def _begin(self, part: int, first: int, last: int) -> None:
+        self.network.pack(part, training=True)
         x = self.network.images[first:last]
         self.model.preprocessing(self._images[first:last], self.model.dtype, x)
 

@@ -60,14 +60,15 @@ class Network:
         for block, (dx, dy) in zip(self.trained, pairs, strict=True):
             block.connect_gradients(dx, dy)
 
-    def pack(self, training: bool) -> None:
-        """Lay out all weights for the kernels: they may have changed since the last time."""
+    def begin(self, N: int, training: bool) -> None:
+        """Prepare all blocks for N images."""
+        for block in self.blocks:
+            block.begin(N, training)
 
-        def run(part: int) -> None:
-            for block in self.blocks:
-                block.pack(part, self.parts, training)
-
-        run_parts(run, self.parts)
+    def pack(self, part: int, training: bool) -> None:
+        """Lay out all weights for the kernels of a part: they may have changed since the last time."""
+        for block in self.blocks:
+            block.pack(part, training)
 
     def forward(self, training: bool) -> list[Stage]:
         """Return the stages that compute ``output`` from ``images``."""
@@ -90,11 +91,12 @@ class Predictor:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the output for ``images``, (N, *output_shape)."""
-        self.network.pack(training=False)
+        self.network.begin(len(images), training=False)
         N, parts = len(images), min(self.parts, len(images))
         outputs = np.empty((N, *self.model.output_shape), np.float32)
 
         def run(part: int) -> None:
+            self.network.pack(part, training=False)
             start = part * self.chunk  # this part's place in the arrays
             last = N * (part + 1) // parts
             for first in range(N * part // parts, last, self.chunk):

@@ -13,7 +13,7 @@ from minicnn.kernels import winograd
 from minicnn.kernels.activate import activate
 from minicnn.kernels.compiled import compiled, inlined
 from minicnn.kernels.geometry import pad
-from minicnn.kernels.product import PANEL, multiply_panel
+from minicnn.kernels.product import PANEL, multiply_panel, panel_width
 from minicnn.kernels.simd import LANES, load, store
 from minicnn.kernels.unpool import unpool
 
@@ -21,14 +21,14 @@ from minicnn.kernels.unpool import unpool
 @inlined
 def _convolve_directly(g, field, run_at, panels, y):
     """Compute y (OH, YW, pitch), a row of outputs and one panel of filters at a time."""
-    for p in range(g.pitch // PANEL):
+    for f in range(0, g.pitch, PANEL):
+        width = panel_width(g.OC, f)
         for oh in range(g.OH):
-            at = oh * g.SH * g.FW * g.C
-            to = oh * g.YW * g.pitch + p * PANEL
-            panel = p * g.depth * PANEL
+            at, to = oh * g.SH * g.FW * g.C, oh * g.YW * g.pitch + f
             multiply_panel(
-                field, at, g.SW * g.C, 1, run_at, g.length, panels, panel, y, to, g.pitch, g.OW, False
-            )
+                field, at, g.SW * g.C, 1, run_at, g.length, panels, f * g.depth, width, y, to, g.pitch, g.OW,
+                False,
+            )  # fmt: skip
 
 
 @compiled
@@ -53,18 +53,17 @@ def weights_gradient(g, x, dy, codes, first, last, run_at, lines, dw, db, field,
     dW[i, j, c, f] = Σ_oh Σ_ow field[oh·SH + i·DH, ow·SW + j·DW, c] · dz[oh, ow, f]
 
     A product that sums over the outputs: its rows are the numbers of a window, and each of the OH runs
-    of outputs begins at a line of the field. dz is that of one panel of filters, (OH, OW, PANEL).
+    of outputs begins at a line of the field. dz is that of one panel of filters, (OH, OW, width).
     """
     for n in range(first, last):
         pad(g, x, n, field)
-        for p in range(g.pitch // PANEL):
-            for k in range(0, PANEL, LANES):
-                c = p * PANEL + k
-                if c < g.OC:
-                    sums = unpool(g, dy, codes, n, c, dz, k, g.OW * PANEL, PANEL, edge)
-                    store(db, c, load(db, c, 1) + sums)
+        for f in range(0, g.pitch, PANEL):
+            width = panel_width(g.OC, f)
+            for k in range(0, width, LANES):
+                sums = unpool(g, dy, codes, n, f + k, dz, k, g.OW * width, width, edge)
+                store(db, f + k, load(db, f + k, 1) + sums)
             for r in range(len(run_at)):
-                to = (p * g.depth + r * g.length) * PANEL
+                to = (f * g.depth) + r * g.length * PANEL
                 multiply_panel(
-                    field, run_at[r], 1, g.SW * g.C, lines, g.OW, dz, 0, dw, to, PANEL, g.length, True
+                    field, run_at[r], 1, g.SW * g.C, lines, g.OW, dz, 0, width, dw, to, PANEL, g.length, True
                 )

@@ -5,32 +5,49 @@ y = max(x @ W + b, 0)        dz = dy where y > 0        dW = xᵀ @ dz        dx
 
 import numpy as np
 
-from minicnn.kernels.compiled import compiled
-from minicnn.kernels.product import PANEL, multiply, multiply_panel
+from minicnn.kernels.compiled import compiled, inlined
+from minicnn.kernels.product import PANEL, multiply, multiply_panel, pack, panel_width
+from minicnn.kernels.simd import LANES, load_rows, store_rows, transpose
+
+DEPTH = 128
+"""Rows of W at a time: one panel of them stays in the L1 cache while the rows of x go by."""
 
 STRIPE = 48
 """Rows of dW at a time: their columns of x share cache lines."""
 
 
 @compiled
-def pack(W, D, units, panels, first, last):
-    """Lay out rows ``first`` to ``last`` of W (D, units) in panels."""
-    for top in range(first, last, STRIPE):
-        for j in range(0, units, PANEL):
-            for d in range(top, min(top + STRIPE, last)):
-                to = j * D + d * PANEL
-                for k in range(min(PANEL, units - j)):
-                    panels[to + k] = W[d * units + j + k]
+def forward(x, W, bias, relu, y, first, last, D, units, run, panels, z):
+    """Compute rows ``first`` to ``last`` of y (N, units) from x (N, D) and W (D, units).
 
-
-@compiled
-def forward(x, panels, bias, relu, y, first, last, D, units, run, tail):
-    """Compute rows ``first`` to ``last`` of y (N, units) from x (N, D) and the panels of W (D, units)."""
-    multiply(x, first * D, D, 1, run, D, panels, units, y, first * units, last - first, tail)
-    for n in range(first, last):
+    Every thread lays out W in ``panels`` for itself, a piece at a time, while the piece is in the cache
+    anyway. z takes x @ W with its rows filled up to whole panels.
+    """
+    rows, pitch = last - first, -(-units // PANEL) * PANEL
+    for d in range(0, D, DEPTH):
+        depth = min(DEPTH, D - d)
+        pack(W, d * units, depth, units, panels, DEPTH * PANEL)
+        for j in range(0, pitch, PANEL):
+            width = panel_width(units, j)
+            multiply_panel(
+                x, first * D + d, D, 1, run, depth, panels, j * DEPTH, width, z, j, pitch, rows, d > 0
+            )
+    for n in range(rows):
         for j in range(units):
-            z = y[n * units + j] + bias[j]
-            y[n * units + j] = np.float32(0) if relu and z <= 0 else z  # NaN ≤ 0 is false: NaN stays
+            value = z[n * pitch + j] + bias[j]
+            y[(first + n) * units + j] = np.float32(0) if relu and value <= 0 else value  # NaN stays
+
+
+@inlined
+def _store_transposed(tail, column, rows, count, dx, to, D):
+    """Write ``count`` columns of tail (rows, PANEL) to dx, as rows that are D numbers apart."""
+    whole = rows // LANES * LANES if count == LANES else 0
+    for k in range(0, whole, LANES):
+        block = load_rows(tail, k * PANEL + column, PANEL, LANES, 1)
+        store_rows(dx, to + k, D, transpose(block), 1)
+    for i in range(count):
+        for k in range(whole, rows):
+            dx[to + i * D + k] = tail[k * PANEL + column + i]
 
 
 @compiled
@@ -45,20 +62,20 @@ def backward(y, dy, relu, dz, dz_panels, N, first, last, D, units, need_dx, W, c
             at = n * units + j
             value = np.float32(0) if relu and not y[at] > 0 else dy[at]
             dz[at] = value
-            dz_panels[(j // PANEL * N + n) * PANEL + j % PANEL] = value
-            i = n - first
-            columns[(i // PANEL * units + j) * PANEL + i % PANEL] = value
+            left, i = j // PANEL * PANEL, (n - first) // PANEL * PANEL
+            dz_panels[left * N + n * panel_width(units, left) + j - left] = value
+            columns[i * units + j * panel_width(last - first, i) + n - first - i] = value
     if not need_dx:
         return
     for d in range(0, D, STRIPE):
         rows = min(STRIPE, D - d)
         for n in range(first, last, PANEL):
-            panel = (n - first) * units
-            multiply_panel(W, d * units, units, 1, run, units, columns, panel, tail, 0, PANEL, rows, False)
-            for i in range(min(PANEL, last - n)):
-                to = (n + i) * D + d
-                for k in range(rows):
-                    dx[to + k] = tail[k * PANEL + i]
+            panel, width = (n - first) * units, panel_width(last - first, n - first)
+            multiply_panel(
+                W, d * units, units, 1, run, units, columns, panel, width, tail, 0, PANEL, rows, False
+            )
+            for i in range(0, min(PANEL, last - n), LANES):
+                _store_transposed(tail, i, rows, min(LANES, last - n - i), dx, (n + i) * D + d, D)
 
 
 @compiled

@@ -78,6 +78,11 @@ def store_rows(x: np.ndarray, at: int, step: int, vector: np.ndarray, n: int) ->
         store(x, at + r * step, row)
 
 
+def transpose(block: np.ndarray) -> np.ndarray:
+    """Return LANES registers with rows and columns exchanged."""
+    return block.reshape(LANES, LANES).T.ravel()
+
+
 def where(mask: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return a where the mask, from a comparison of vectors, is true, else b."""
     return np.where(mask, a, b)
@@ -282,6 +287,28 @@ def _(context, builder, signature, arguments):
         i = builder.add(at, builder.mul(step, step.type(r)))
         _write(context, builder, kind, x, i, registers[r * n : (r + 1) * n])
     return context.get_dummy_value()
+
+
+@_typed(transpose)
+def _(block):
+    if _is_vector(block) and block.n == LANES:
+        return block
+
+
+@lower_builtin(transpose, _Vector)
+def _(context, builder, signature, arguments):
+    # Exchange the off-diagonal quarters of blocks of 2 × 2, of 4 × 4, …; a shuffle counts on from a to b.
+    rows, span, lanes = _unpack(builder, arguments[0]), 1, range(LANES)
+    while span < LANES:
+        upper = [k if not k & span else LANES + k - span for k in lanes]
+        lower = [k + span if not k & span else LANES + k for k in lanes]
+        masks = [ir.Constant(ir.VectorType(ir.IntType(32), LANES), mask) for mask in (upper, lower)]
+        for i in lanes:
+            if not i & span:
+                a, b = rows[i], rows[i + span]
+                rows[i], rows[i + span] = [builder.shuffle_vector(a, b, mask) for mask in masks]
+        span *= 2
+    return _pack(builder, rows)
 
 
 @_typed(where)

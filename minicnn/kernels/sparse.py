@@ -19,6 +19,14 @@ from minicnn.kernels.geometry import crop, pad
 from minicnn.kernels.simd import LANES, load, multiply_add, store
 
 
+@compiled
+def pack(W, depth, OC, row, w):
+    """Lay out W (depth, OC) as w (OC, row ≥ depth): the weights of a filter in one piece."""
+    for k in range(depth):
+        for oc in range(OC):
+            w[oc * row + k] = W[k * OC + oc]
+
+
 @inlined
 def list_open(g, dy, codes, n, place, offsets, values, counts):
     """List the open results of image n for each filter: the offset of the window, and dy.

@@ -17,16 +17,18 @@ def sgd(w, g, v, first, last, rate, momentum, nesterov, decay, decoupled):
     shrink = np.float32(1 - rate * decay if decoupled else 1)
     pull = np.float32(0 if decoupled else decay)
     rate, momentum = np.float32(rate), np.float32(momentum)
+    # Slices, since an index that may be negative is checked each time, and the loop then not vectorised.
+    w, g, v = w[first:last], g[first:last], v[first:last]
     if momentum == 0:
-        for k in range(first, last):
+        for k in range(len(w)):
             w[k] = w[k] * shrink - rate * (g[k] + pull * w[k])
     elif nesterov:
-        for k in range(first, last):
+        for k in range(len(w)):
             slope = g[k] + pull * w[k]
             v[k] = momentum * v[k] + slope
             w[k] = w[k] * shrink - rate * (slope + momentum * v[k])
     else:
-        for k in range(first, last):
+        for k in range(len(w)):
             v[k] = momentum * v[k] + (g[k] + pull * w[k])
             w[k] = w[k] * shrink - rate * v[k]
 
@@ -39,7 +41,8 @@ def adam(w, g, m, s, first, last, rate, beta_1, beta_2, epsilon, step, decay, de
     rest_1, rest_2 = np.float32(1 - beta_1), np.float32(1 - beta_2)
     scale_1, scale_2 = np.float32(1 - beta_1**step), np.float32(1 - beta_2**step)
     rate, epsilon = np.float32(rate), np.float32(epsilon)
-    for k in range(first, last):
+    w, g, m, s = w[first:last], g[first:last], m[first:last], s[first:last]
+    for k in range(len(w)):
         slope = g[k] + pull * w[k]
         m[k] += rest_1 * (slope - m[k])
         s[k] += rest_2 * (slope * slope - s[k])

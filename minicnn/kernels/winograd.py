@@ -16,50 +16,50 @@ import numpy as np
 from minicnn.kernels.compiled import compiled, inlined
 from minicnn.kernels.geometry import crop, pad
 from minicnn.kernels.product import PANEL, multiply_panel
-from minicnn.kernels.simd import LANES, load, store
+from minicnn.kernels.simd import LANES, load, splat, store
 from minicnn.kernels.unpool import unpool
 
 
-@compiled
-def transform_weights(w, tap, C, channel_step, OC, filter_step, depth, u, first, last):
-    """Compute U = G g Gᵀ of filters in panels ``first`` to ``last``: u (OC / PANEL, 16, depth ≥ C, PANEL).
-
-    Tap (i, j) of filter oc at channel c is w[(3·i + j)·tap + c·channel_step + oc·filter_step].
-    """
-    half = np.float32(0.5)
-    place = depth * PANEL
-    for p in range(first, last):
-        for c in range(C):
-            for j in range(PANEL):
-                oc = p * PANEL + j
-                to = (p * 16 * depth + c) * PANEL + j
-                if oc >= OC:
-                    for r in range(16):
-                        u[to + r * place] = 0
-                    continue
-                at = c * channel_step + oc * filter_step
-                for r in range(4):
-                    # Row r of G g, with G = [[1, 0, 0], [½, ½, ½], [½, −½, ½], [0, 0, 1]].
-                    a, b, d = _row(w, at, tap, r)
-                    u[to + (4 * r + 0) * place] = a
-                    u[to + (4 * r + 1) * place] = half * ((a + d) + b)
-                    u[to + (4 * r + 2) * place] = half * ((a + d) - b)
-                    u[to + (4 * r + 3) * place] = d
-
-
 @inlined
-def _row(w, at, tap, r):
-    """Return the three numbers of row r of G g."""
-    if r == 0:
-        return w[at], w[at + tap], w[at + 2 * tap]
-    if r == 3:
-        return w[at + 6 * tap], w[at + 7 * tap], w[at + 8 * tap]
-    half, sign = np.float32(0.5), np.float32(1 if r == 1 else -1)
-    return (
-        half * ((w[at] + w[at + 6 * tap]) + sign * w[at + 3 * tap]),
-        half * ((w[at + tap] + w[at + 7 * tap]) + sign * w[at + 4 * tap]),
-        half * ((w[at + 2 * tap] + w[at + 8 * tap]) + sign * w[at + 5 * tap]),
-    )
+def _times_g(a, b, c):
+    """Return G (a, b, c), with G = [[1, 0, 0], [½, ½, ½], [½, −½, ½], [0, 0, 1]]."""
+    half = splat(0.5, 1)
+    return a, half * ((a + c) + b), half * ((a + c) - b), c
+
+
+@compiled
+def transform_weights(w, tap, C, channel_step, OC, filter_step, depth, u, taps):
+    """Compute U = G g Gᵀ of all filters: u (⌈OC / PANEL⌉, 16, depth ≥ C, PANEL).
+
+    Tap (i, j) of filter oc at channel c is w[(3·i + j)·tap + c·channel_step + oc·filter_step]; ``taps``
+    (9, LANES) takes those of a register of filters.
+    """
+    for oc in range(0, -(-OC // PANEL) * PANEL, LANES):
+        first = oc // PANEL * 16 * depth * PANEL + oc % PANEL
+        count = max(min(OC - oc, LANES), 0)
+        taps[:] = 0
+        for c in range(C):
+            for t in range(9):
+                for k in range(count):
+                    taps[t * LANES + k] = w[t * tap + c * channel_step + (oc + k) * filter_step]
+            # Column by column G g, kept in u; then the same along the rows.
+            to, place = first + c * PANEL, depth * PANEL
+            for j in range(3):
+                at = j * LANES
+                g0, g1, g2 = load(taps, at, 1), load(taps, at + 3 * LANES, 1), load(taps, at + 6 * LANES, 1)
+                r0, r1, r2, r3 = _times_g(g0, g1, g2)
+                store(u, to + j * place, r0)
+                store(u, to + (4 + j) * place, r1)
+                store(u, to + (8 + j) * place, r2)
+                store(u, to + (12 + j) * place, r3)
+            for i in range(4):
+                a = to + 4 * i * place
+                g0, g1, g2 = load(u, a, 1), load(u, a + place, 1), load(u, a + 2 * place, 1)
+                r0, r1, r2, r3 = _times_g(g0, g1, g2)
+                store(u, a, r0)
+                store(u, a + place, r1)
+                store(u, a + 2 * place, r2)
+                store(u, a + 3 * place, r3)
 
 
 @compiled
@@ -184,6 +184,7 @@ def convolve(field, FW, C, u, panels, TH, TW, band, v, m, y, YW, pitch, run):
                     C,
                     u,
                     panel,
+                    PANEL,
                     m,
                     place * tiles * PANEL,
                     PANEL,
@@ -265,13 +266,17 @@ def _backward_image(
             _transform_gradient(dy, YW, pitch, top, rows, TW, p, z[p * size : (p + 1) * size])
             for place in range(16):
                 panel, to = p * size + place * tiles * PANEL, (p * 16 + place) * C * PANEL
-                multiply_panel(v, place * tiles * C, 1, C, run, tiles, z, panel, du, to, PANEL, C, True)
+                multiply_panel(
+                    v, place * tiles * C, 1, C, run, tiles, z, panel, PANEL, du, to, PANEL, C, True
+                )
         if not need_dx:
             continue
         for p in range((C + PANEL - 1) // PANEL):
             for place in range(16):
                 at, panel, to = place * tiles * PANEL, (p * 16 + place) * pitch * PANEL, place * tiles * PANEL
-                multiply_panel(z, at, PANEL, 1, z_runs, PANEL, u_back, panel, m, to, PANEL, tiles, False)
+                multiply_panel(
+                    z, at, PANEL, 1, z_runs, PANEL, u_back, panel, PANEL, m, to, PANEL, tiles, False
+                )
             for c in range(p * PANEL, min((p + 1) * PANEL, C), LANES):
                 _transform_back(m, tiles, TW, top, dfield, FW, C, c)
 

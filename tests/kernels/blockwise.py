@@ -52,9 +52,9 @@ def run_stages(stages, N, parts):
 
 def step(block, N):
     """Take the batch in the block's arrays forward and back; return its gradients as they are yielded."""
-    block.begin(N)
+    block.begin(N, training=True)
     for part in range(block.parts):
-        block.pack(part, block.parts, training=True)
+        block.pack(part, training=True)
     run_stages(block.forward(training=True), N, block.parts)
     run_stages(block.backward(), N, block.parts)
     grads = {name: np.full(array.shape, UNTOUCHED) for name, array in block.layer.params.items()}

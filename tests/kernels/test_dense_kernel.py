@@ -112,22 +112,11 @@ def test_relu_keeps_nan_and_infinity_and_nan_gets_no_gradient():
 # --- parts of the work -------------------------------------------------------------------------------
 
 
-def test_of_the_weights_the_rows_that_are_asked_for_are_laid_out():
-    D, units, first, last = 2 * dense.STRIPE + 5, PANEL + 2, 3, 2 * dense.STRIPE + 4
-    W, panels = whole(0, (D, units), "float32"), np.full(product.panels_size(D, units), UNTOUCHED)
-    dense.pack(W.reshape(-1), D, units, panels, first, last)
-    side_by_side = np.concatenate(list(panels.reshape(2, D, PANEL)), axis=1)
-    assert_array_equal(side_by_side[first:last, :units], W[first:last])
-    assert_array_equal(side_by_side[:first], UNTOUCHED)
-    assert_array_equal(side_by_side[last:], UNTOUCHED)
-    assert_array_equal(side_by_side[:, units:], UNTOUCHED)
-
-
 def test_of_the_gradient_the_rows_that_are_asked_for_are_computed():
     N, D, units = 7, 2 * dense.STRIPE, PANEL + 1
     x, dz = whole(0, (N, D), "float32"), whole(1, (N, units), "float32")
     panels = np.zeros(product.panels_size(N, units), "float32")
-    product.pack(dz.reshape(-1), N, units, panels, 0, 2)
+    product.pack(dz.reshape(-1), 0, N, units, panels, N * PANEL)
     dW = np.full((D, units), UNTOUCHED)
     tail = np.empty(dense.STRIPE * PANEL, "float32")
     dense.gradient(x.reshape(-1), panels, N, D, units, dW.reshape(-1), 3, 60, ONE_RUN, tail)

@@ -9,6 +9,7 @@ from strategies import normal, seeds, whole
 
 from minicnn.kernels import product
 from minicnn.kernels.product import ONE_RUN, PANEL, ROWS
+from minicnn.kernels.simd import LANES
 
 rows = st.integers(1, 3 * ROWS + 2)
 depths = st.integers(1, 9)
@@ -17,28 +18,24 @@ steps = st.integers(1, 20)
 
 
 def packed(w):
-    panels = np.full(product.panels_size(*w.shape), UNTOUCHED)
-    product.pack(w.reshape(-1), *w.shape, panels, 0, len(panels) // (PANEL * len(w)))
+    panels = np.zeros(product.panels_size(*w.shape), "float32")
+    product.pack(w.reshape(-1), 0, *w.shape, panels, PANEL * len(w))
     return panels
 
 
-@given(depth=depths, columns=columns)
-def test_panels_hold_the_columns_side_by_side_row_after_row_and_then_zeros(depth, columns):
+@given(depth=depths, columns=columns, at=st.integers(0, 3), gap=st.integers(0, 3))
+def test_panels_hold_the_columns_side_by_side_row_after_row(depth, columns, at, gap):
     w = np.arange(1, depth * columns + 1, dtype="float32").reshape(depth, columns)
-    panels = packed(w).reshape(-1, depth, PANEL)
-    side_by_side = np.concatenate(list(panels), axis=1)
-    assert_array_equal(side_by_side[:, :columns], w)
-    assert_array_equal(side_by_side[:, columns:], 0)
-    assert len(panels) == -(-columns // PANEL)
-
-
-def test_of_the_panels_those_that_are_asked_for_are_laid_out():
-    w = np.arange(1, 2 * (3 * PANEL + 1) + 1, dtype="float32").reshape(2, 3 * PANEL + 1)
-    panels = np.full(product.panels_size(*w.shape), UNTOUCHED)
-    product.pack(w.reshape(-1), *w.shape, panels, 1, 3)
-    expected = packed(w)
-    expected[: 2 * PANEL] = expected[6 * PANEL :] = UNTOUCHED
-    assert_array_equal(panels, expected)
+    step, count = PANEL * depth + gap, -(-columns // PANEL)
+    panels = np.full(count * step, UNTOUCHED)
+    product.pack(np.pad(w.reshape(-1), (at, 0)), at, depth, columns, panels, step)
+    for p in range(count):
+        there = w[:, p * PANEL : (p + 1) * PANEL]
+        width = LANES if there.shape[1] <= LANES else PANEL
+        panel = panels[p * step : p * step + depth * width].reshape(depth, width)
+        assert_array_equal(panel[:, : there.shape[1]], there)
+        assert_array_equal(panel[:, there.shape[1] :], UNTOUCHED)
+        assert_array_equal(panels[p * step + depth * width : (p + 1) * step], UNTOUCHED)
 
 
 class Rows:
@@ -76,20 +73,21 @@ def test_multiply_computes_whole_rows_of_the_product(
     st.integers(0, 4),
     st.integers(0, 3),
     st.booleans(),
+    st.sampled_from([LANES, PANEL]),
     seeds,
 )
 def test_multiply_panel_multiplies_runs_wherever_they_are_and_adds_if_told_so(
-    rows, run_at, length, row_step, depth_step, to, gap, add, seed
+    rows, run_at, length, row_step, depth_step, to, gap, add, width, seed
 ):
     x = Rows(whole, seed, 2, rows, row_step, depth_step, run_at, length)
-    w = whole(seed + 1, (len(run_at) * length, 2 * PANEL), "float32")
-    step = PANEL + gap
+    w = whole(seed + 1, (len(run_at) * length, PANEL + width), "float32")
+    step = width + gap
     y = whole(seed + 2, to + rows * step + PANEL, "float32")
     expected = y.copy()
     for i, row in enumerate(x.matrix @ w[:, PANEL:]):
         start = to + i * step
-        expected[start : start + PANEL] = row + add * y[start : start + PANEL]
-    product.multiply_panel(*x.arguments, packed(w), PANEL * len(w), y, to, step, rows, add)
+        expected[start : start + width] = row + add * y[start : start + width]
+    product.multiply_panel(*x.arguments, packed(w), PANEL * len(w), width, y, to, step, rows, add)
     assert_array_equal(y, expected)
 
 

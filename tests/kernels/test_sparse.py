@@ -114,7 +114,8 @@ def test_only_the_images_that_are_asked_for_are_computed(drawn, seed):
     y[:] = dx[:] = UNTOUCHED
     block.connect(4, x.reshape(-1), y)
     block.connect_gradients(dx, dy.reshape(-1))
-    block.pack(0, 1, training=True)
+    block.begin(4, training=True)
+    block.pack(0, training=True)
     for stage in block.forward(training=True) + block.backward():
         stage.run(0, 1, 3)
     for ours, theirs in ((y.reshape(dy.shape), expected.y), (dx.reshape(x.shape), expected.dx)):

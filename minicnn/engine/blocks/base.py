@@ -79,11 +79,11 @@ class Block:
         """Take the arrays for dx, or None where it is not needed, and dy."""
         self.dx, self.dy = dx, dy
 
-    def begin(self, N: int) -> None:
-        """Prepare a training step on N images."""
+    def begin(self, N: int, training: bool) -> None:
+        """Prepare a training step on N images, or a prediction; one thread does this for all."""
 
-    def pack(self, part: int, parts: int, training: bool) -> None:
-        """Lay out this part of the weights as the kernels read them."""
+    def pack(self, part: int, training: bool) -> None:
+        """Lay out the weights as the kernels of this part read them: they may have changed."""
 
     def forward(self, training: bool) -> list[Stage]:
         """Return the stages that compute y."""

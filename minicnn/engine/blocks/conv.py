@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.engine.blocks.base import Block, Piece, Stage, share, weights, zeros
+from minicnn.engine.blocks.base import Block, Piece, Stage, weights, zeros
 from minicnn.kernels import convolution, product, sparse, winograd
 from minicnn.kernels.geometry import Geometry
 from minicnn.kernels.product import PANEL
@@ -13,7 +13,7 @@ from minicnn.layers import Conv2D, Layer, MaxPool2D, ReLU
 
 # What one band of Winograd tiles takes of the L2 cache, as it is transformed; in bytes.
 _BAND = 128 * 1024
-# A window this short, in numbers times the cells of the pool, is multiplied as fast as an open result is listed.
+# Numbers of a window, times the cells of the pool, that are multiplied as fast as an open result is listed.
 _SHORT = 16 * LANES
 # A code, the number of a pooling window's cell, is one byte; one more means "closed".
 MOST_CELLS = 255
@@ -28,7 +28,8 @@ class ConvBlock(Block):
         pool = next((layer for layer in layers if isinstance(layer, MaxPool2D)), None)
         self.g, self.run_at = geometry(conv, pool, any(isinstance(layer, ReLU) for layer in layers))
         g = self.g
-        self.panels = zeros(16 * g.C * g.pitch if g.TH else g.depth * g.pitch)
+        size = 16 * g.C * g.pitch if g.TH else g.depth * g.pitch
+        self.panels = [zeros(size) for _ in range(parts)]
         self.bias = zeros(g.pitch)
         self.work = [_Workspace(g) for _ in range(parts)]
 
@@ -44,24 +45,24 @@ class ConvBlock(Block):
         self.gradient = _way_back(g, dx is not None)(self)
         self.dW, self.db = zeros(g.depth * g.OC), zeros(g.pitch)
 
-    def begin(self, N: int) -> None:
-        """Note where the gradients will be."""
-        self.layer.grads["W"] = self.dW.reshape(self.layer.params["W"].shape)
+    def begin(self, N: int, training: bool) -> None:
+        """Take the bias, and say where the gradients will be."""
         if self.layer.use_bias:
-            self.layer.grads["b"] = self.db[: self.g.OC]
+            self.bias[: self.g.OC] = self.layer.params["b"]
+        if training:
+            self.layer.grads["W"] = self.dW.reshape(self.layer.params["W"].shape)
+            if self.layer.use_bias:
+                self.layer.grads["b"] = self.db[: self.g.OC]
 
-    def pack(self, part: int, parts: int, training: bool) -> None:
-        """Lay out this part of the filters in panels, or what Winograd's algorithm makes of them."""
-        g, W = self.g, weights(self.layer, "W")
-        own = share(g.pitch // PANEL, part, parts)
+    def pack(self, part: int, training: bool) -> None:
+        """Lay out the filters in panels, or what Winograd's algorithm makes of them."""
+        g, W, panels, w = self.g, weights(self.layer, "W"), self.panels[part], self.work[part]
         if g.TH:
-            winograd.transform_weights(W, g.C * g.OC, g.C, g.OC, g.OC, 1, g.C, self.panels, *own)
+            winograd.transform_weights(W, g.C * g.OC, g.C, g.OC, g.OC, 1, g.C, panels, w.taps)
         else:
-            product.pack(W, g.depth, g.OC, self.panels, *own)
-        if part == 0 and self.layer.use_bias:
-            self.bias[: g.OC] = self.layer.params["b"]
+            product.pack(W, 0, g.depth, g.OC, panels, g.depth * PANEL)
         if training and self.dx is not None:
-            self.gradient.pack(W, part, parts)
+            self.gradient.pack(W, part)
 
     def forward(self, training: bool) -> list[Stage]:
         """Return the stage that computes y and the codes."""
@@ -69,7 +70,7 @@ class ConvBlock(Block):
         def run(part: int, first: int, last: int) -> None:
             w = self.work[part]
             convolution.forward(
-                self.g, self.x, first, last, self.run_at, self.panels, self.bias, self.y, self.codes,
+                self.g, self.x, first, last, self.run_at, self.panels[part], self.bias, self.y, self.codes,
                 w.field, w.y, w.v, w.m, w.edge, product.ONE_RUN,
             )  # fmt: skip
 
@@ -97,6 +98,7 @@ class _Workspace:
         self.y = zeros((2 * g.TH or g.OH) * g.YW * g.pitch)
         self.v = zeros(16 * tiles * g.C)
         self.m = zeros(16 * tiles * PANEL)
+        self.taps = zeros(9 * LANES)
         self.edge = zeros(LANES)
 
 
@@ -141,7 +143,8 @@ class _ListedGradient:
         self.block, g, parts = block, block.g, block.parts
         self.row = g.row or g.depth
         self.place = places(g)
-        self.filters = zeros(g.OC * self.row)  # (OC, row): each filter's weights in one row
+        size = 0 if block.dx is None else g.OC * self.row
+        self.filters = [zeros(size) for _ in range(parts)]  # (OC, row): each filter's weights in one row
         self.dw = zeros(parts * g.OC * self.row).reshape(parts, -1)
         self.db = zeros(parts * g.pitch).reshape(parts, -1)
         rows, listed = g.OH * g.OW * g.row, g.PH * g.PW * g.OC + 1
@@ -150,18 +153,16 @@ class _ListedGradient:
         self.dcols = [zeros(0 if block.dx is None else rows) for _ in range(parts)]
         self.lists = [(zeros(listed, np.int32), zeros(listed), zeros(g.OC, np.uint64)) for _ in range(parts)]
 
-    def pack(self, W: np.ndarray, part: int, parts: int) -> None:
-        g = self.block.g
-        first, last = share(g.OC, part, parts)
-        self.filters.reshape(g.OC, -1)[first:last, : g.depth] = W.reshape(g.depth, g.OC)[:, first:last].T
+    def pack(self, W: np.ndarray, part: int) -> None:
+        sparse.pack(W, self.block.g.depth, self.block.g.OC, self.row, self.filters[part])
 
     def run(self, part: int, first: int, last: int) -> None:
         b = self.block
         self.dw[part] = self.db[part] = 0
         sparse.backward(
-            b.g, b.x, b.dy, b.codes, first, last, b.run_at, self.place, self.filters, self.dw[part],
-            self.db[part], _or_empty(b.dx), b.dx is not None, b.work[part].field, self.dfield[part],
-            self.cols[part], self.dcols[part], *self.lists[part],
+            b.g, b.x, b.dy, b.codes, first, last, b.run_at, self.place, self.filters[part],
+            self.dw[part], self.db[part], _or_empty(b.dx), b.dx is not None, b.work[part].field,
+            self.dfield[part], self.cols[part], self.dcols[part], *self.lists[part],
         )  # fmt: skip
 
     def collect(self, used: int, dW: np.ndarray) -> None:
@@ -177,23 +178,23 @@ class _WinogradGradient:
     def __init__(self, block: ConvBlock) -> None:
         self.block, g, parts = block, block.g, block.parts
         panel = 16 * g.band * g.TW * PANEL
-        self.u = zeros(16 * g.pitch * -(-g.C // PANEL) * PANEL)
+        size = 0 if block.dx is None else 16 * product.panels_size(g.pitch, g.C)
+        self.u = [zeros(size) for _ in range(parts)]
         self.du = zeros(parts * 16 * g.C * g.pitch).reshape(parts, -1)
         self.db = zeros(parts * g.pitch).reshape(parts, -1)
         self.z = [zeros(panel * g.pitch // PANEL) for _ in range(parts)]
         self.z_runs = np.arange(0, g.pitch // PANEL * panel, panel)
         self.dfield = [zeros(g.FH * g.FW * g.C) for _ in range(parts)]
 
-    def pack(self, W: np.ndarray, part: int, parts: int) -> None:
-        g = self.block.g
-        own = share(-(-g.C // PANEL), part, parts)
-        winograd.transform_weights(W, g.C * g.OC, g.OC, 1, g.C, g.OC, g.pitch, self.u, *own)
+    def pack(self, W: np.ndarray, part: int) -> None:
+        g, taps = self.block.g, self.block.work[part].taps
+        winograd.transform_weights(W, g.C * g.OC, g.OC, 1, g.C, g.OC, g.pitch, self.u[part], taps)
 
     def run(self, part: int, first: int, last: int) -> None:
         b, w = self.block, self.block.work[part]
         self.du[part] = self.db[part] = 0
         winograd.backward(
-            b.g, b.x, b.dy, b.codes, first, last, self.u, self.du[part], self.db[part], _or_empty(b.dx),
+            b.g, b.x, b.dy, b.codes, first, last, self.u[part], self.du[part], self.db[part], _or_empty(b.dx),
             b.dx is not None, w.field, w.y, self.dfield[part], w.v, self.z[part], w.m, w.edge,
             product.ONE_RUN, self.z_runs,
         )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 from minicnn.engine.blocks.base import Block, Piece, Stage, share, weights, zeros
 from minicnn.kernels import dense, product
 from minicnn.kernels.product import PANEL
-from minicnn.layers import Dense, Layer
+from minicnn.layers import Layer
 
 # Numbers of dW that are updated at a time: with W and its moments they fit into the L2 cache.
 _PIECE = 32 * 1024
@@ -20,37 +20,32 @@ class DenseBlock(Block):
         super().__init__(layers, parts)
         self.relu = len(layers) > 1
         self.bias = zeros(self.output_size)
-        self.panels = zeros(product.panels_size(self.input_size, self.output_size))
+        self.panels = [zeros(product.panels_size(dense.DEPTH, self.output_size)) for _ in range(parts)]
 
     def connect(self, capacity: int, x: np.ndarray, y: np.ndarray) -> None:
         """Take the arrays for x and y."""
         super().connect(capacity, x, y)
-        rows = max(capacity, dense.STRIPE)
-        self.tails = [zeros(rows * PANEL) for _ in range(self.parts)]
+        self.z = [zeros(product.panels_size(capacity, self.output_size)) for _ in range(self.parts)]
 
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
         """Take the arrays for dx and dy, and make what only training needs."""
         super().connect_gradients(dx, dy)
         D, units = self.input_size, self.output_size
         self.dz = zeros(self.capacity * units)
+        self.tails = [zeros(dense.STRIPE * PANEL) for _ in range(self.parts)]
         self.dz_panels = zeros(product.panels_size(self.capacity, units))
         self.columns = [zeros(product.panels_size(units, self.capacity)) for _ in range(self.parts)]
         self.dW, self.db = zeros(D * units), zeros(units)
 
-    def begin(self, N: int) -> None:
-        """Note the batch size, and where the gradients will be."""
-        self.N = N
-        self.layer.grads["W"] = self.dW.reshape(self.input_size, self.output_size)
+    def begin(self, N: int, training: bool) -> None:
+        """Take the bias, and say where the gradients will be."""
         if self.layer.use_bias:
-            self.layer.grads["b"] = self.db
-
-    def pack(self, part: int, parts: int, training: bool) -> None:
-        """Lay out this part of W in panels."""
-        layer: Dense = self.layer
-        D, units = self.input_size, self.output_size
-        dense.pack(weights(layer, "W"), D, units, self.panels, *share(D, part, parts))
-        if part == 0 and layer.use_bias:
-            self.bias[:] = layer.params["b"]
+            self.bias[:] = self.layer.params["b"]
+        if training:
+            self.N = N
+            self.layer.grads["W"] = self.dW.reshape(self.input_size, self.output_size)
+            if self.layer.use_bias:
+                self.layer.grads["b"] = self.db
 
     def forward(self, training: bool) -> list[Stage]:
         """Return the stage that computes y."""
@@ -58,8 +53,8 @@ class DenseBlock(Block):
 
         def run(part: int, first: int, last: int) -> None:
             dense.forward(
-                self.x, self.panels, self.bias, self.relu, self.y, first, last, D, units,
-                product.ONE_RUN, self.tails[part],
+                self.x, weights(self.layer, "W"), self.bias, self.relu, self.y, first, last, D, units,
+                product.ONE_RUN, self.panels[part], self.z[part],
             )  # fmt: skip
 
         return [Stage(run)]

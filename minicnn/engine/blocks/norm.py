@@ -37,14 +37,12 @@ class NormBlock(Block):
         # For each part two sums: the mean and the squares, on the way back dγ and dβ.
         self.sums = zeros(parts * 2 * C, np.float64).reshape(parts, 2, C)
 
-    def begin(self, N: int) -> None:
-        """Note the batch size, and where the gradients will be."""
-        self.N = N
-        self.layer.grads["gamma"], self.layer.grads["beta"] = self.dgamma, self.dbeta
-
-    def pack(self, part: int, parts: int, training: bool) -> None:
-        """Take the running averages, if they are what is normalised with."""
-        if part == 0 and not training:
+    def begin(self, N: int, training: bool) -> None:
+        """Say where the gradients will be; a prediction normalises with the running averages."""
+        if training:
+            self.N = N
+            self.layer.grads["gamma"], self.layer.grads["beta"] = self.dgamma, self.dbeta
+        else:
             self.mean[:] = self.layer.state["running_mean"]
             self.inv_std[:] = 1 / np.sqrt(self.layer.state["running_var"] + self.layer.epsilon)
 
