@@ -13,7 +13,7 @@ from minicnn.kernels.threads import num_threads, run_parts
 from minicnn.model import Sequential
 
 # Most images that a thread predicts at a time: enough for the matrix products, few enough for the cache.
-_CHUNK = 32
+_CHUNK = 64
 
 
 def supports(model: Sequential) -> bool:

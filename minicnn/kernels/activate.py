@@ -15,12 +15,12 @@ from minicnn.kernels.simd import LANES, load, splat, store, store_bytes, where
 @inlined
 def _better(value, index, best, code):
     """Return (best, code) after another cell of the window; the first maximum stays, and the first NaN."""
-    wins = (value > best) | ((value != value) & (best == best))  # value ≠ value only if it is NaN
-    return where(wins, value, best), where(wins, splat(index, 1), code)
+    stays = (value <= best) | (best != best)  # a value that is NaN is not ≤ anything, and ≠ itself
+    return where(stays, best, value), where(stays, code, splat(index, 1))
 
 
 @inlined
-def _window_maximum(g, y, b, c, h0, w0):
+def _window_maximum(g, y, top, b, c, h0, w0):
     """Return the maximum of y + b in the pooling window at (h0, w0), and the number of its cell."""
     # The cells that are inside the image.
     i0, i1 = max(0, -h0), min(g.pool_KH, g.OH - h0)
@@ -28,24 +28,26 @@ def _window_maximum(g, y, b, c, h0, w0):
     best, code = splat(-np.inf, 1), splat(i0 * g.pool_KW + j0, 1)
     for i in range(i0, i1):
         for j in range(j0, j1):
-            value = load(y, ((h0 + i) * g.YW + w0 + j) * g.pitch + c, 1) + b
+            value = load(y, ((h0 + i - top) * g.YW + w0 + j) * g.pitch + c, 1) + b
             best, code = _better(value, i * g.pool_KW + j, best, code)
     return best, code
 
 
 @inlined
-def activate(g, y, bias, out, n, codes, edge):
-    """Compute image n of ``out`` (PH, PW, OC) from y: bias, ReLU and max-pool; and its ``codes``.
+def activate(g, y, top, bias, out, n, first, last, codes, edge):
+    """Compute lines ``first`` to ``last`` of image n of ``out`` (PH, PW, OC), and of its ``codes``.
+
+    y (…, YW, pitch) holds the lines of the convolution that they need, from line ``top`` on.
 
     ReLU and max-pool may come in either order: both give max(0, the window's maximum), and a
     gradient to the window's first maximum if that is positive.
     """
     zero, closed = splat(0.0, 1), splat(g.pool_KH * g.pool_KW, 1)
     size, step, line = g.PH * g.PW, g.pitch, g.YW * g.pitch
-    for q in range(size):
+    for q in range(first * g.PW, last * g.PW):
         h0 = (q // g.PW) * g.pool_SH - g.pool_top
         w0 = (q % g.PW) * g.pool_SW - g.pool_left
-        at = h0 * line + w0 * step
+        at = (h0 - top) * line + w0 * step
         to = (n * size + q) * g.OC
         for c in range(0, g.OC, LANES):
             b = load(bias, c, 1)
@@ -57,7 +59,7 @@ def activate(g, y, bias, out, n, codes, edge):
             elif g.pool_KH * g.pool_KW == 1:
                 best, code = load(y, at + c, 1) + b, zero
             else:
-                best, code = _window_maximum(g, y, b, c, h0, w0)
+                best, code = _window_maximum(g, y, top, b, c, h0, w0)
             if g.relu:
                 code = where(best > zero, code, closed)
                 best = where(best <= zero, zero, best)  # NaN ≤ 0 is false: NaN stays

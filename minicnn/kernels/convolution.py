@@ -19,12 +19,12 @@ from minicnn.kernels.unpool import unpool
 
 
 @inlined
-def _convolve_directly(g, field, run_at, panels, y):
-    """Compute y (OH, YW, pitch), a row of outputs and one panel of filters at a time."""
+def _convolve_directly(g, field, run_at, panels, top, bottom, y):
+    """Compute lines ``top`` to ``bottom`` as y (bottom − top, YW, pitch), a panel of filters at a time."""
     for f in range(0, g.pitch, PANEL):
         width = panel_width(g.OC, f)
-        for oh in range(g.OH):
-            at, to = oh * g.SH * g.FW * g.C, oh * g.YW * g.pitch + f
+        for oh in range(top, bottom):
+            at, to = oh * g.SH * g.FW * g.C, (oh - top) * g.YW * g.pitch + f
             multiply_panel(
                 field, at, g.SW * g.C, 1, run_at, g.length, panels, f * g.depth, width, y, to, g.pitch, g.OW,
                 False,
@@ -41,9 +41,13 @@ def forward(g, x, first, last, run_at, weights, bias, out, codes, field, y, v, m
             winograd.convolve(
                 field, g.FW, g.C, weights, panels, g.TH, g.TW, g.band, v, m, y, g.YW, g.pitch, run
             )
-        else:
-            _convolve_directly(g, field, run_at, weights, y)
-        activate(g, y, bias, out, n, codes, edge)
+            activate(g, y, 0, bias, out, n, 0, g.PH, codes, edge)
+            continue
+        for ph in range(0, g.PH, g.PH if g.overlap else 1):
+            # A line of the pool needs pool_KH lines of the convolution: few enough for the L1 cache.
+            top, bottom = (0, g.OH) if g.overlap else (ph * g.pool_KH, (ph + 1) * g.pool_KH)
+            _convolve_directly(g, field, run_at, weights, top, bottom, y)
+            activate(g, y, top, bias, out, n, ph, g.PH if g.overlap else ph + 1, codes, edge)
 
 
 @compiled

@@ -36,8 +36,15 @@ class Geometry(NamedTuple):
     pool_top: int
     pool_left: int
     plain_pool: bool  # 2 × 2, side by side, nothing outside the image
+    overlap: bool  # whether the windows of the pool may share lines, or reach outside the image
     relu: bool
     row: int  # numbers in a row of im2col, whole registers; 0: windows are taken from the field
+
+
+@inlined
+def _copy(source, to):
+    for k in range(len(source)):
+        to[k] = source[k]
 
 
 @inlined
@@ -47,8 +54,7 @@ def pad(g, x, n, field):
     for h in range(g.H):
         source = (n * g.H + h) * width
         to = ((g.top + h) * g.FW + g.left) * g.C
-        for k in range(width):
-            field[to + k] = x[source + k]
+        _copy(x[source : source + width], field[to : to + width])
 
 
 @inlined
@@ -57,5 +63,4 @@ def crop(g, dfield, dx, n):
     width = g.W * g.C
     for h in range(g.H):
         to, source = (n * g.H + h) * width, ((g.top + h) * g.FW + g.left) * g.C
-        for k in range(width):
-            dx[to + k] = dfield[source + k]
+        _copy(dfield[source : source + width], dx[to : to + width])

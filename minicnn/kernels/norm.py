@@ -32,7 +32,7 @@ def forward(g, x, first, last, mean, inv_std, gamma, beta, out, codes, y, bias, 
             at = (n * g.OH * g.OW + p) * g.OC
             for c in range(g.OC):
                 y[p * g.pitch + c] = gamma[c] * ((x[at + c] - mean[c]) * inv_std[c]) + beta[c]
-        activate(g, y, bias, out, n, codes, edge)
+        activate(g, y, 0, bias, out, n, 0, g.PH, codes, edge)
 
 
 @compiled

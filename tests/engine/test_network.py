@@ -129,4 +129,4 @@ def test_a_smaller_batch_size_needs_less_memory():
     model.logits(images, 10)
     assert model.predictors[0].network.capacity == 10
     model.logits(images, 10_000)
-    assert [predictor.network.capacity for predictor in model.predictors] == [64]
+    assert [predictor.network.capacity for predictor in model.predictors] == [128]

@@ -95,7 +95,7 @@ class _Workspace:
     def __init__(self, g: Geometry) -> None:
         tiles = g.band * g.TW
         self.field = zeros(g.FH * g.FW * g.C)
-        self.y = zeros((2 * g.TH or g.OH) * g.YW * g.pitch)
+        self.y = zeros((2 * g.TH or (g.OH if g.overlap else g.pool_KH)) * g.YW * g.pitch)
         self.v = zeros(16 * tiles * g.C)
         self.m = zeros(16 * tiles * PANEL)
         self.taps = zeros(9 * LANES)
@@ -236,10 +236,11 @@ def pooling(pool: MaxPool2D | None, H: int, W: int) -> dict[str, int]:
         (PH, PW, _), (kernel, stride, padding) = pool.output_shape, pool.window
     (top, _), (left, _) = padding
     side_by_side = kernel == stride == (2, 2) and top == left == 0
+    plain = side_by_side and 2 * PH <= H and 2 * PW <= W
     return {
         "PH": PH, "PW": PW, "pool_KH": kernel[0], "pool_KW": kernel[1], "pool_SH": stride[0],
         "pool_SW": stride[1], "pool_top": top, "pool_left": left,
-        "plain_pool": side_by_side and 2 * PH <= H and 2 * PW <= W,
+        "plain_pool": plain, "overlap": not plain and pool is not None,
     }  # fmt: skip
 
 
