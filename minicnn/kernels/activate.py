@@ -43,30 +43,29 @@ def activate(g, y, top, bias, out, n, first, last, codes, edge):
     gradient to the window's first maximum if that is positive.
     """
     zero, closed = splat(0.0, 1), splat(g.pool_KH * g.pool_KW, 1)
-    size, step, line = g.PH * g.PW, g.pitch, g.YW * g.pitch
-    for q in range(first * g.PW, last * g.PW):
-        h0 = (q // g.PW) * g.pool_SH - g.pool_top
-        w0 = (q % g.PW) * g.pool_SW - g.pool_left
-        at = (h0 - top) * line + w0 * step
-        to = (n * size + q) * g.OC
-        for c in range(0, g.OC, LANES):
-            b = load(bias, c, 1)
-            if g.plain_pool:
-                best, code = load(y, at + c, 1) + b, zero
-                best, code = _better(load(y, at + step + c, 1) + b, 1, best, code)
-                best, code = _better(load(y, at + line + c, 1) + b, 2, best, code)
-                best, code = _better(load(y, at + line + step + c, 1) + b, 3, best, code)
-            elif g.pool_KH * g.pool_KW == 1:
-                best, code = load(y, at + c, 1) + b, zero
-            else:
-                best, code = _window_maximum(g, y, top, b, c, h0, w0)
-            if g.relu:
-                code = where(best > zero, code, closed)
-                best = where(best <= zero, zero, best)  # NaN ≤ 0 is false: NaN stays
-            store_bytes(codes, (n * size + q) * g.pitch + c, code)
-            if c + LANES <= g.OC:
-                store(out, to + c, best)
-            else:
-                store(edge, 0, best)
-                for k in range(g.OC - c):
-                    out[to + c + k] = edge[k]
+    step, line = g.pitch, g.YW * g.pitch
+    for ph in range(first, last):
+        for pw in range(g.PW):
+            h0, w0 = ph * g.pool_SH - g.pool_top, pw * g.pool_SW - g.pool_left
+            at, q = (h0 - top) * line + w0 * step, (n * g.PH + ph) * g.PW + pw
+            for c in range(0, g.OC, LANES):
+                b = load(bias, c, 1)
+                if g.plain_pool:
+                    best, code = load(y, at + c, 1) + b, zero
+                    best, code = _better(load(y, at + step + c, 1) + b, 1, best, code)
+                    best, code = _better(load(y, at + line + c, 1) + b, 2, best, code)
+                    best, code = _better(load(y, at + line + step + c, 1) + b, 3, best, code)
+                elif g.pool_KH * g.pool_KW == 1:
+                    best, code = load(y, at + c, 1) + b, zero
+                else:
+                    best, code = _window_maximum(g, y, top, b, c, h0, w0)
+                if g.relu:
+                    code = where(best > zero, code, closed)
+                    best = where(best <= zero, zero, best)  # NaN ≤ 0 is false: NaN stays
+                store_bytes(codes, q * g.pitch + c, code)
+                if c + LANES <= g.OC:
+                    store(out, q * g.OC + c, best)
+                else:
+                    store(edge, 0, best)
+                    for k in range(g.OC - c):
+                        out[q * g.OC + c + k] = edge[k]

@@ -137,7 +137,8 @@ def test_moments_are_those_of_the_rows_that_are_asked_for_in_float64():
     norm.moments(x.reshape(-1), 3, 50, LANES + 1, mean, squares)
     rows = x[3:50].astype("float64")
     assert_allclose(mean, rows.mean(axis=0), rtol=50 * 2.0**-53)
-    assert_allclose(squares, 47 * rows.var(axis=0), rtol=1e-12)
+    # Σ x² − M·mean² loses as many digits as mean² / variance has, here six.
+    assert_allclose(squares, 47 * rows.var(axis=0), rtol=1e6 * 50 * 2.0**-53)
 
 
 def test_the_running_averages_move_as_the_layers_do():

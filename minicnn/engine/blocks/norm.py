@@ -33,7 +33,7 @@ class NormBlock(Block):
         self.place = places(self.g)
         self.dz = zeros(self.capacity * self.input_size) if dx is None else dx
         self.dgamma, self.dbeta = zeros(C), zeros(C)
-        self.var = zeros(C)
+        self.var, self.scale, self.shift, self.tilt = zeros(C), zeros(C), zeros(C), zeros(C)
         # For each part two sums: the mean and the squares, on the way back dγ and dβ.
         self.sums = zeros(parts * 2 * C, np.float64).reshape(parts, 2, C)
 
@@ -85,18 +85,21 @@ class NormBlock(Block):
         self.sums[part] = 0
         norm.backward_sums(
             self.g, self.x, self.dy, self.codes, first, last, self.mean, self.inv_std, self.place, self.dz,
-            *self.sums[part],
+            *self.sums[part], self.work[part][1],
         )  # fmt: skip
 
     def _add_up(self, part: int, first: int, last: int) -> None:
         parts = min(self.parts, last)
         self.dgamma[:], self.dbeta[:] = self.sums[:parts].sum(axis=0)
+        rows = np.float32(last * self.g.OH * self.g.OW)
+        self.scale[:] = weights(self.layer, "gamma") * self.inv_std
+        self.shift[:], self.tilt[:] = self.dbeta / rows, self.dgamma / rows
 
     def _dx(self, part: int, first: int, last: int) -> None:
         pixels = self.g.OH * self.g.OW
         norm.backward(
             self.x, self.dz, first * pixels, last * pixels, self.g.OC, self.mean, self.inv_std,
-            weights(self.layer, "gamma"), self.dgamma, self.dbeta, np.float32(self.N * pixels), self.dx,
+            self.scale, self.shift, self.tilt, self.dx,
         )  # fmt: skip
 
     def commit(self) -> None:
