@@ -175,22 +175,8 @@ def convolve(field, FW, C, u, panels, TH, TW, band, v, m, y, YW, pitch, run):
         for p in range(panels):
             for place in range(16):
                 panel = (p * 16 + place) * C * PANEL
-                multiply_panel(
-                    v,
-                    place * tiles * C,
-                    C,
-                    1,
-                    run,
-                    C,
-                    u,
-                    panel,
-                    PANEL,
-                    m,
-                    place * tiles * PANEL,
-                    PANEL,
-                    tiles,
-                    False,
-                )
+                at, to = place * tiles * C, place * tiles * PANEL
+                multiply_panel(v, at, C, 1, run, C, u, panel, PANEL, m, to, PANEL, tiles, False)
             transform_output(m, tiles, TW, y, 2 * top * YW * pitch + p * PANEL, YW, pitch)
 
 

@@ -107,7 +107,7 @@ def _way_back(g: Geometry, need_dx: bool) -> type:
     cells = g.pool_KH * g.pool_KW
     if g.TH and (g.PH, g.PW) == (g.OH, g.OW) and cells == 1:
         return _WinogradGradient  # every output, or every open one, has a gradient
-    if not need_dx and (g.plain_pool or cells == 1) and cells * g.depth <= _SHORT:
+    if not need_dx and not g.overlap and cells * g.depth <= _SHORT:
         return _PlainGradient
     return _ListedGradient
 

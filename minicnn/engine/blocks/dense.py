@@ -10,7 +10,7 @@ from minicnn.kernels.product import PANEL
 from minicnn.layers import Layer
 
 # Numbers of dW that are updated at a time: with W and its moments they fit into the L2 cache.
-_PIECE = 32 * 1024
+_PIECE = 64 * 1024
 
 
 class DenseBlock(Block):
