@@ -63,15 +63,15 @@ class FusedEngine:
         """
         N = self._check(images, labels)
         network = self._network(N)
-        states = [dict(layer.state) for layer in self.model.layers]
+        kept = [(dict(layer.state), dict(layer.grads)) for layer in self.model.layers]
         self._images, self._labels = images, np.ascontiguousarray(labels, np.int64)
         with np.errstate(over="ignore", invalid="ignore"):  # seen in the loss, and told with its cause
             network.begin(N, training=True)
             self._run(self._stages, N)
             loss = sum(self._losses[:, 0]) / N
             if not np.isfinite(loss):
-                for layer, state in zip(self.model.layers, states, strict=True):
-                    layer.state = state
+                for layer, (state, grads) in zip(self.model.layers, kept, strict=True):
+                    layer.state, layer.grads = state, grads
                     layer.forget()
                 raise NonFiniteError(f"the loss is {loss}: {blame(self.model, network.images[:N])}")
             self._update(N)
@@ -81,6 +81,11 @@ class FusedEngine:
     def _check(self, images: np.ndarray, labels: np.ndarray) -> int:
         """Refuse a batch that is none, and return its size."""
         N, expected = len(images), self.model.input_shape
+        if len(self.model.output_shape) != 1:
+            raise ShapeError(
+                f"expected a model whose output is (K,) logits, this one's is {self.model.output_shape}: "
+                "end it with Flatten and Dense"
+            )
         if N == 0 or images.shape[1:] != expected or labels.shape != (N,):
             raise ShapeError(
                 f"expected images (N ≥ 1, {', '.join(map(str, expected))}) and labels (N,), got "
@@ -94,7 +99,8 @@ class FusedEngine:
         network, parts = self.network, num_threads()
         if network is not None and network.capacity >= N and network.fits():
             return network
-        network = self.network = Network(self.model, parts, N)
+        self.network = None  # if this is interrupted, the next step begins anew
+        network = Network(self.model, parts, N)
         network.connect_gradients()
         self._losses = np.zeros((parts, 2))  # of each part, the sum of the losses and the right answers
         self._stages = [
@@ -103,6 +109,7 @@ class FusedEngine:
             Stage(self._loss) if self._fuses_loss() else Stage(self._any_loss, whole=True),
             *network.backward(),
         ]
+        self.network = network
         return network
 
     def _begin(self, part: int, first: int, last: int) -> None:

@@ -63,6 +63,9 @@ class Network:
     def begin(self, N: int, training: bool) -> None:
         """Prepare all blocks for N images."""
         for block in self.blocks:
+            block.check()
+            if training:
+                block.own()
             block.begin(N, training)
 
     def pack(self, part: int, training: bool) -> None:

@@ -59,10 +59,13 @@ def weights_gradient(g, x, dy, codes, first, last, run_at, lines, dw, db, field,
     A product that sums over the outputs: its rows are the numbers of a window, and each of the OH runs
     of outputs begins at a line of the field. dz is that of one panel of filters, (OH, OW, width).
     """
+    uncovered = g.PH * g.pool_KH < g.OH or g.PW * g.pool_KW < g.OW
     for n in range(first, last):
         pad(g, x, n, field)
         for f in range(0, g.pitch, PANEL):
             width = panel_width(g.OC, f)
+            if uncovered:
+                dz[:] = 0  # a panel of another width has left something
             for k in range(0, width, LANES):
                 sums = unpool(g, dy, codes, n, f + k, dz, k, g.OW * width, width, edge)
                 store(db, f + k, load(db, f + k, 1) + sums)

@@ -368,3 +368,80 @@ def test_with_real_numbers_every_step_is_the_layerwise_one_to_rounding(network, 
         images, labels = batch(2 + N, shape, fused.model.output_shape[0], seed + N)
         assume(well_posed(reference, images, labels))
         assert_same_step(fused, reference, images, labels)
+
+
+# ---- What once went wrong. ----
+
+
+def small(*layers, shape=(7, 7, 1), seed=1, **arguments):
+    return [
+        mc.Sequential(layers, shape, seed=seed, **arguments) for layers in (layers, copy.deepcopy(layers))
+    ]
+
+
+@pytest.mark.parametrize("filters", [2 * LANES + 1, 2 * LANES, 3 * LANES])
+def test_pixels_that_no_pool_covers_give_nothing_to_any_filter(filters):
+    ours, theirs = small(L.Conv2D(filters, 3), L.ReLU(), L.MaxPool2D(2), L.Flatten(), L.Dense(3))
+    engines = (
+        FusedEngine(ours, mc.SoftmaxCrossEntropy(), SGD(0.1)),
+        LayerwiseEngine(theirs, mc.SoftmaxCrossEntropy(), SGD(0.1)),
+    )
+    for engine in engines:
+        for seed in range(2):
+            engine.train_step(*batch(4, (7, 7, 1), 3, seed))
+    assert_allclose(ours.layers[0].grads["W"], theirs.layers[0].grads["W"], atol=1e-6)
+
+
+def test_a_pool_of_one_cell_may_skip_pixels():
+    ours, theirs = small(L.Conv2D(4, 3), L.MaxPool2D(1, strides=2), L.Flatten(), L.Dense(3), shape=(8, 8, 1))
+    FusedEngine(ours, mc.SoftmaxCrossEntropy(), SGD(0.1)).train_step(*batch(4, (8, 8, 1), 3))
+    LayerwiseEngine(theirs, mc.SoftmaxCrossEntropy(), SGD(0.1)).train_step(*batch(4, (8, 8, 1), 3))
+    assert_allclose(ours.layers[0].grads["W"], theirs.layers[0].grads["W"], atol=1e-6)
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_after_an_interrupted_beginning_the_next_step_begins_anew(warm, monkeypatch):
+    fused, reference = twins("conv relu flat")
+    if warm:
+        assert_same_step(fused, reference, *batch(2))
+    with monkeypatch.context() as patch:
+        patch.setattr("minicnn.engine.network.Network.connect_gradients", lambda network: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fused.train_step(*batch(50))
+    assert_same_step(fused, reference, *batch(50))
+
+
+def test_a_model_that_gives_no_logits_is_refused():
+    model = mc.Sequential([L.Conv2D(3, 3)], (5, 5, 1))
+    with pytest.raises(ShapeError, match=r"\(3, 3, 3\).*Flatten"):
+        FusedEngine(model, mc.SoftmaxCrossEntropy(), SGD(0.1)).train_step(*batch(2, (5, 5, 1), 3))
+
+
+@pytest.mark.parametrize("predict", [False, True])
+def test_a_parameter_of_another_shape_is_refused(predict):
+    model = make("conv relu flat")
+    engine = FusedEngine(model, mc.SoftmaxCrossEntropy(), SGD(0.1))
+    model.layers[-1].params["W"] = np.zeros((3, 2), "float32")
+    with pytest.raises(ShapeError, match=r"'dense_1'.*W.*\(3, 2\)"):
+        model.logits(batch(2)[0]) if predict else engine.train_step(*batch(2))
+
+
+def test_a_refused_step_leaves_the_gradients_as_they_were():
+    model = make("conv bn relu flat dense relu")
+    engine = FusedEngine(model, mc.SoftmaxCrossEntropy(), SGD(0.1))
+    images, labels = batch(2)
+    images = images.astype("float32") / 255
+    images[0, 0, 0, 0] = np.nan
+    with pytest.raises(mc.errors.NonFiniteError):
+        engine.train_step(images, labels)
+    assert all(layer.grads == {} for layer in model.layers)
+
+
+def test_a_prediction_does_not_write_to_the_parameters():
+    model = make("conv bn relu flat dense relu")
+    for layer in model.layers:
+        for name, w in layer.params.items():
+            layer.params[name] = np.asfortranarray(w)
+    before = {layer.name: dict(layer.params) for layer in model.layers}
+    model.logits(batch(3)[0])
+    assert all(layer.params[name] is w for layer in model.layers for name, w in before[layer.name].items())

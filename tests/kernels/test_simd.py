@@ -23,12 +23,14 @@ from minicnn.kernels.simd import (
     LANES,
     add_outer,
     load,
+    load_bytes,
     load_rows,
     multiply_add,
     splat,
     store,
     store_bytes,
     store_rows,
+    transpose,
     where,
 )
 
@@ -121,6 +123,57 @@ def test_store_bytes_writes_every_whole_number_that_a_byte_holds(run):
     y = np.full(262, 99, np.uint8)
     run(np.arange(256, dtype="float32"), y, 3)
     assert_array_equal(y, [99, 99, 99, *range(256), 99, 99, 99])
+
+
+def from_bytes(x, at, y):
+    for k in range(0, len(y), 2 * LANES):
+        store(y, k, load_bytes(x, at + k, 2))
+
+
+@compiled_and_plain(from_bytes)
+def test_load_bytes_reads_every_whole_number_that_a_byte_holds(run):
+    y = numbers(256)
+    run(np.array([99, 99, 99, *range(256), 99, 99, 99], np.uint8), 3, y)
+    assert_array_equal(y, np.arange(256, dtype="float32"))
+
+
+def copy_bytes(x, at, y, to):
+    store(y, to, load_bytes(x, at, 3))
+
+
+@compiled_and_plain(copy_bytes)
+@given(at=st.integers(0, 20), to=st.integers(0, 20), seed=seeds)
+def test_load_bytes_takes_whole_registers_from_any_place(run, at, to, seed):
+    x = np.random.default_rng(seed).integers(0, 256, 3 * LANES + 20, np.uint8)
+    y = numbers(3 * LANES + 20)
+    expected = y.copy()
+    expected[to : to + 3 * LANES] = x[at : at + 3 * LANES]
+    run(x, at, y, to)
+    assert_array_equal(y, expected)
+
+
+def transposed(x, at, y):
+    store(y, 0, transpose(load(x, at, LANES)))
+
+
+@compiled_and_plain(transposed)
+@given(at=st.integers(0, 5))
+def test_transpose_exchanges_rows_and_columns(run, at):
+    x, y = np.arange(LANES * LANES + 5, dtype="float32"), numbers(LANES * LANES)
+    run(x, at, y)
+    expected = [at + column * LANES + row for row in range(LANES) for column in range(LANES)]
+    assert_array_equal(y, expected)
+
+
+def transposed_twice(x, y):
+    store(y, 0, transpose(transpose(load(x, 0, LANES))))
+
+
+@compiled_and_plain(transposed_twice)
+def test_transposed_twice_even_nan_and_infinity_are_where_they_were(run):
+    x, y = np.resize(SPECIAL, LANES * LANES), numbers(LANES * LANES)
+    run(x, y)
+    assert_array_equal(y.view("uint32"), x.view("uint32"))
 
 
 # --- arithmetic --------------------------------------------------------------------------------------
@@ -239,6 +292,14 @@ def adds_rows_that_do_not_fit(x, n):
     store(x, 0, add_outer(load(x, 0, 3), x, 0, 1, load(x, 0, 2)))
 
 
+def loads_bytes_of_a_length_that_is_no_constant(x, n):
+    store(x, 0, load_bytes(np.zeros(4 * LANES, np.uint8), 0, n))
+
+
+def transposes_what_is_no_square(x, n):
+    store(x, 0, transpose(load(x, 0, 2)))
+
+
 @pytest.mark.parametrize(
     "loop",
     [
@@ -246,6 +307,8 @@ def adds_rows_that_do_not_fit(x, n):
         loads_a_length_that_is_no_constant,
         picks_by_numbers,
         adds_rows_that_do_not_fit,
+        loads_bytes_of_a_length_that_is_no_constant,
+        transposes_what_is_no_square,
     ],
 )
 def test_vectors_that_do_not_fit_are_refused_by_the_compiler(loop):

@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 from strategies import normal, seeds, whole
 
 from minicnn.engine.blocks import ConvBlock, zeros
+from minicnn.engine.blocks.conv import _Workspace
 from minicnn.kernels.simd import LANES
 from minicnn.layers import Conv2D, MaxPool2D, ReLU
 
@@ -121,6 +122,63 @@ def test_only_the_images_that_are_asked_for_are_computed(drawn, seed):
     for ours, theirs in ((y.reshape(dy.shape), expected.y), (dx.reshape(x.shape), expected.dx)):
         assert_array_equal(ours[1:3], theirs[1:3])
         assert_array_equal(ours[[0, 3]], UNTOUCHED)
+
+
+# --- lines of the result one at a time, or all at once ------------------------------------------------
+
+
+@given(convolutions(), st.booleans(), st.booleans(), st.sampled_from([1, 3, LANES + 1]), seeds)
+def test_lines_computed_one_at_a_time_are_those_computed_all_at_once(drawn, pooled, relu, channels, seed):
+    arguments, size, outputs = drawn
+    layers = [Conv2D(*arguments), *(relu * [ReLU()])]
+    layers += (pooled and min(outputs) >= 2) * [MaxPool2D(2)]
+    x, dy = arrays(layers, (2, *size, channels), seed)
+    by_line, at_once = ConvBlock(layers, 1), ConvBlock(layers, 1)
+    assert not by_line.g.overlap
+    at_once.g = by_line.g._replace(overlap=True)
+    at_once.work = [_Workspace(at_once.g)]
+    assert_equal(run_block(by_line, x, dy), run_block(at_once, x, dy))
+
+
+@given(
+    st.tuples(*2 * [st.integers(1, 5)]),
+    st.tuples(*2 * [st.integers(1, 4)]),
+    st.tuples(*2 * [st.integers(1, 5)]),
+    st.integers(1, 3),
+    st.sampled_from([1, LANES]),
+    st.booleans(),
+    st.booleans(),
+    seeds,
+)
+def test_pools_that_overlap_or_stick_out_of_tiny_images_see_every_line(
+    size, pool_size, strides, kernel, channels, relu, need_dx, seed
+):
+    pool = MaxPool2D(pool_size, strides, "same")
+    layers = [Conv2D(3, kernel, padding="same"), *(relu * [ReLU()]), pool]
+    x, dy = arrays(layers, (2, *size, channels), seed)
+    assert_equal(run_block(ConvBlock(layers, 2), x, dy, need_dx), run_layers(layers, x, dy, need_dx))
+
+
+@pytest.mark.parametrize("need_dx", [True, False])
+@pytest.mark.parametrize("strides", [(3, 1), (3, 2), (5, 3)])
+@pytest.mark.parametrize("pool_size", [(1, 2), (2, 2), (3, 2), (5, 3)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (2, 3), (3, 5)])
+def test_a_pool_of_one_line_takes_all_lines_that_it_covers(size, pool_size, strides, need_dx):
+    layers = [Conv2D(LANES + 1, (3, 2), padding="same"), MaxPool2D(pool_size, strides, "same"), ReLU()]
+    x, dy = arrays(layers, (3, *size, 2), seed=1)
+    block = ConvBlock(layers, 2)
+    assert block.g.PH == 1
+    assert_equal(run_block(block, x, dy, need_dx), run_layers(layers, x, dy, need_dx))
+
+
+@pytest.mark.parametrize(
+    "pool", [MaxPool2D(2), MaxPool2D(2, 1), MaxPool2D((3, 2), (2, 1)), MaxPool2D((2, 1))]
+)
+@pytest.mark.parametrize("height", [3, 5, 7])
+def test_of_an_odd_height_each_pool_takes_its_own_lines(height, pool):
+    layers = [Conv2D(3, 1), pool]
+    x, dy = arrays(layers, (2, height, 4, 2), seed=height)
+    assert_equal(run_block(ConvBlock(layers, 1), x, dy), run_layers(layers, x, dy))
 
 
 # --- which pixel gets the gradient -------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from minicnn.errors import ShapeError
 from minicnn.layers import Layer
 
 _CACHE_LINE = 64  # bytes
@@ -45,9 +46,8 @@ def share(n: int, part: int, parts: int) -> tuple[int, int]:
 
 
 def weights(layer: Layer, name: str) -> np.ndarray:
-    """Return a layer's parameter as flat numbers that can be written to."""
-    layer.params[name] = np.require(layer.params[name], np.float32, "CW")
-    return layer.params[name].reshape(-1)
+    """Return a layer's parameter as flat numbers: after ``Block.own`` its own, else maybe a copy."""
+    return np.require(layer.params[name], np.float32, "CW").reshape(-1)
 
 
 class Block:
@@ -62,7 +62,11 @@ class Block:
         The first, the only one that may have parameters.
     parts : int
         The largest number of parts that a batch is cut into: as many workspaces there are.
+    shapes : dict
+        The shapes that the kernels take the layer's parameters to have.
     """
+
+    shapes: ClassVar[dict[str, tuple[int, ...]]] = {}
 
     def __init__(self, layers: list[Layer], parts: int) -> None:
         self.layer = layers[0]
@@ -78,6 +82,26 @@ class Block:
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
         """Take the arrays for dx, or None where it is not needed, and dy."""
         self.dx, self.dy = dx, dy
+
+    def own(self) -> None:
+        """Give the layer its parameters as kernels can write to them, if somebody has set others."""
+        params = self.layer.params
+        for name in params:
+            params[name] = np.require(params[name], np.float32, "CW")
+
+    def check(self) -> None:
+        """Refuse parameters of other shapes: the kernels would read past their end.
+
+        Raises
+        ------
+        ShapeError
+            Naming the layer and the shapes.
+        """
+        for name, w in self.layer.params.items():
+            shape = self.shapes.get(name, w.shape)
+            if w.shape != shape:
+                where = f"layer {self.layer.name!r}"
+                raise ShapeError(f"{where}: expected a parameter {name} of shape {shape}, it is {w.shape}")
 
     def begin(self, N: int, training: bool) -> None:
         """Prepare a training step on N images, or a prediction; one thread does this for all."""

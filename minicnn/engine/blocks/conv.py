@@ -28,6 +28,7 @@ class ConvBlock(Block):
         pool = next((layer for layer in layers if isinstance(layer, MaxPool2D)), None)
         self.g, self.run_at = geometry(conv, pool, any(isinstance(layer, ReLU) for layer in layers))
         g = self.g
+        self.shapes = {"W": (*conv.window[0], g.C, g.OC), "b": (g.OC,)}
         size = 16 * g.C * g.pitch if g.TH else g.depth * g.pitch
         self.panels = [zeros(size) for _ in range(parts)]
         self.bias = zeros(g.pitch)

@@ -19,6 +19,7 @@ class DenseBlock(Block):
     def __init__(self, layers: list[Layer], parts: int) -> None:
         super().__init__(layers, parts)
         self.relu = len(layers) > 1
+        self.shapes = {"W": (self.input_size, self.output_size), "b": (self.output_size,)}
         self.bias = zeros(self.output_size)
         self.panels = [zeros(product.panels_size(dense.DEPTH, self.output_size)) for _ in range(parts)]
 

@@ -18,6 +18,7 @@ class NormBlock(Block):
         super().__init__(layers, parts)
         pool = next((layer for layer in layers if isinstance(layer, MaxPool2D)), None)
         self.g = g = geometry(layers[0], pool, any(isinstance(layer, ReLU) for layer in layers))
+        self.shapes = {"gamma": (g.OC,), "beta": (g.OC,)}
         self.mean, self.inv_std, self.bias = zeros(g.OC), zeros(g.OC), zeros(g.pitch)
         self.work = [(zeros(g.OH * g.OW * g.pitch), zeros(LANES)) for _ in range(parts)]
 
