@@ -34,20 +34,21 @@ def _convolve_directly(g, field, run_at, panels, top, bottom, y):
 @compiled
 def forward(g, x, first, last, run_at, weights, bias, out, codes, field, y, v, m, edge, run):
     """Compute images ``first`` to ``last`` of ``out`` and ``codes`` from those of x."""
+    # Directly, a line of the pool at a time: it needs pool_KH lines of y, few enough for the L1 cache.
+    at_once = g.TH > 0 or g.overlap
+    lines, height = (g.PH, g.OH) if at_once else (1, g.pool_KH)
     for n in range(first, last):
         pad(g, x, n, field)
-        if g.TH > 0:
-            panels = g.pitch // PANEL
-            winograd.convolve(
-                field, g.FW, g.C, weights, panels, g.TH, g.TW, g.band, v, m, y, g.YW, g.pitch, run
-            )
-            activate(g, y, 0, bias, out, n, 0, g.PH, codes, edge)
-            continue
-        for ph in range(0, g.PH, g.PH if g.overlap else 1):
-            # A line of the pool needs pool_KH lines of the convolution: few enough for the L1 cache.
-            top, bottom = (0, g.OH) if g.overlap else (ph * g.pool_KH, (ph + 1) * g.pool_KH)
-            _convolve_directly(g, field, run_at, weights, top, bottom, y)
-            activate(g, y, top, bias, out, n, ph, g.PH if g.overlap else ph + 1, codes, edge)
+        for ph in range(0, g.PH, lines):
+            top = ph * height
+            if g.TH > 0:
+                panels = g.pitch // PANEL
+                winograd.convolve(
+                    field, g.FW, g.C, weights, panels, g.TH, g.TW, g.band, v, m, y, g.YW, g.pitch, run
+                )
+            else:
+                _convolve_directly(g, field, run_at, weights, top, top + height, y)
+            activate(g, y, top, bias, out, n, ph, ph + lines, codes, edge)
 
 
 @compiled

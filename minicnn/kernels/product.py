@@ -122,7 +122,8 @@ multiply_panel = compiled(
 )
 
 
-def _multiply(x, at, row_step, depth_step, run_at, depth, panels, columns, y, y_at, rows, tail):
+@inlined
+def multiply(x, at, row_step, depth_step, run_at, depth, panels, columns, y, y_at, rows, tail):
     """Compute ``rows`` rows of y = x @ w, ``columns`` numbers each, without gaps; ``tail`` (rows, PANEL)."""
     for p in range((columns + PANEL - 1) // PANEL):
         j = p * PANEL
@@ -135,6 +136,3 @@ def _multiply(x, at, row_step, depth_step, run_at, depth, panels, columns, y, y_
             for i in range(rows):
                 for k in range(columns - j):
                     y[y_at + i * columns + j + k] = tail[i * PANEL + k]
-
-
-multiply = compiled(_multiply, f"void({_ROWS_OF_X}, {_FLOATS}, {_INT}, {_FLOATS}, {_INT}, {_INT}, {_FLOATS})")
