@@ -26,7 +26,8 @@ class DenseBlock(Block):
     def connect(self, capacity: int, x: np.ndarray, y: np.ndarray) -> None:
         """Take the arrays for x and y."""
         super().connect(capacity, x, y)
-        self.z = [zeros(product.panels_size(capacity, self.output_size)) for _ in range(self.parts)]
+        self.rows = -(-capacity // self.parts)  # of one part, at most
+        self.z = [zeros(product.panels_size(self.rows, self.output_size)) for _ in range(self.parts)]
 
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
         """Take the arrays for dx and dy, and make what only training needs."""
@@ -35,7 +36,7 @@ class DenseBlock(Block):
         self.dz = zeros(self.capacity * units)
         self.tails = [zeros(dense.STRIPE * PANEL) for _ in range(self.parts)]
         self.dz_panels = zeros(product.panels_size(self.capacity, units))
-        self.columns = [zeros(product.panels_size(units, self.capacity)) for _ in range(self.parts)]
+        self.columns = [zeros(product.panels_size(units, self.rows)) for _ in range(self.parts)]
         self.dW, self.db = zeros(D * units), zeros(units)
 
     def begin(self, N: int, training: bool) -> None:
