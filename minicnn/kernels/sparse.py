@@ -93,38 +93,30 @@ def _filters(registers):
     return filters
 
 
-_windows_6, _windows_3, _windows_1 = [_windows(n) for n in (6, 3, 1)]
-_filters_6, _filters_3, _filters_1 = [_filters(n) for n in (6, 3, 1)]
+def _by_registers(loop):
+    """Return the function that goes over ``length`` numbers of a window, up to 6 registers at a time."""
+    by_6, by_3, by_1 = [loop(registers) for registers in (6, 3, 1)]
+
+    @inlined
+    def add(g, row, at, base, length, source, offsets, values, counts, to):
+        end = at + length
+        while end - at >= 6 * LANES:
+            by_6(g, row, at, base, source, offsets, values, counts, to)
+            at, base = at + 6 * LANES, base + 6 * LANES
+        while end - at >= 3 * LANES:
+            by_3(g, row, at, base, source, offsets, values, counts, to)
+            at, base = at + 3 * LANES, base + 3 * LANES
+        while end - at >= LANES:
+            by_1(g, row, at, base, source, offsets, values, counts, to)
+            at, base = at + LANES, base + LANES
+
+    return add
 
 
-@inlined
-def add_windows(g, row, at, base, length, table, offsets, values, counts, dw):
-    """Compute dw[oc·row + at : + length] += Σ dy · table[base + offset : + length], in registers."""
-    end = at + length
-    while end - at >= 6 * LANES:
-        _windows_6(g, row, at, base, table, offsets, values, counts, dw)
-        at, base = at + 6 * LANES, base + 6 * LANES
-    while end - at >= 3 * LANES:
-        _windows_3(g, row, at, base, table, offsets, values, counts, dw)
-        at, base = at + 3 * LANES, base + 3 * LANES
-    while end - at >= LANES:
-        _windows_1(g, row, at, base, table, offsets, values, counts, dw)
-        at, base = at + LANES, base + LANES
-
-
-@inlined
-def add_filters(g, row, at, base, length, w, offsets, values, counts, dtable):
-    """Compute dtable[base + offset : + length] += dy · w[oc·row + at : + length] for each listed dy."""
-    end = at + length
-    while end - at >= 6 * LANES:
-        _filters_6(g, row, at, base, w, offsets, values, counts, dtable)
-        at, base = at + 6 * LANES, base + 6 * LANES
-    while end - at >= 3 * LANES:
-        _filters_3(g, row, at, base, w, offsets, values, counts, dtable)
-        at, base = at + 3 * LANES, base + 3 * LANES
-    while end - at >= LANES:
-        _filters_1(g, row, at, base, w, offsets, values, counts, dtable)
-        at, base = at + LANES, base + LANES
+# dw[oc·row + at : + length] += Σ dy · table[base + offset : + length], the sums in registers.
+_add_windows = _by_registers(_windows)
+# dtable[base + offset : + length] += dy · w[oc·row + at : + length] for each dy, the filter in registers.
+_add_filters = _by_registers(_filters)
 
 
 @inlined
@@ -174,10 +166,10 @@ def backward(
         list_open(g, dy, codes, n, place, offsets, values, counts)
         _add_bias_gradient(g, values, counts, db)
         for r in range(len(runs)):
-            add_windows(g, row, r * length, runs[r], length, table, offsets, values, counts, dw)
+            _add_windows(g, row, r * length, runs[r], length, table, offsets, values, counts, dw)
         if need_dx:
             for r in range(len(runs)):
-                add_filters(g, row, r * length, runs[r], length, w, offsets, values, counts, dtable)
+                _add_filters(g, row, r * length, runs[r], length, w, offsets, values, counts, dtable)
             if rows:
                 _fold(g, dcols, run_at, dfield)
             crop(g, dfield, dx, n)

@@ -6,6 +6,7 @@ The arrays have been used before, for a larger batch of nothing but NaN: whateve
 from typing import NamedTuple
 
 import numpy as np
+from hypothesis import strategies as st
 from strategies import whole
 
 from minicnn.engine.blocks import zeros
@@ -14,6 +15,15 @@ UNTOUCHED = np.float32(0.77)  # no sum of whole numbers
 _MARGIN = 64
 UNIT = 2.0**-24
 """The largest relative error of one operation in float32."""
+
+
+@st.composite
+def axes(draw):
+    """Draw (kernel, stride, dilation, padding, input size, output size) of a convolution along one axis."""
+    k, s, d = draw(st.integers(1, 5)), draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    padding = draw(st.tuples(*2 * [st.integers(0, 3)]))
+    n = max((k - 1) * d + 1 - sum(padding), 1) + draw(st.integers(0, 7))
+    return k, s, d, padding, n, (n + sum(padding) - (k - 1) * d - 1) // s + 1
 
 
 class Result(NamedTuple):

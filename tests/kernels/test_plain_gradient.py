@@ -4,7 +4,7 @@ Whole numbers make every sum exact, in any order: results are the layers' to the
 """
 
 import pytest
-from blockwise import assert_equal, built, run_block, run_layers
+from blockwise import assert_equal, axes, built, run_block, run_layers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import seeds, whole
@@ -25,13 +25,7 @@ def arrays(layers, shape, seed):
 @st.composite
 def blocks(draw):
     """Draw the layers of a block with short windows, and the shape of its images."""
-    axes = []
-    for _ in range(2):
-        k, s, d = draw(st.integers(1, 5)), draw(st.integers(1, 3)), draw(st.integers(1, 2))
-        padding = draw(st.tuples(*2 * [st.integers(0, 3)]))
-        n = max((k - 1) * d + 1 - sum(padding), 1) + draw(st.integers(0, 7))
-        axes.append((k, s, d, padding, n, (n + sum(padding) - (k - 1) * d - 1) // s + 1))
-    kernel, strides, dilation, padding, size, outputs = zip(*axes, strict=True)
+    kernel, strides, dilation, padding, size, outputs = zip(draw(axes()), draw(axes()), strict=True)
     taps = kernel[0] * kernel[1]
     followers = [ReLU()] if draw(st.booleans()) else []
     if min(outputs) >= 2 and 4 * taps <= _SHORT and draw(st.booleans()):

@@ -7,7 +7,7 @@ the last bit, and so is which pixel gets a gradient.
 import numpy as np
 import oracle
 import pytest
-from blockwise import UNTOUCHED, assert_equal, built, rounding, run_block, run_layers
+from blockwise import UNTOUCHED, assert_equal, axes, built, rounding, run_block, run_layers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -19,20 +19,10 @@ from minicnn.kernels.simd import LANES
 from minicnn.layers import Conv2D, MaxPool2D, ReLU
 
 
-def output_size(n, kernel, stride, dilation, padding):
-    return (n + sum(padding) - (kernel - 1) * dilation - 1) // stride + 1
-
-
 @st.composite
 def convolutions(draw):
     """Draw (Conv2D's arguments, size of the images, size of the results)."""
-    axes = []
-    for _ in range(2):
-        k, s, d = draw(st.integers(1, 5)), draw(st.integers(1, 3)), draw(st.integers(1, 2))
-        padding = draw(st.tuples(*2 * [st.integers(0, 3)]))
-        n = max((k - 1) * d + 1 - sum(padding), 1) + draw(st.integers(0, 6))
-        axes.append((k, s, d, padding, n, output_size(n, k, s, d, padding)))
-    kernel, strides, dilation, padding, size, outputs = zip(*axes, strict=True)
+    kernel, strides, dilation, padding, size, outputs = zip(draw(axes()), draw(axes()), strict=True)
     filters, use_bias = draw(st.integers(1, 2 * LANES + 3)), draw(st.booleans())
     return (filters, kernel, strides, padding, dilation, use_bias), size, outputs
 
@@ -40,12 +30,12 @@ def convolutions(draw):
 @st.composite
 def pools(draw, size):
     """Draw MaxPool2D's arguments for images of that size: windows overlap, leave gaps or stick out."""
-    axes = []
+    sides = []
     for n in size:
         k, s = draw(st.integers(1, 3)), draw(st.integers(1, 3))
         padding = draw(st.tuples(*2 * [st.integers(0, k - 1)]))
-        axes.append((k, s, padding) if k <= n + sum(padding) else (1, s, (0, 0)))
-    return tuple(zip(*axes, strict=True))
+        sides.append((k, s, padding) if k <= n + sum(padding) else (1, s, (0, 0)))
+    return tuple(zip(*sides, strict=True))
 
 
 @st.composite
