@@ -37,16 +37,16 @@ def pack(w, at, depth, columns, panels, panel_step):
 
     Missing columns are left as they are: zeros.
     """
-    for p in range((columns + PANEL - 1) // PANEL):
-        left, width = columns - p * PANEL, panel_width(columns, p * PANEL)
-        source, to = at + p * PANEL, p * panel_step
-        for _ in range(depth):
-            if left >= PANEL:
-                store(panels, to, load(w, source, 2))
-            else:
-                for i in range(left):
-                    panels[to + i] = w[source + i]
-            source, to = source + columns, to + width
+    whole = columns // PANEL
+    left, width = columns - whole * PANEL, panel_width(columns, whole * PANEL)
+    for k in range(depth):
+        # A row of w at a time: it comes from memory, which is read fastest in order.
+        source, to = at + k * columns, k * PANEL
+        for p in range(whole):
+            store(panels, to + p * panel_step, load(w, source + p * PANEL, 2))
+        source, to = source + whole * PANEL, whole * panel_step + k * width
+        for i in range(left):
+            panels[to + i] = w[source + i]
 
 
 def _tile(rows, registers):
@@ -100,16 +100,18 @@ def _multiply_panel(
     x, at, row_step, depth_step, run_at, length, panels, panel, width, y, y_at, y_step, rows, add
 ):
     """Compute ``rows`` rows of y for one panel: row i goes, or is added, to y[y_at + i·y_step : + width]."""
+    # Blocks of nearly equal size: a block of one row would wait for its sums most of the time.
     blocks = (rows + ROWS - 1) // ROWS
+    least = rows // max(blocks, 1)
+    larger = rows - blocks * least
+    a, b = at, y_at
     for block in range(blocks):
-        # Blocks of nearly equal size: a block of one row would wait for its sums most of the time.
-        i = rows * block // blocks
-        count = rows * (block + 1) // blocks - i
-        a, b = at + i * row_step, y_at + i * y_step
+        count = least + 1 if block < larger else least
         if width == PANEL:
             _wide_tiles(count, x, a, row_step, depth_step, run_at, length, panels, panel, y, b, y_step, add)
         else:
             _narrow_tiles(count, x, a, row_step, depth_step, run_at, length, panels, panel, y, b, y_step, add)
+        a, b = a + count * row_step, b + count * y_step
 
 
 ONE_RUN = np.zeros(1, np.int64)
