@@ -34,23 +34,34 @@ def _window_maximum(g, y, top, b, c, h0, w0):
 
 
 @inlined
+def _maximum(a, b):
+    """Return the greater of a and b; NaN is greater than all."""
+    return where(a != a, a, where(a > b, a, b))  # no number is > NaN: b if that is NaN
+
+
+@inlined
 def activate(g, y, top, bias, out, n, first, last, codes, edge):
     """Compute lines ``first`` to ``last`` of image n of ``out`` (PH, PW, OC), and of its ``codes``.
 
-    y (…, YW, pitch) holds the lines of the convolution that they need, from line ``top`` on.
+    y (…, YW, pitch) holds the lines of the convolution that they need, from line ``top`` on. A
+    prediction needs no codes: then they are an empty array.
 
     ReLU and max-pool may come in either order: both give max(0, the window's maximum), and a
     gradient to the window's first maximum if that is positive.
     """
     zero, closed = splat(0.0, 1), splat(g.pool_KH * g.pool_KW, 1)
-    step, line = g.pitch, g.YW * g.pitch
+    step, line, training = g.pitch, g.YW * g.pitch, len(codes) > 0
     for ph in range(first, last):
         for pw in range(g.PW):
             h0, w0 = ph * g.pool_SH - g.pool_top, pw * g.pool_SW - g.pool_left
             at, q = (h0 - top) * line + w0 * step, (n * g.PH + ph) * g.PW + pw
             for c in range(0, g.OC, LANES):
                 b = load(bias, c, 1)
-                if g.plain_pool:
+                if g.plain_pool and not training:
+                    upper = _maximum(load(y, at + c, 1), load(y, at + step + c, 1))
+                    lower = _maximum(load(y, at + line + c, 1), load(y, at + line + step + c, 1))
+                    best, code = _maximum(upper, lower) + b, zero
+                elif g.plain_pool:
                     best, code = load(y, at + c, 1) + b, zero
                     best, code = _better(load(y, at + step + c, 1) + b, 1, best, code)
                     best, code = _better(load(y, at + line + c, 1) + b, 2, best, code)
@@ -62,7 +73,8 @@ def activate(g, y, top, bias, out, n, first, last, codes, edge):
                 if g.relu:
                     code = where(best > zero, code, closed)
                     best = where(best <= zero, zero, best)  # NaN ≤ 0 is false: NaN stays
-                store_bytes(codes, q * g.pitch + c, code)
+                if training:
+                    store_bytes(codes, q * g.pitch + c, code)
                 if c + LANES <= g.OC:
                     store(out, q * g.OC + c, best)
                 else:

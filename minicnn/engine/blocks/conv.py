@@ -17,6 +17,8 @@ _BAND = 128 * 1024
 _SHORT = 16 * LANES
 # A code, the number of a pooling window's cell, is one byte; one more means "closed".
 MOST_CELLS = 255
+NO_CODES = zeros(0, np.uint8)
+"""What the kernels take for the codes in a prediction."""
 
 
 class ConvBlock(Block):
@@ -34,14 +36,10 @@ class ConvBlock(Block):
         self.bias = zeros(g.pitch)
         self.work = [_Workspace(g) for _ in range(parts)]
 
-    def connect(self, capacity: int, x: np.ndarray, y: np.ndarray) -> None:
-        """Take the arrays for x and y, and make that of the codes."""
-        super().connect(capacity, x, y)
-        self.codes = zeros(capacity * self.g.PH * self.g.PW * self.g.pitch, np.uint8)
-
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
         """Take the arrays for dx and dy, and make what only training needs."""
         super().connect_gradients(dx, dy)
+        self.codes = zeros(self.capacity * self.g.PH * self.g.PW * self.g.pitch, np.uint8)
         g = self.g
         self.gradient = _way_back(g, dx is not None)(self)
         self.dW, self.db = zeros(g.depth * g.OC), zeros(g.pitch)
@@ -66,12 +64,13 @@ class ConvBlock(Block):
             self.gradient.pack(W, part)
 
     def forward(self, training: bool) -> list[Stage]:
-        """Return the stage that computes y and the codes."""
+        """Return the stage that computes y, and in training the codes."""
+        codes = self.codes if training else NO_CODES
 
         def run(part: int, first: int, last: int) -> None:
             w = self.work[part]
             convolution.forward(
-                self.g, self.x, first, last, self.run_at, self.panels[part], self.bias, self.y, self.codes,
+                self.g, self.x, first, last, self.run_at, self.panels[part], self.bias, self.y, codes,
                 w.field, w.y, w.v, w.m, w.edge, product.ONE_RUN,
             )  # fmt: skip
 

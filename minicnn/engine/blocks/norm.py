@@ -1,9 +1,11 @@
 """BatchNorm, with the ReLU and the MaxPool2D behind it: see ``kernels/norm.py``."""
 
+from functools import partial
+
 import numpy as np
 
 from minicnn.engine.blocks.base import Block, Stage, weights, zeros
-from minicnn.engine.blocks.conv import places, pooling
+from minicnn.engine.blocks.conv import NO_CODES, places, pooling
 from minicnn.kernels import norm
 from minicnn.kernels.geometry import Geometry
 from minicnn.kernels.product import PANEL
@@ -22,14 +24,10 @@ class NormBlock(Block):
         self.mean, self.inv_std, self.bias = zeros(g.OC), zeros(g.OC), zeros(g.pitch)
         self.work = [(zeros(g.OH * g.OW * g.pitch), zeros(LANES)) for _ in range(parts)]
 
-    def connect(self, capacity: int, x: np.ndarray, y: np.ndarray) -> None:
-        """Take the arrays for x and y, and make that of the codes."""
-        super().connect(capacity, x, y)
-        self.codes = zeros(capacity * self.g.PH * self.g.PW * self.g.pitch, np.uint8)
-
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
         """Take the arrays for dx and dy, and make what only training needs."""
         super().connect_gradients(dx, dy)
+        self.codes = zeros(self.capacity * self.g.PH * self.g.PW * self.g.pitch, np.uint8)
         C, parts = self.g.OC, self.parts
         self.place = places(self.g)
         self.dz = zeros(self.capacity * self.input_size) if dx is None else dx
@@ -49,9 +47,10 @@ class NormBlock(Block):
 
     def forward(self, training: bool) -> list[Stage]:
         """Return the stages: the parts' moments, putting them together, normalising."""
+        normalise = Stage(partial(self._normalise, self.codes if training else NO_CODES))
         if not training:
-            return [Stage(self._normalise)]
-        return [Stage(self._moments), Stage(self._put_together, whole=True), Stage(self._normalise)]
+            return [normalise]
+        return [Stage(self._moments), Stage(self._put_together, whole=True), normalise]
 
     def _moments(self, part: int, first: int, last: int) -> None:
         pixels = self.g.OH * self.g.OW
@@ -69,11 +68,11 @@ class NormBlock(Block):
         self.var[:] = (squares.sum(axis=0) + between) / (last * pixels)
         self.inv_std[:] = 1 / np.sqrt(self.var + self.layer.epsilon)
 
-    def _normalise(self, part: int, first: int, last: int) -> None:
+    def _normalise(self, codes: np.ndarray, part: int, first: int, last: int) -> None:
         gamma, beta = weights(self.layer, "gamma"), weights(self.layer, "beta")
         y, edge = self.work[part]
         norm.forward(
-            self.g, self.x, first, last, self.mean, self.inv_std, gamma, beta, self.y, self.codes,
+            self.g, self.x, first, last, self.mean, self.inv_std, gamma, beta, self.y, codes,
             y, self.bias, edge,
         )  # fmt: skip
 
