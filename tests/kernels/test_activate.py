@@ -1,4 +1,4 @@
-"""Bias, ReLU and max-pool in one pass, against plain loops; a prediction gives the same bits without codes."""
+"""Bias, ReLU and max-pool in one pass, against plain loops; without codes it gives the same bits."""
 
 import numpy as np
 import pytest
@@ -31,9 +31,9 @@ def pools(draw):
     k, s, p = {"none": (1, 1, 0), "plain": (2, 2, 0), "padded": (3, 2, 1)}[kind]
     H, W = s * (PH - 1) + k - 2 * p, s * (PW - 1) + k - 2 * p
     used = {
-        "OH": H, "OW": W, "YW": W + draw(st.integers(0, 2)), "OC": OC, "pitch": -(-OC // PANEL) * PANEL, "PH": PH,
-        "PW": PW, "pool_KH": k, "pool_KW": k, "pool_SH": s, "pool_SW": s, "pool_top": p, "pool_left": p,
-        "plain_pool": kind == "plain", "relu": draw(st.booleans()),
+        "OH": H, "OW": W, "YW": W + draw(st.integers(0, 2)), "OC": OC, "pitch": -(-OC // PANEL) * PANEL,
+        "PH": PH, "PW": PW, "pool_KH": k, "pool_KW": k, "pool_SH": s, "pool_SW": s, "pool_top": p,
+        "pool_left": p, "plain_pool": kind == "plain", "relu": draw(st.booleans()),
     }  # fmt: skip
     return Geometry(**dict.fromkeys(Geometry._fields, 0) | used)
 
