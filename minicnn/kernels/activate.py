@@ -58,9 +58,9 @@ def activate(g, y, top, bias, out, n, first, last, codes, edge):
             for c in range(0, g.OC, LANES):
                 b = load(bias, c, 1)
                 if g.plain_pool and not training:
-                    upper = _maximum(load(y, at + c, 1), load(y, at + step + c, 1))
-                    lower = _maximum(load(y, at + line + c, 1), load(y, at + line + step + c, 1))
-                    best, code = _maximum(upper, lower) + b, zero
+                    upper = _maximum(load(y, at + c, 1) + b, load(y, at + step + c, 1) + b)
+                    lower = _maximum(load(y, at + line + c, 1) + b, load(y, at + line + step + c, 1) + b)
+                    best, code = _maximum(upper, lower), zero
                 elif g.plain_pool:
                     best, code = load(y, at + c, 1) + b, zero
                     best, code = _better(load(y, at + step + c, 1) + b, 1, best, code)
