@@ -2,17 +2,15 @@
 
 import json
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from threadpoolctl import threadpool_info
 
 from minicnn import plots
 from minicnn.files import replacing
+from minicnn.info import blas, processor, versions
 from minicnn.kernels.threads import num_threads
-from minicnn.report import versions
 
 RESULTS = Path(__file__).parent / "results"
 # What makes a library use less than the processor has; whoever sets them finds them in the JSON.
@@ -21,33 +19,15 @@ HELD_BACK = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "ONEDNN_MAX_CPU_ISA", "ATEN
 
 def machine() -> dict[str, Any]:
     """Name the machine and what runs on it: processor, cores, memory, threads, BLAS, versions."""
-    blas = [f"{b['internal_api']} {b['version']} {b.get('architecture', '')}" for b in _blas()]
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": num_threads(),
-        "blas": ", ".join(blas) or "not recognised",
+        "blas": blas(),
         "precision": "float32",
         "variables": {name: os.environ[name] for name in HELD_BACK if name in os.environ},
         "versions": versions(),
     }
-
-
-def _blas() -> list[dict[str, Any]]:
-    return [library for library in threadpool_info() if library["user_api"] == "blas"]
-
-
-def _processor() -> str:
-    """Return the processor's name; Linux keeps it in /proc/cpuinfo."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        fields = dict(line.split(":", 1) for line in lines if ":" in line)
-        fields = {name.strip(): value.strip() for name, value in fields.items()}
-        simd = next((name for name in ("avx512f", "avx2") if name in fields.get("flags", "").split()), "")
-        model = f"family {fields.get('cpu family', '?')} model {fields.get('model', '?')}"
-        return f"{fields.get('model name', 'unknown')} ({model}), {simd or 'no AVX2'}"
-    return platform.processor() or platform.machine()
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

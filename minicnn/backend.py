@@ -6,6 +6,7 @@ a GPU. CuPy is imported only where a GPU is asked for.
 
 import importlib
 import sys
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -78,22 +79,43 @@ def resolve_device(device: str) -> str:
     return "cuda"
 
 
+def tensor_cores() -> bool:
+    """Whether the GPU multiplies in TF32 and bf16: those of compute capability 8.0 (Ampere) and later do."""
+    return int(_cupy().cuda.Device().compute_capability) >= 80
+
+
+# What CuPy's errors say, and what is to be done then. The first that is found counts.
+_REMEDIES = (
+    ("InsufficientDriver", "the driver is too old for this CuPy: update it, or install an older CuPy"),
+    ("NoDevice", "no NVIDIA GPU is visible: look at nvidia-smi and CUDA_VISIBLE_DEVICES"),
+    ("OutOfMemory", "its memory is full: end other programs that use it, see nvidia-smi"),
+    ("MemoryAllocation", "its memory is full: end other programs that use it, see nvidia-smi"),
+    ("nvrtc", 'CUDA\'s run-time compiler is missing: pip install "cupy-cuda12x[ctk]", or cupy-cuda13x'),
+    ("", "check the driver with nvidia-smi"),
+)
+
+
 def _cupy() -> Any:
     """Import CuPy and prove that a device works by running one tiny kernel on it."""
     try:
         cupy = importlib.import_module("cupy")
     except Exception as reason:  # an installed CuPy that does not fit the driver may raise anything
+        missing = isinstance(reason, ModuleNotFoundError)
+        what = "is not installed" if missing else f"could not be imported ({reason})"
         raise DeviceError(
-            f'device "cuda" needs CuPy, which could not be imported ({reason}). Install the extra that '
-            'fits your driver: pip install "minicnn[cuda12]" or pip install "minicnn[cuda13]", '
-            'or use device="cpu".'
+            f'device "cuda" needs CuPy, which {what}. Install the extra that fits your driver: '
+            'pip install "minicnn[cuda12]" or pip install "minicnn[cuda13]", or use device="cpu".'
         ) from reason
+    _prove(cupy)
+    return cupy
+
+
+@lru_cache  # once for each module: what has failed is tried again
+def _prove(cupy: ModuleType) -> None:
     try:
         if int(cupy.arange(3).sum()) != 3:
             raise DeviceError("the GPU computed a wrong sum")
     except Exception as reason:  # CuPy raises errors of many unrelated classes: driver, runtime, compiler
-        raise DeviceError(
-            f'device "cuda" cannot be used: {type(reason).__name__}: {reason}. Check the driver with '
-            'nvidia-smi, or use device="cpu".'
-        ) from reason
-    return cupy
+        told = f"{type(reason).__name__}: {reason}"
+        remedy = next(remedy for sign, remedy in _REMEDIES if sign.lower() in told.lower())
+        raise DeviceError(f'device "cuda" cannot be used: {told}; {remedy}, or use device="cpu".') from reason

@@ -1,10 +1,11 @@
-"""The command line: ``minicnn gradcheck``, also as ``python -m minicnn gradcheck``."""
+"""The command line: ``minicnn gradcheck`` and ``minicnn info``, also as ``python -m minicnn …``."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 
-from minicnn import __version__, gradcheck, kernels
+from minicnn import __version__, gradcheck, info, kernels
 from minicnn.errors import MiniCNNError
 
 
@@ -32,6 +33,14 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--seed", type=int, default=0, help="of the random numbers (default: 0)")
     check.add_argument("--kernels", choices=kernels.KERNELS, default="cpu", help="default: cpu, Numba")
     check.set_defaults(run=_gradcheck)
+    about = commands.add_parser(
+        "info",
+        help="show versions, processor, threads, BLAS and GPU",
+        description="Show what minicnn runs on, and, where a GPU cannot be used, why.",
+        epilog="example: minicnn info --json",
+    )
+    about.add_argument("--json", action="store_true", help="print it for a program to read")
+    about.set_defaults(run=_info)
     return parser
 
 
@@ -43,3 +52,13 @@ def _gradcheck(args: argparse.Namespace) -> int:
     worst = max(r.error for r in results)
     print(f"\n{len(results)} gradients, {len(wrong)} wrong, worst error {worst:.1e} (seed {args.seed})")
     return 1 if wrong else 0
+
+
+def _info(args: argparse.Namespace) -> int:
+    facts = info.describe()
+    if args.json:
+        print(json.dumps(facts, indent=2))
+    else:
+        width = max(map(len, facts))
+        print("\n".join(f"{name:{width}}  {value}" for name, value in facts.items()))
+    return 0

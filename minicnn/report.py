@@ -1,16 +1,15 @@
 """What a training run leaves behind: a folder with the model, its numbers and its figures."""
 
 import json
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from minicnn import __version__, plots
+from minicnn import plots
 from minicnn.data import Dataset
 from minicnn.errors import ConfigError, StateError
 from minicnn.files import check_file, replacing
+from minicnn.info import versions
 from minicnn.kernels.threads import num_threads
 from minicnn.train import Evaluation, Trainer
 
@@ -87,6 +86,7 @@ def write_run(
         **settings,
         "device": trainer.device,
         "engine": trainer.engine.name,
+        "precision": trainer.model.precision,
         "threads": num_threads(),
         "versions": versions(),
     }
@@ -109,14 +109,3 @@ def write_run(
     with replacing(folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
-    packages = {name: version(name) for name in ("numpy", "numba")}
-    return {
-        "python": platform.python_version(),
-        "minicnn": __version__,
-        **packages,
-        "platform": f"{platform.system()} {platform.machine()}",
-    }

@@ -119,8 +119,34 @@ class TestResolveDevice:
             backend.resolve_device("cuda")
 
     def test_a_kernel_that_fails_is_told_with_its_reason(self, broken_cupy):
-        with pytest.raises(DeviceError, match=r"OSError: cudaErrorInsufficientDriver.*nvidia-smi"):
+        with pytest.raises(DeviceError, match=r"OSError: cudaErrorInsufficientDriver.*too old for this CuPy"):
             backend.resolve_device("cuda")
+
+    @pytest.mark.parametrize(
+        ("told", "remedy"),
+        [
+            ("cudaErrorNoDevice: no CUDA-capable device is detected", "no NVIDIA GPU is visible"),
+            ("OutOfMemoryError: allocating 512 bytes", "its memory is full"),
+            ("libnvrtc.so.12: cannot open shared object file", "run-time compiler is missing"),
+            ("something else", "check the driver with nvidia-smi"),
+        ],
+    )
+    def test_the_remedy_fits_the_reason(self, monkeypatch, told, remedy):
+        def arange(n):
+            raise RuntimeError(told)
+
+        monkeypatch.setitem(sys.modules, "cupy", fake_cupy(arange))
+        with pytest.raises(DeviceError, match=remedy) as error:
+            backend.resolve_device("cuda")
+        assert told in str(error.value)
+
+    def test_a_gpu_that_works_is_proved_once(self, monkeypatch):
+        asked = []
+        module = fake_cupy(lambda n: asked.append(n) or FakeArray(np.arange(n)))
+        monkeypatch.setitem(sys.modules, "cupy", module)
+        for _ in range(3):
+            assert backend.resolve_device("cuda") == "cuda"
+        assert asked == [3]
 
     def test_a_gpu_that_computes_nonsense_is_refused(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "cupy", fake_cupy(lambda n: FakeArray(np.zeros(n))))

@@ -1,13 +1,15 @@
 """The command line: what it prints, and its exit status."""
 
+import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import minicnn
-from minicnn import cli, gradcheck, kernels
+from minicnn import cli, gradcheck, info, kernels
 from minicnn import layers as L
 
 
@@ -115,3 +117,35 @@ def test_version_and_help(capsys):
             cli.main([argument])
         assert caught.value.code == 0
         assert text in capsys.readouterr().out
+
+
+def test_info_names_what_it_runs_on():
+    run = command("info")
+    assert (run.returncode, run.stderr) == (0, "")
+    facts = dict(line.split(maxsplit=1) for line in run.stdout.splitlines())
+    assert facts["minicnn"] == minicnn.__version__
+    assert facts["threads"].isdecimal()
+    assert {"python", "numpy", "numba", "cupy", "processor", "cores", "blas", "gpu"} <= facts.keys()
+
+
+def test_info_for_programs_says_the_same():
+    assert list(json.loads(command("info", "--json").stdout)) == list(info.describe())
+
+
+def test_info_says_why_a_gpu_cannot_be_used(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert info.gpu().startswith('not usable: device "cuda" needs CuPy, which is not installed')
+
+
+def test_info_describes_a_gpu(monkeypatch):
+    properties = {"name": b"NVIDIA H200", "major": 9, "minor": 0, "totalGlobalMem": 141 * 2**30}
+    runtime = SimpleNamespace(
+        getDevice=lambda: 0,
+        getDeviceProperties=lambda device: properties,
+        driverGetVersion=lambda: 13000,
+        runtimeGetVersion=lambda: 12040,
+    )
+    cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(info, "resolve_device", lambda device: device)
+    assert info.gpu() == "NVIDIA H200, compute capability 9.0, 141 GiB, driver for CUDA 13.0, CUDA 12.4"

@@ -1,0 +1,90 @@
+"""What minicnn runs on: versions, processor, threads, BLAS, GPU; and why a GPU cannot be used."""
+
+import importlib
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_info
+
+from minicnn import __version__
+from minicnn.backend import resolve_device
+from minicnn.errors import DeviceError
+from minicnn.kernels.threads import available_cores, num_threads
+
+_CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    return {
+        "python": platform.python_version(),
+        "minicnn": __version__,
+        **{name: version(name) for name in ("numpy", "numba")},
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def processor() -> str:
+    """Return the processor's name and the widest vectors it has; Linux keeps them in /proc/cpuinfo."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        fields = {name.strip(): value.strip() for name, value in fields.items()}
+        simd = next((name for name in ("avx512f", "avx2") if name in fields.get("flags", "").split()), "")
+        model = f"family {fields.get('cpu family', '?')} model {fields.get('model', '?')}"
+        return f"{fields.get('model name', 'unknown')} ({model}), {simd or 'no AVX2'}"
+    return platform.processor() or platform.machine()
+
+
+def blas() -> str:
+    """Return the BLAS libraries that NumPy uses, with the core type that they chose."""
+    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    names = [f"{b['internal_api']} {b['version']} {b.get('architecture', '')}".strip() for b in found]
+    return ", ".join(names) or "not recognised"
+
+
+def gpu() -> str:
+    """Return the GPU's name, memory, driver and CUDA version, or why it cannot be used."""
+    try:
+        resolve_device("cuda")
+    except DeviceError as reason:
+        return f"not usable: {reason}"
+    runtime = importlib.import_module("cupy").cuda.runtime
+    properties = runtime.getDeviceProperties(runtime.getDevice())
+    driver, cuda = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    return (
+        f"{properties['name'].decode()}, compute capability {properties['major']}.{properties['minor']}, "
+        f"{properties['totalGlobalMem'] / 2**30:.0f} GiB, driver for CUDA {_dotted(driver)}, "
+        f"CUDA {_dotted(cuda)}"
+    )
+
+
+def _dotted(number: int) -> str:
+    """Return CUDA's 12040 as 12.4."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _cupy_version() -> str:
+    for name in _CUPY:
+        try:
+            return f"{name} {version(name)}"
+        except PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+def describe() -> dict[str, Any]:
+    """Return everything as names and values, in the order in which it is printed."""
+    return {
+        **versions(),
+        "cupy": _cupy_version(),
+        "processor": processor(),
+        "cores": f"{available_cores()} of {os.cpu_count()} may be used",
+        "threads": num_threads(),
+        "blas": blas(),
+        "gpu": gpu(),
+    }
