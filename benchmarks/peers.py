@@ -179,17 +179,22 @@ def torch(name: str, channels_last: bool, compiled: bool) -> Peer:
     def set_weights(arrays):
         with t.no_grad():
             for parameter, array in zip(model.parameters(), arrays.values(), strict=True):
-                if array.ndim == 4:
-                    array = array.transpose(3, 2, 0, 1)
-                elif array.ndim == 2 and len(array) == channels * size * size:
-                    # What Flatten gives: (H, W, C) here, (C, H, W) there.
-                    array = array.reshape(size, size, channels, -1).transpose(3, 2, 0, 1)
-                    array = array.reshape(len(array), -1)
-                elif array.ndim == 2:
-                    array = array.T
-                parameter.copy_(t.from_numpy(np.ascontiguousarray(array)))
+                parameter.copy_(t.from_numpy(as_torch(array, channels, size)))
 
     return Peer(train, predict, set_rate, set_weights)
+
+
+def as_torch(array: np.ndarray, channels: int, size: int) -> np.ndarray:
+    """Return one of minicnn's parameters as PyTorch lays it out; ``size`` is that of the flattened image."""
+    if array.ndim == 4:
+        array = array.transpose(3, 2, 0, 1)
+    elif array.ndim == 2 and len(array) == channels * size * size:
+        # What Flatten gives: (H, W, C) here, (C, H, W) there.
+        array = array.reshape(size, size, channels, -1).transpose(3, 2, 0, 1)
+        array = array.reshape(len(array), -1)
+    elif array.ndim == 2:
+        array = array.T
+    return np.ascontiguousarray(array)
 
 
 def jax(name: str) -> Peer:

@@ -2,6 +2,7 @@
 
     pip install -e ".[bench]"
     python benchmarks/time_to_accuracy.py --seeds 0 1 2
+    python benchmarks/time_to_accuracy.py --device cuda
 
 Model M1 of ``peers.py``, batches of 128, SGD with momentum 0.9, a one-cycle learning rate; all start
 from the same weights and see the same batches. The clock runs while steps are taken, and stands
@@ -24,15 +25,21 @@ from typing import Any
 import numpy as np
 import report
 import turns
+from gpu_peers import WAYS, Way
 from matplotlib.figure import Figure
 from peers import FRAMEWORKS, as_taken, minicnn_model
 
 import minicnn as mc
+from minicnn.backend import resolve_device
+from minicnn.info import gpu
 
 MODEL, BATCH, EPOCHS, PEAK_RATE = "M1", 128, 9, 0.08
 EVALUATIONS = 4  # an epoch
 TARGETS = (0.9071, 0.915, 0.925)
-RACERS = ("minicnn fused", "Keras", "PyTorch NCHW", "PyTorch channels-last")
+RACERS = {
+    "cpu": ("minicnn fused", "Keras", "PyTorch NCHW", "PyTorch channels-last"),
+    "cuda": ("minicnn GPU captured tf32", "PyTorch GPU eager tf32", "PyTorch GPU graph tf32"),
+}
 
 
 def race(framework: str, data: Path, seed: int, started: float) -> dict[str, Any]:
@@ -40,21 +47,20 @@ def race(framework: str, data: Path, seed: int, started: float) -> dict[str, Any
     with np.load(data) as file:
         arrays = {name: file[name] for name in file.files}
     weights = {name: arrays[name] for name in minicnn_model(MODEL).arrays()}
-    images, labels = as_taken(framework, arrays["images"], arrays["labels"])
-    test_images, test_labels = as_taken(framework, arrays["test_images"], arrays["test_labels"])
-    peer = FRAMEWORKS[framework][1](MODEL)
-    peer.set_weights(weights)
-    schedule, steps = mc.schedules.OneCycle(PEAK_RATE), len(images) // BATCH
+    way, test_images, test_labels = as_way(framework, arrays)
+    way.set_weights(weights)
+    schedule, steps = mc.schedules.OneCycle(PEAK_RATE), len(arrays["images"]) // BATCH
     every = steps // EVALUATIONS
     start_up, clock, step, curve = 0.0, 0.0, 0, []
     rng = np.random.default_rng(seed)
     for _ in range(EPOCHS):
-        order = rng.permutation(len(images))
+        order = rng.permutation(len(arrays["images"]))
         for first in range(0, steps * BATCH, BATCH):
             start = time.perf_counter()
-            batch = order[first : first + BATCH]
-            peer.set_rate(schedule(step, EPOCHS * steps))
-            peer.train(images[batch], labels[batch])
+            way.set_rate(schedule(step, EPOCHS * steps))
+            way.step(way.prepare(order[first : first + BATCH]))
+            if step == 0 or (step + 1) % every == 0:
+                way.wait()
             if step == 0:  # compilation and tracing
                 start_up = time.time() - started
             else:
@@ -62,11 +68,32 @@ def race(framework: str, data: Path, seed: int, started: float) -> dict[str, Any
             step += 1
             if step % every == 0:
                 chunks = [test_images[i : i + 500] for i in range(0, len(test_images), 500)]
-                predicted = np.concatenate([np.asarray(peer.predict(c)).argmax(axis=1) for c in chunks])
+                predicted = np.concatenate([np.asarray(way.predict(c)).argmax(axis=1) for c in chunks])
                 curve.append([step, clock, float((predicted == test_labels).mean())])
                 if curve[-1][2] >= TARGETS[-1]:
                     return {"start_up": start_up, "curve": curve}
     return {"start_up": start_up, "curve": curve}
+
+
+def as_way(framework: str, arrays: dict[str, np.ndarray]) -> tuple[Way, np.ndarray, np.ndarray]:
+    """Return the framework with its training data loaded, and the test set as it takes it."""
+    train, test = (arrays["images"], arrays["labels"]), (arrays["test_images"], arrays["test_labels"])
+    if framework in WAYS:
+        way = WAYS[framework][2](MODEL)
+        way.load(*train)
+        return way, *test
+    peer = FRAMEWORKS[framework][1](MODEL)
+    images, labels = as_taken(framework, *train)
+    way = Way(
+        load=lambda images, labels: None,
+        prepare=lambda rows: rows,
+        step=lambda rows: peer.train(images[rows], labels[rows]),
+        wait=lambda: None,
+        predict=peer.predict,
+        set_rate=peer.set_rate,
+        set_weights=peer.set_weights,
+    )
+    return way, *as_taken(framework, *test)
 
 
 def seconds_to(curve: list[list[float]], target: float) -> float | None:
@@ -90,6 +117,7 @@ def child(framework: str, data: Path, seed: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, print the table, write JSON and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=RACERS, default="cpu", help="default: cpu")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--race", help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
@@ -100,7 +128,9 @@ def main() -> None:
         os.dup2(2, 1)
         print(json.dumps(race(args.race, args.data, args.seeds[0], args.started)), file=answers, flush=True)
         return
-    names = [name for name in RACERS if name in turns.installed()]
+    if args.device == "cuda":
+        resolve_device("cuda")  # says why, if it cannot be used
+    names = [name for name in RACERS[args.device] if name in turns.installed() or name in WAYS]
     races: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     train, test = mc.data.load("fashion-mnist")
     with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +143,9 @@ def main() -> None:
                 races[name].append(child(name, data, seed))
                 print(name, "seed", seed, f"{races[name][-1]['curve'][-1]}", file=sys.stderr, flush=True)
     print(table(races))
-    report.write("time_to_accuracy", {"packages": turns.package_versions(), "races": races}, chart(races))
+    name = "time_to_accuracy" + ("" if args.device == "cpu" else "_gpu")
+    result = {"gpu": gpu(), "packages": turns.package_versions(), "races": races}
+    report.write(name, result, chart(races))
 
 
 def initial_weights(seed: int) -> dict[str, np.ndarray]:
@@ -131,7 +163,7 @@ def table(races: dict[str, list[dict[str, Any]]]) -> str:
     rows = []
     for name, runs in races.items():
         row = [name, f"{statistics.median(run['start_up'] for run in runs):.1f}"]
-        for target, seconds, ours in zip(TARGETS, medians[name], medians[RACERS[0]], strict=True):
+        for target, seconds, ours in zip(TARGETS, medians[name], medians[next(iter(races))], strict=True):
             reached = sum(seconds_to(run["curve"], target) is not None for run in runs)
             row.append(f"{reached} of {len(runs)} seeds" if seconds is None else f"{seconds:.1f}")
             row.append("" if seconds is None or ours is None else f"{seconds / ours:.2f} ×")

@@ -58,17 +58,13 @@ def images(count: int) -> Iterator[Path]:
         yield path
 
 
-class Runner:
-    """One framework with one model and batch size, in its process."""
+class Process:
+    """A process that answers commands, a line each, with JSON."""
 
-    def __init__(self, framework: str, model: str, batch: int, data: Path, predict: bool) -> None:
-        script = Path(__file__).with_name("peers.py")
-        command = [sys.executable, str(script), framework, model, str(batch), str(data)]
-        self.framework = framework
-        self.seconds: list[float] = []
-        self.step = 0.0  # seconds, about
+    def __init__(self, name: str, command: list[str]) -> None:
+        self.name = name
         self.process = subprocess.Popen(
-            [*command, *(["--predict"] if predict else [])],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -91,13 +87,24 @@ class Runner:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise RuntimeError(f"{self.framework} ended: {self.process.stderr.read()[-2000:]}")
+            raise RuntimeError(f"{self.name} ended: {self.process.stderr.read()[-2000:]}")
         return json.loads(answer)
 
     def close(self) -> None:
         """End the process."""
         self.process.kill()
         self.process.communicate()
+
+
+class Runner(Process):
+    """One framework with one model and batch size, in its process."""
+
+    def __init__(self, framework: str, model: str, batch: int, data: Path, predict: bool) -> None:
+        script = Path(__file__).with_name("peers.py")
+        command = [sys.executable, str(script), framework, model, str(batch), str(data)]
+        super().__init__(framework, [*command, *(["--predict"] if predict else [])])
+        self.seconds: list[float] = []
+        self.step = 0.0  # seconds, about
 
 
 def compare(
@@ -117,7 +124,7 @@ def compare(
                 runner.step = runner.ask(f"steps {WARM_UP}")[-1]
             except RuntimeError as reason:
                 last_line = str(reason).strip().splitlines()[-1]
-                print(f"{runner.framework} cannot be measured: {last_line}", file=sys.stderr)
+                print(f"{runner.name} cannot be measured: {last_line}", file=sys.stderr)
                 continue
             runners.append(runner)
         turns = -(-steps // MIN_TURN)
@@ -130,7 +137,7 @@ def compare(
                 runner.ask(f"steps {count // 5}")
                 runner.seconds += runner.ask(f"steps {count}")
         return {
-            runner.framework: {
+            runner.name: {
                 "median_ms": 1000 * statistics.median(runner.seconds),
                 "min_ms": 1000 * min(runner.seconds),
                 "max_ms": 1000 * max(runner.seconds),
@@ -159,7 +166,7 @@ def sgemm_peak() -> float:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that are compared."""
-    names = ("tensorflow-cpu", "tensorflow", "keras", "torch", "jax")
+    names = ("tensorflow-cpu", "tensorflow", "keras", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x")
     found = {}
     for name in names:
         try:

@@ -26,7 +26,12 @@ class StateError(MiniCNNError, RuntimeError):
 
 
 class NonFiniteError(MiniCNNError, ArithmeticError):
-    """NaN or infinity where only finite numbers make sense: in images, in the loss."""
+    """NaN or infinity where only finite numbers make sense: in images, in the loss.
+
+    ``steps_ago`` says how many steps were taken since, where that is known later.
+    """
+
+    steps_ago = 0
 
 
 class DataError(MiniCNNError, ValueError):

@@ -41,6 +41,8 @@ class Sequential:
         In order; each has a name, ``conv2d_1``, ``relu_1``, …
     output_shape : tuple of int
         Of one sample; (K,) for a classifier, whose output are K logits.
+    precision : str
+        How the fast kernels multiply on a GPU: ``"fp32"``, or on its tensor cores ``"tf32"`` or ``"bf16"``.
     info : dict of str to str
         Notes that are saved with the model, such as what it was trained on.
 
@@ -69,6 +71,7 @@ class Sequential:
             raise ConfigError(f"preprocessing must be a Preprocessing, got {preprocessing!r}")
         self.info: dict[str, str] = {}
         self.device = "cpu"
+        self.precision = "fp32"
         self.predictors: list[Any] = []  # what predictions keep for the next one
         self._name_layers()
         self._build(np.random.default_rng(checks.whole_number(seed, "seed", 0)))

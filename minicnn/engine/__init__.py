@@ -1,41 +1,50 @@
 """How one training step, or one prediction, is executed."""
 
-from typing import TYPE_CHECKING, Union
-
 from minicnn import kernels
+from minicnn.engine.base import Engine
 from minicnn.engine.layerwise import LayerwiseEngine
 from minicnn.errors import ConfigError
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
 from minicnn.optimizers import Optimizer
 
-if TYPE_CHECKING:
-    from minicnn.engine.fused import FusedEngine
-
-ENGINES = ("auto", "layerwise", "fused")
+ENGINES = ("auto", "layerwise", "fused", "cuda_graph")
 
 
-def make_engine(
-    name: str, model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer
-) -> Union[LayerwiseEngine, "FusedEngine"]:
-    """Return the engine called ``name``; ``"auto"`` is the fused one wherever it can be used.
+def make_engine(name: str, model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> Engine:
+    """Return the engine called ``name``; ``"auto"`` is the fastest that can compute the model.
 
-    That is for float32 models on the CPU. Made inside ``with kernels.use("reference")`` it is the
-    layerwise one, whose kernels that switch chooses.
+    That is the fused one for float32 models on the CPU, the captured one (``cuda_graph``) for those on a
+    GPU. Made inside ``with kernels.use("reference")`` it is the layerwise one, whose kernels that switch
+    chooses.
 
     Raises
     ------
     ConfigError
-        If there is no engine of that name, or the fused one cannot compute the model.
+        If there is no engine of that name, or it cannot compute the model.
     """
     if name not in ENGINES:
         raise ConfigError(f"unknown engine {name!r}: expected one of {', '.join(ENGINES)}")
-    if name == "layerwise":
-        return LayerwiseEngine(model, loss, optimizer)
     # Imported where they are needed, as loading the compiled kernels takes a while.
-    from minicnn.engine.fused import FusedEngine
+    if name == "auto":
+        name = _fastest(model, loss, optimizer)
+    if name == "fused":
+        from minicnn.engine.fused import FusedEngine
+
+        return FusedEngine(model, loss, optimizer)
+    if name == "cuda_graph":
+        from minicnn.engine.cuda_graph import CudaGraphEngine
+
+        return CudaGraphEngine(model, loss, optimizer)
+    return LayerwiseEngine(model, loss, optimizer)
+
+
+def _fastest(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> str:
+    from minicnn.engine.cuda_graph import knows
     from minicnn.engine.network import supports
 
-    if name == "auto" and not (supports(model) and kernels.active() == "cpu"):
-        return LayerwiseEngine(model, loss, optimizer)
-    return FusedEngine(model, loss, optimizer)
+    if kernels.active() != "cpu":
+        return "layerwise"
+    if knows(model, loss, optimizer):
+        return "cuda_graph"
+    return "fused" if supports(model) else "layerwise"

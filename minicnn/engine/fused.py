@@ -13,19 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.engine.base import Engine, StepResult, check_data
 from minicnn.engine.blocks import Stage
-from minicnn.engine.layerwise import StepResult, blame
+from minicnn.engine.layerwise import blame
 from minicnn.engine.network import Network, supports
 from minicnn.engine.update import Update
-from minicnn.errors import ConfigError, NonFiniteError, ShapeError
+from minicnn.errors import ConfigError, NonFiniteError
 from minicnn.kernels import loss as loss_kernel
 from minicnn.kernels.threads import num_threads, run_parts
-from minicnn.losses import SoftmaxCrossEntropy, check_labels
+from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
 from minicnn.optimizers import Optimizer
 
 
-class FusedEngine:
+class FusedEngine(Engine):
     """Takes the same steps as ``LayerwiseEngine``, faster; for float32 models on the CPU.
 
     Raises
@@ -61,7 +62,8 @@ class FusedEngine:
         NonFiniteError
             If the loss is NaN or infinite, naming the layer where that began; nothing is updated then.
         """
-        N = self._check(images, labels)
+        check_data(self.model, images, labels)
+        N = len(images)
         network = self._network(N)
         kept = [(dict(layer.state), dict(layer.grads)) for layer in self.model.layers]
         self._images, self._labels = images, np.ascontiguousarray(labels, np.int64)
@@ -77,22 +79,6 @@ class FusedEngine:
             self._update(N)
         self._images = self._labels = None  # the batch is not kept
         return StepResult(float(loss), int(sum(self._losses[:, 1])))
-
-    def _check(self, images: np.ndarray, labels: np.ndarray) -> int:
-        """Refuse a batch that is none, and return its size."""
-        N, expected = len(images), self.model.input_shape
-        if len(self.model.output_shape) != 1:
-            raise ShapeError(
-                f"expected a model whose output is (K,) logits, this one's is {self.model.output_shape}: "
-                "end it with Flatten and Dense"
-            )
-        if N == 0 or images.shape[1:] != expected or labels.shape != (N,):
-            raise ShapeError(
-                f"expected images (N ≥ 1, {', '.join(map(str, expected))}) and labels (N,), got "
-                f"{images.shape} and {labels.shape}"
-            )
-        check_labels(labels, self.model.output_shape[0])
-        return N
 
     def _network(self, N: int) -> Network:
         """Return the blocks with room for N images; a smaller batch uses the first part of the arrays."""

@@ -1,25 +1,18 @@
 """The plain engine: the layers one after the other. It works for every model, on every device."""
 
 import copy
-from typing import NamedTuple
 
 import numpy as np
 
 from minicnn.backend import Array, array_module, to_device
+from minicnn.engine.base import Engine, StepResult
 from minicnn.errors import NonFiniteError
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
 from minicnn.optimizers import Optimizer
 
 
-class StepResult(NamedTuple):
-    """The batch's mean loss, and how many of its images were classified rightly."""
-
-    loss: float
-    correct: int
-
-
-class LayerwiseEngine:
+class LayerwiseEngine(Engine):
     """Forward, loss, backward, update: the four lines of training, one layer at a time."""
 
     name = "layerwise"

@@ -116,18 +116,31 @@ class Predictor:
 
 def predict(model: Sequential, images: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     """Yield the output for ``images``, in the fastest way there is for the model."""
-    if not supports(model) or kernels.active() != "cpu":
+    kind, chunk = _fastest(model, batch_size)
+    if kind is None:
         for i in range(0, len(images), batch_size):
             yield model.forward(model.preprocess(images[i : i + batch_size]))
         return
     images = to_numpy(images)
     # The arrays are kept by the model. Two threads may predict with it at once: each takes its own.
-    chunk = min(_CHUNK, -(-batch_size // num_threads()))
     try:
         predictor = model.predictors.pop()
     except IndexError:
         predictor = None
-    if predictor is None or predictor.chunk != chunk or not predictor.network.fits():
-        predictor = Predictor(model, chunk)
+    if type(predictor) is not kind or predictor.chunk != chunk or not predictor.network.fits():
+        predictor = kind(model, chunk)
     yield predictor(images)
     model.predictors.append(predictor)
+
+
+def _fastest(model: Sequential, batch_size: int) -> tuple[type | None, int]:
+    """Return the kind of predictor for the model, or None, and how many images it takes at a time."""
+    from minicnn.engine import cuda_network
+
+    if kernels.active() != "cpu":
+        return None, 0
+    if cuda_network.supports(model):
+        return cuda_network.Predictor, batch_size
+    if supports(model):
+        return Predictor, min(_CHUNK, -(-batch_size // num_threads()))
+    return None, 0

@@ -1,9 +1,8 @@
-"""The hot loops: for the layers under the same names in ``reference`` and ``cpu``; the rest for the engine.
+"""The hot loops: for the layers in ``reference``, ``cpu`` and ``cuda`` alike; the rest for the engines.
 
 ``reference`` is plain array code, short enough to read, and the oracle for the others; it runs on
-NumPy and CuPy arrays alike. ``cpu`` is the same in Numba. ``of(x)`` picks by the array: Numba for
-NumPy arrays, the reference for any other. ``with use("reference")`` is the one switch, for tests
-and for studying.
+NumPy and CuPy arrays alike. ``cpu`` is the same in Numba, ``cuda`` in CUDA C++. ``of(x)`` picks by the
+array. ``with use("reference")`` is the one switch, for tests and for studying.
 """
 
 from collections.abc import Iterator
@@ -25,12 +24,14 @@ _active: ContextVar[str] = ContextVar("minicnn_kernels", default="cpu")
 
 def of(x: Array) -> ModuleType:
     """Return the module of kernels that works on ``x``."""
-    name = _active.get() if isinstance(x, np.ndarray) else "reference"
+    name = _active.get()
+    if name == "cpu" and not isinstance(x, np.ndarray):
+        name = "cuda"
     return import_module(f"minicnn.kernels.{name}")
 
 
 def active() -> str:
-    """Return the name of the kernels used for NumPy arrays, ``"cpu"`` or ``"reference"``."""
+    """Return which kernels are used: ``"cpu"`` (for arrays on a GPU ``cuda``) or ``"reference"``."""
     return _active.get()
 
 

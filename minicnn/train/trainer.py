@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from minicnn.backend import array_module, resolve_device
+from minicnn.backend import array_module, resolve_device, tensor_cores
 from minicnn.checks import whole_number
 from minicnn.data import Dataset, split
 from minicnn.engine import make_engine
@@ -32,9 +32,14 @@ class Trainer:
         By default without label smoothing.
     device : "cpu", "cuda" or "auto"
         Where to compute; the model is moved there.
-    engine : "auto", "layerwise" or "fused"
-        How a step is computed: one layer after the other, or on the CPU in float32 by the fused
-        engine, which gives the same to rounding, faster. "auto" takes the fused one where it can be.
+    engine : "auto", "layerwise", "fused" or "cuda_graph"
+        How a step is computed: one layer after the other, or, for float32 models, by the fused engine on
+        the CPU or the captured one on a GPU, which give the same to rounding, faster. "auto" takes the
+        fastest that can be.
+    precision : "auto", "fp32", "tf32" or "bf16"
+        How the captured engine multiplies: in float32, or on the GPU's tensor cores, which round the
+        factors to 10 or 7 bits behind the point and add up in float32. "auto" is "tf32" there, and
+        "fp32" everywhere else.
 
     Raises
     ------
@@ -51,6 +56,7 @@ class Trainer:
         loss: SoftmaxCrossEntropy | None = None,
         device: str = "cpu",
         engine: str = "auto",
+        precision: str = "auto",
     ) -> None:
         if not isinstance(model, Sequential):
             raise ConfigError(f"expected a Sequential model, got {model!r}")
@@ -64,6 +70,7 @@ class Trainer:
         self.optimizer = optimizer
         self.loss = SoftmaxCrossEntropy() if loss is None else loss
         self.engine = make_engine(engine, self.model, self.loss, optimizer)
+        self.model.precision = _precision(precision, self.engine.name)
         self.history = History("nothing yet")
         self.stop = self.validates = False
         self.epoch = self.epochs = self.step = self.total_steps = self.total_images = 0
@@ -122,6 +129,8 @@ class Trainer:
                 endings.callback(callback.on_fit_end, self)
             if self.model.class_names is None:
                 self.model.set_class_names(train.class_names)
+            self.engine.load(train.images, train.labels)
+            endings.callback(self.engine.unload)
             self._run(train, held_out, batch_size, callbacks, np.random.default_rng(seed))
         return self.history
 
@@ -155,17 +164,19 @@ class Trainer:
             for callback in callbacks:
                 callback.on_step_begin(self)
             try:
-                result = self.engine.train_step(train.images[batch], train.labels[batch])
+                news = [self.engine.step(batch)]
+                if first + batch_size >= len(order):
+                    news.append(self.engine.finish())
             except NonFiniteError as reason:
-                raise NonFiniteError(
-                    f"epoch {self.epoch}, batch {first // batch_size + 1}: {reason}"
-                ) from reason
+                number = first // batch_size + 1 - reason.steps_ago
+                raise NonFiniteError(f"epoch {self.epoch}, batch {number}: {reason}") from reason
             self.step += 1
-            seen += len(batch)
-            loss_sum += result.loss * len(batch)
-            correct += result.correct
+            for some in filter(None, news):
+                seen, loss_sum, correct = seen + some.images, loss_sum + some.loss_sum, correct + some.correct
+            # An engine that answers later has seen nothing at first.
+            loss, accuracy = (loss_sum / seen, correct / seen) if seen else (np.nan, np.nan)
             for callback in callbacks:
-                callback.on_step_end(self, len(batch), loss_sum / seen, correct / seen)
+                callback.on_step_end(self, len(batch), loss, accuracy)
         self._refuse_broken_arrays()
         seconds = time.perf_counter() - start
         return {
@@ -234,6 +245,20 @@ class Trainer:
         self.epoch, self.epochs = 0, epochs
         self.step, self.total_steps = 0, epochs * -(-len(train) // batch_size)
         self.total_images = epochs * len(train)
+
+
+def _precision(precision: str, engine: str) -> str:
+    """Return what ``engine`` is to multiply in."""
+    if precision not in ("auto", "fp32", "tf32", "bf16"):
+        raise ConfigError(f"unknown precision {precision!r}: expected auto, fp32, tf32 or bf16")
+    if engine == "cuda_graph" and tensor_cores():
+        return "tf32" if precision == "auto" else precision
+    if precision in ("tf32", "bf16"):
+        raise ConfigError(
+            f'precision="{precision}" needs the cuda_graph engine and a GPU of compute capability 8.0 or '
+            f'later, this is the {engine} engine: take precision="fp32", or "auto"'
+        )
+    return "fp32"
 
 
 def _check_callbacks(callbacks: Sequence[Callback]) -> None:

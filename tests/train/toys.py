@@ -4,6 +4,7 @@ import numpy as np
 
 import minicnn as mc
 from minicnn import layers as L
+from minicnn.engine.base import Engine
 
 SHAPE = (4, 3, 1)
 
@@ -41,7 +42,7 @@ def assert_same_arrays(model, expected):
         np.testing.assert_array_equal(array, expected[name], name)
 
 
-class Spy:
+class Spy(Engine):
     """Stands in for the trainer's engine: notes each batch, and passes it on or answers from a list."""
 
     def __init__(self, trainer, answers=None):

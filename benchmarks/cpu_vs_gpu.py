@@ -1,0 +1,158 @@
+"""Training on the CPU against training on a GPU, in images a second: minicnn and PyTorch, which take turns.
+
+    pip install -e ".[bench,cuda12]"
+    python benchmarks/cpu_vs_gpu.py
+
+Every way to train runs in a process of its own, with the same model, batches of Fashion-MNIST that lie on
+the device, and the precision that its name says; medians of ten turns after a warm-up. Where no GPU can be
+used, the CPU's half is measured alone, and why is said.
+"""
+
+import argparse
+import importlib.util
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import comparison
+import report
+import turns
+from gpu_peers import WAYS
+from matplotlib.figure import Figure
+from peers import MODELS
+
+from minicnn.backend import resolve_device
+from minicnn.errors import DeviceError
+from minicnn.info import gpu
+
+CPU = "minicnn CPU fused fp32"
+TURNS, TURN = 10, 0.3  # how many, and seconds of each
+
+
+def usable() -> list[str]:
+    """Return the ways to train that can be measured here."""
+    try:
+        resolve_device("cuda")
+        has_gpu = True
+    except DeviceError as reason:
+        print(f"The CPU alone is measured: {reason}", file=sys.stderr)
+        has_gpu = False
+    ways = [name for name, (_, needs_gpu, _) in WAYS.items() if has_gpu or not needs_gpu]
+    return [name for name in ways if importlib.util.find_spec(WAYS[name][0])]
+
+
+def measure(ways: list[str], model: str, batch: int) -> dict[str, float]:
+    """Return for each way the seconds of a step, the median of its turns."""
+    script = Path(__file__).with_name("gpu_peers.py")
+    with ExitStack() as endings:
+        runners, steps, seconds = {}, {}, {}
+        for way in ways:
+            runner = turns.Process(way, [sys.executable, str(script), way, model, str(batch)])
+            endings.callback(runner.close)
+            try:
+                runner.ask("steps 10")
+                steps[way] = max(1, round(TURN / runner.ask("steps 10")))
+            except RuntimeError as reason:
+                print(f"{way} cannot be measured: {str(reason).strip().splitlines()[-1]}", file=sys.stderr)
+                continue
+            runners[way], seconds[way] = runner, []
+        for _ in range(TURNS):
+            for way, runner in runners.items():
+                time.sleep(0.1)
+                seconds[way].append(runner.ask(f"steps {steps[way]}"))
+    return {way: statistics.median(times) for way, times in seconds.items()}
+
+
+def gpu_peaks() -> dict[str, float]:
+    """Return the TFLOP/s of a product of 8192 × 8192 matrices on the GPU, in float32 and in TF32."""
+    code = (
+        "import cupy, time\n"
+        "a = cupy.ones((8192, 8192), 'f'); b = a @ a; cupy.cuda.Device().synchronize()\n"
+        "start = time.perf_counter()\n"
+        "for _ in range(5): b = a @ a\n"
+        "cupy.cuda.Device().synchronize()\n"
+        "print(5 * 2 * 8192**3 / (time.perf_counter() - start) / 1e12)"
+    )
+    peaks = {}
+    for precision, switch in (("fp32", "0"), ("tf32", "1")):
+        environment = turns.environment() | {"CUPY_TF32": switch}
+        run = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        peaks[precision] = float(run.stdout)
+    return peaks
+
+
+def table(work: float, peaks: dict[str, float], batch: int, seconds: dict[str, float]) -> str:
+    """Return one comparison as a table, the fastest first."""
+    rows = []
+    for way, step in sorted(seconds.items(), key=lambda item: item[1]):
+        peak = peaks.get("cpu" if way == CPU else way.split()[-1])
+        share = f"{100 * work / step / 1e12 / peak:.1f} %" if peak else ""
+        faster = f"{seconds[CPU] / step:.1f} ×" if CPU in seconds else ""
+        rows.append([way, f"{1000 * step:.3f}", f"{batch / step:,.0f}", faster, share])
+    return report.table(
+        ["", "ms a step", "images/s", "of the CPU", "dense work / peak of that precision"], rows
+    )
+
+
+def crossing(comparisons: list[dict[str, Any]], model: str) -> str:
+    """Say from which batch size on the GPU is faster than the CPU."""
+    way = "minicnn GPU captured tf32"
+    rows = [entry for entry in comparisons if entry["model"] == model and way in entry["seconds"]]
+    wins = [entry["batch"] for entry in rows if entry["seconds"][way] < entry["seconds"][CPU]]
+    if not rows:
+        return f"{model}: no GPU was measured"
+    return (
+        f"{model}: the GPU is faster {'from batch ' + str(min(wins)) + ' on' if wins else 'at no batch size'}"
+    )
+
+
+def chart(comparisons: list[dict[str, Any]]) -> Figure:
+    """Return images a second over the batch size, a panel for each model."""
+    models = list(dict.fromkeys(entry["model"] for entry in comparisons))
+    figure = Figure(figsize=(4.6 * len(models), 4.2), layout="constrained")
+    for axes, model in zip(figure.subplots(1, len(models), squeeze=False)[0], models, strict=True):
+        rows = [entry for entry in comparisons if entry["model"] == model]
+        for way in WAYS:
+            points = [(e["batch"], e["batch"] / e["seconds"][way]) for e in rows if way in e["seconds"]]
+            if points:
+                style = "-" if way.startswith("minicnn") else "--"
+                axes.plot(*zip(*points, strict=True), style, marker="o", markersize=3, label=way)
+        axes.set(title=model, xlabel="batch size", xscale="log", yscale="log")
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("images a second, training")
+    figure.axes[-1].legend(fontsize=7)
+    return figure
+
+
+def main() -> None:
+    """Measure, print the tables, write JSON and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--batches", nargs="+", type=int, default=[32, 128, 512, 2048, 4096])
+    args = parser.parse_args()
+    ways = usable()
+    peaks = {"cpu": turns.sgemm_peak() / 1000, **(gpu_peaks() if len(ways) > 1 else {})}  # TFLOP/s
+    comparisons = []
+    for model in args.models:
+        for batch in args.batches:
+            seconds, work = measure(ways, model, batch), 1e9 * comparison.gflop(model, batch, predict=False)
+            comparisons.append({"model": model, "batch": batch, "seconds": seconds})
+            print(f"\n{model}, batch {batch}\n{table(work, peaks, batch, seconds)}", flush=True)
+    print("\n" + "\n".join(crossing(comparisons, model) for model in args.models))
+    result = {
+        "gpu": gpu(),
+        "packages": turns.package_versions(),
+        "peaks_tflops": peaks,
+        "comparisons": comparisons,
+    }
+    report.write("cpu_vs_gpu", result, chart(comparisons))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""The fast engine for the GPU: a whole training step as one graph of kernels over arrays that never move.
+
+The data set lies on the device as it is stored. A step gathers its batch from it, normalises, and goes
+forward, backward and to the updated parameters by the kernels of ``kernels/*.cu``. It is captured once
+for each batch size and then replayed: the host says which rows and which learning rate, in one small
+copy, and looks at the loss only every so many steps. What is computed is what the layers say, to the
+rounding of the model's ``precision``; ``engine/layerwise.py`` is the reference.
+"""
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.backend import Array
+from minicnn.engine.base import Engine, Seen, StepResult, check_data
+from minicnn.engine.cuda_blocks import Gradient, Launch
+from minicnn.engine.cuda_network import STEP, Images, Network, device_of, supports
+from minicnn.engine.layerwise import blame
+from minicnn.errors import ConfigError, NonFiniteError
+from minicnn.losses import SoftmaxCrossEntropy
+from minicnn.model import Sequential
+from minicnn.optimizers import SGD, Adam, AdamW, Optimizer
+
+# Steps between two looks at the loss: until then the device need not wait for the host.
+LOOK_EVERY = 64
+# A small batch is over before the host can launch the next: several steps go into one graph then.
+_IMAGES_A_GRAPH, _MOST_STEPS = 1024, 8
+
+# What ``records.cu`` and ``update.cu`` call Totals, Parameter and Piece.
+_TOTALS = np.dtype([("loss", "f8"), ("correct", "i8"), ("broken", "i8")])
+_PARAMETER = np.dtype(
+    [("w", "u8"), ("parts", "u8"), ("first_moment", "u8"), ("second_moment", "u8"), ("size", "i8"),
+     ("stride", "i8"), ("count", "i8"), ("decay", "f4"), ("unused", "i4")]
+)  # fmt: skip
+_PIECE = np.dtype([("parameter", "i4"), ("first", "i4")])
+_PIECE_SIZE = 4 * 256  # numbers of a parameter that one block of threads updates
+
+_MOMENTS = {SGD: 1, Adam: 2, AdamW: 2}
+
+
+class _Graph(NamedTuple):
+    """Some steps, captured, and what the host writes before each replay."""
+
+    graph: Any
+    control: Array  # on the device: the records of the steps, then their rows
+    copies: np.ndarray  # (LOOK_EVERY, size of that), in memory that the device can read by itself
+    kept: list[Launch]  # hold the arrays that the kernels were told of
+
+
+class CudaGraphEngine(Engine):
+    """Takes the same steps as ``LayerwiseEngine``, faster; for float32 models on a GPU.
+
+    Raises
+    ------
+    ConfigError
+        If there are no kernels for the model, the loss or the optimizer: a class of your own, say.
+    """
+
+    name = "cuda_graph"
+
+    def __init__(self, model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> None:
+        if not knows(model, loss, optimizer):
+            raise ConfigError(
+                "the cuda_graph engine computes in float32 on a GPU and knows the library's own layers, loss "
+                f"and optimizers; this model is {model.dtype} on {model.device}: use "
+                'engine="auto", which takes the layerwise engine where it must'
+            )
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.device = device_of(model)
+        self.stream = self.device.xp.cuda.Stream()
+        self.totals = self.device.zeros(_TOTALS.itemsize, dtype=np.uint8)
+        self.network: Network | None = None
+        self.data: Images | None = None
+        self.rng = np.random.default_rng(0)  # for the dropout masks
+        self.waiting: list[tuple[np.ndarray, np.void]] = []  # rows and record of steps not launched yet
+        self.unseen: list[np.ndarray] = []  # rows of launched steps whose loss the host has not looked at
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes over: it makes its own arrays, at its first step."""
+        return CudaGraphEngine(self.model, self.loss, self.optimizer).__dict__
+
+    def train_step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
+        """Take one step on a batch, images (N, H, W, C) as stored and labels (N,). See ``load``."""
+        self.load(images, labels)
+        self.step(np.arange(len(images)))
+        seen = self.finish()
+        return StepResult(seen.loss_sum / seen.images, seen.correct)
+
+    def load(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Bring a data set to the device: ``step`` takes its batches from it.
+
+        Raises
+        ------
+        ShapeError, DTypeError, DataError
+            If these are other shapes, or labels are not whole numbers from 0 to K − 1.
+        DeviceError
+            If the GPU has too little memory for it.
+        """
+        check_data(self.model, images, labels)
+        if self.waiting:
+            self._launch()
+        if self.data is None or not self.data.replace(images, labels):
+            self.data = Images(self.model, images, labels)
+            self.graphs: dict[Any, _Graph] = {}  # they know where the old ones were
+        self.images = images
+
+    def step(self, rows: np.ndarray) -> Seen | None:
+        """Take one step on these rows of the data set, now or together with the next ones.
+
+        Returns
+        -------
+        Seen or None
+            What the steps since the last answer have seen, every so many steps.
+
+        Raises
+        ------
+        NonFiniteError
+            If the loss of one of these steps was NaN or infinite, naming the layer where that began; from
+            that step on nothing was updated.
+        """
+        if self.waiting and len(rows) != len(self.waiting[0][0]):
+            self._launch()
+        self._fit(len(rows))
+        self.optimizer.begin_step(self.model)
+        self.waiting.append((rows, self._record()))
+        if len(self.waiting) == max(1, min(_IMAGES_A_GRAPH // len(rows), _MOST_STEPS)):
+            self._launch()
+        return self.finish() if len(self.unseen) >= LOOK_EVERY else None
+
+    def finish(self) -> Seen | None:
+        """Wait for all steps, and return what those since the last answer have seen, if there are any."""
+        if self.waiting:
+            self._launch()
+        if not self.unseen:
+            return None
+        with self.stream:
+            totals = np.frombuffer(self.device.xp.asnumpy(self.totals), _TOTALS)[0]
+            self.totals.fill(0)
+        batches, self.unseen = self.unseen, []
+        if totals["broken"]:
+            with np.errstate(over="ignore", invalid="ignore"):  # known, and told with its cause
+                raise self._error(batches)
+        return Seen(sum(map(len, batches)), float(totals["loss"]), int(totals["correct"]))
+
+    def unload(self) -> None:
+        """Let go of the data set in main memory; that on the device makes way for the next one."""
+        self.images = None
+
+    def _error(self, batches: list[np.ndarray]) -> NonFiniteError:
+        """Find the first batch whose loss is not finite, and say which layer produced that."""
+        reason, ago = f"the rounding of {self.model.precision} did it; lower the learning rate", 0
+        for number, rows in enumerate(batches):
+            x = self.model.preprocess(self.images[rows])
+            logits = copy.deepcopy(self.model).forward(x, training=True)
+            if not bool(self.device.xp.isfinite(logits).all()):
+                reason, ago = blame(self.model, x), len(batches) - 1 - number
+                break
+        self.optimizer.steps -= ago + 1  # they have updated nothing
+        error = NonFiniteError(f"the loss is not finite: {reason}")
+        error.steps_ago = ago
+        return error
+
+    def _record(self) -> np.void:
+        """Return what ``update.cu`` needs to know of the optimizer's step that has begun."""
+        o, record = self.optimizer, np.zeros((), STEP)
+        record["rate"], record["draw"] = o.learning_rate, self.rng.integers(2**32)
+        if not isinstance(o, SGD):
+            record["scale_1"], record["scale_2"] = 1 - o.beta_1**o.steps, 1 - o.beta_2**o.steps
+        return record[()]
+
+    def _fit(self, N: int) -> None:
+        """Make the arrays, if there are none for N images and these parameters."""
+        if self.network is not None and self.network.capacity >= N and self.network.fits():
+            return
+        if self.waiting:
+            self._launch()
+        self.network = None  # gives its memory back before more is taken
+        network = Network(self.model, N, training=True)
+        for gradient in network.parameters(N):
+            gradient.layer.grads[gradient.name] = gradient.first
+        self.graphs = {}
+        self.network = network
+
+    def _launch(self) -> None:
+        """Launch the steps that wait."""
+        rows, records = zip(*self.waiting, strict=True)
+        self.waiting = []
+        graph = self._captured(len(rows[0]), len(rows))
+        numbers = graph.copies[len(self.unseen)]  # its own until the next look
+        head = len(records) * STEP.itemsize
+        numbers[:head] = np.array(list(records), STEP).view(np.uint8)
+        numbers[head:] = np.concatenate(rows).astype(np.int32).view(np.uint8)
+        with self.stream:
+            graph.control.set(numbers)
+            graph.graph.launch(self.stream)
+        self.unseen += rows
+
+    def _captured(self, N: int, steps: int) -> _Graph:
+        """Return ``steps`` steps on N images each as one graph."""
+        key = N, steps, self.loss.label_smoothing, self.model.preprocessing, *self._settings()
+        if key not in self.graphs:
+            self.graphs[key] = self._capture(N, steps)
+        return self.graphs[key]
+
+    def _capture(self, N: int, steps: int) -> _Graph:
+        network, head = self.network, steps * STEP.itemsize
+        size = head + steps * N * 4
+        control = self.device.zeros(size, dtype=np.uint8)
+        rows = control[head:].view(np.int32)
+        memory = self.device.xp.cuda.alloc_pinned_memory(LOOK_EVERY * size)
+        copies = np.frombuffer(memory, np.uint8, LOOK_EVERY * size).reshape(LOOK_EVERY, size)
+        parameters, pieces = self._parameters(network.parameters(N))
+        launches = []
+        for i in range(steps):
+            step = control[i * STEP.itemsize : (i + 1) * STEP.itemsize]
+            launches += self._step(N, step, rows[i * N : (i + 1) * N])
+            launches.append(self._update(parameters, pieces, step))
+        with self.stream:
+            self.stream.begin_capture()
+            for launch in launches:
+                launch()
+            graph = self.stream.end_capture()
+        return _Graph(graph, control, copies, launches)
+
+    def _step(self, N: int, step: Array, rows: Array) -> list[Launch]:
+        """Return the launches from the rows of a batch to the parts of all gradients."""
+        network = self.network
+        K = np.int32(self.model.output_shape[0])
+        logits, dlogits = network.activations[-1], network.gradients[-1]
+        smoothing = np.float32(self.loss.label_smoothing)
+        kernel = self.device.compile("records", "loss").get_function("softmax_cross_entropy")
+        numbers = smoothing, np.int32(N), K
+        return [
+            self.data.gather(N, rows, step, network.activations[0], network.labels),
+            *network.forward(N, step, training=True),
+            Launch(kernel, (1,), 256, (logits, network.labels, dlogits, self.totals, *numbers)),
+            *network.backward(N, step),
+            *(launch for block in network.blocks for launch in block.commit(N, self.totals)),
+        ]
+
+    def _settings(self) -> tuple[Any, ...]:
+        """Return the optimizer's numbers as its kernel takes them, and how each kind of parameter decays."""
+        o = self.optimizer
+        if isinstance(o, SGD):
+            numbers = np.float32(o.momentum), np.int32(o.nesterov), np.int32(o.decoupled)
+        else:
+            rest_1, rest_2 = np.float32(1 - o.beta_1), np.float32(1 - o.beta_2)
+            numbers = rest_1, rest_2, np.float32(o.epsilon), np.int32(o.decoupled)
+        return (*numbers, o.weight_decay, o.decay_all)
+
+    def _parameters(self, gradients: list[Gradient]) -> tuple[Array, Array]:
+        """Return the tables of ``update.cu``: the parameters, and the pieces that its blocks update."""
+        table, pieces = np.zeros(len(gradients), _PARAMETER), []
+        for row, (layer, name, first, stride, count) in enumerate(gradients):
+            w, entry = layer.params[name], table[row]
+            moments = (
+                [] if getattr(self.optimizer, "momentum", 1) == 0 else self._moments(layer.name, name, w)
+            )
+            fields = "w", "parts", "first_moment", "second_moment"
+            for field, array in zip(fields, (w, first, *moments), strict=False):
+                entry[field] = array.data.ptr
+            entry["size"], entry["stride"], entry["count"] = w.size, stride, count
+            entry["decay"] = self.optimizer.decay_of(name)
+            pieces += [(row, i) for i in range(0, w.size, _PIECE_SIZE)]
+        asarray = self.device.xp.asarray
+        return asarray(table.view(np.uint8)), asarray(np.array(pieces, _PIECE).view(np.uint8))
+
+    def _moments(self, layer: str, name: str, w: Array) -> list[Array]:
+        return self.optimizer.moments(f"{layer}.{name}", w, _MOMENTS[type(self.optimizer)])
+
+    def _update(self, parameters: Array, pieces: Array, step: Array) -> Launch:
+        """Return the launch that updates all parameters."""
+        numbers = self._settings()[:-2]
+        name = "sgd" if isinstance(self.optimizer, SGD) else "adam"
+        kernel = self.device.compile("records", "update").get_function(name)
+        blocks = pieces.size // _PIECE.itemsize
+        return Launch(kernel, (blocks,), 256, (parameters, pieces, step, self.totals, *numbers))
+
+
+def knows(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> bool:
+    """Whether there are kernels for all that a step needs."""
+    return supports(model) and type(loss) is SoftmaxCrossEntropy and type(optimizer) in _MOMENTS

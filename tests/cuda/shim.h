@@ -1,0 +1,178 @@
+// CUDA on the host: as much of the language as our kernels use, for g++, with a shared library as result.
+//
+// A grid runs block after block. The threads of a block are fibres with stacks of their own: each runs
+// until it meets a barrier, then the next one has its turn; when all are there, all go on. Since the turns
+// are in order, a missing barrier might go unseen: with SHIM_REVERSED the last thread goes first, and a
+// kernel that needs a barrier it does not have gives other results in one of the two orders.
+#pragma once
+
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#define ON_HOST
+using std::isfinite, std::min;
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __restrict__
+#define __launch_bounds__(...)
+// One block runs at a time: what its threads share may as well be there for good.
+#define __shared__ static
+
+struct Dim3 {
+    unsigned x, y, z;
+};
+static Dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace shim {
+
+const unsigned WARP = 32;
+const size_t STACK = 256 * 1024;
+
+enum State { RUNS, AT_BLOCK_BARRIER, AT_WARP_BARRIER, DONE };
+
+struct Fibre {
+    ucontext_t context;
+    std::vector<char> stack;
+    State state;
+    unsigned index;
+};
+
+static std::vector<Fibre> fibres;
+static ucontext_t scheduler;
+static Fibre* current;
+static void (*body)(void**);
+static void** arguments;
+
+static void fail(const char* what) {
+    std::fprintf(stderr, "shim: %s in block (%u, %u, %u)\n", what, blockIdx.x, blockIdx.y, blockIdx.z);
+    std::abort();
+}
+
+static void entry() {
+    body(arguments);
+    current->state = DONE;
+    swapcontext(&current->context, &scheduler);
+}
+
+static void wait(State state) {
+    Fibre* self = current;
+    self->state = state;
+    swapcontext(&self->context, &scheduler);
+}
+
+static void resume(Fibre& fibre) {
+    current = &fibre;
+    unsigned i = fibre.index;
+    threadIdx = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
+    swapcontext(&scheduler, &fibre.context);
+}
+
+// Let the threads from first to end go on that wait at a barrier, if all of them do.
+static bool release(State barrier, unsigned first, unsigned end) {
+    for (unsigned i = first; i < end; i++)
+        if (fibres[i].state != barrier) return false;
+    for (unsigned i = first; i < end; i++) fibres[i].state = RUNS;
+    return true;
+}
+
+static void run_block(unsigned threads) {
+    for (unsigned i = 0; i < threads; i++) {
+        Fibre& fibre = fibres[i];
+        fibre.state = RUNS;
+        fibre.index = i;
+        getcontext(&fibre.context);
+        fibre.context.uc_stack.ss_sp = fibre.stack.data();
+        fibre.context.uc_stack.ss_size = STACK;
+        fibre.context.uc_link = nullptr;
+        makecontext(&fibre.context, entry, 0);
+    }
+    for (;;) {
+        bool moved = false;
+        for (unsigned k = 0; k < threads; k++) {
+#ifdef SHIM_REVERSED
+            Fibre& fibre = fibres[threads - 1 - k];
+#else
+            Fibre& fibre = fibres[k];
+#endif
+            if (fibre.state == RUNS) {
+                resume(fibre);
+                moved = true;
+            }
+        }
+        for (unsigned w = 0; w < threads; w += WARP)
+            moved |= release(AT_WARP_BARRIER, w, w + WARP < threads ? w + WARP : threads);
+        moved |= release(AT_BLOCK_BARRIER, 0, threads);
+        if (!moved) break;
+    }
+    for (unsigned i = 0; i < threads; i++)
+        if (fibres[i].state != DONE) fail("a barrier that not all threads reach,");
+}
+
+static void launch(void (*kernel)(void**), const unsigned* grid, const unsigned* block, void** values) {
+    body = kernel;
+    arguments = values;
+    gridDim = {grid[0], grid[1], grid[2]};
+    blockDim = {block[0], block[1], block[2]};
+    unsigned threads = blockDim.x * blockDim.y * blockDim.z;
+    if (threads == 0 || threads > 1024) fail("a number of threads that no GPU allows,");
+    while (fibres.size() < threads) {
+        fibres.emplace_back();
+        fibres.back().stack.resize(STACK);
+    }
+    for (blockIdx.z = 0; blockIdx.z < gridDim.z; blockIdx.z++)
+        for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
+            for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) run_block(threads);
+}
+
+template <auto kernel>
+struct Call;
+
+// Calls a kernel with arguments that are found by their addresses.
+template <class... T, void (*kernel)(T...)>
+struct Call<kernel> {
+    template <size_t... k>
+    static void apply(void** values, std::index_sequence<k...>) {
+        kernel(*(T*)values[k]...);
+    }
+    static void all(void** values) { apply(values, std::index_sequence_for<T...>()); }
+    static const int count = sizeof...(T);
+};
+
+}  // namespace shim
+
+// What a test calls: run_NAME(grid, block, addresses of the arguments, how many), 1 if the number is wrong.
+#define SHIM_EXPORT(name)                                                                             \
+    extern "C" int run_##name(const unsigned* grid, const unsigned* block, void** values, int count) { \
+        if (count != shim::Call<name>::count) return 1;                                                \
+        shim::launch(shim::Call<name>::all, grid, block, values);                                      \
+        return 0;                                                                                      \
+    }
+
+static inline void __syncthreads() { shim::wait(shim::AT_BLOCK_BARRIER); }
+static inline void __syncwarp() { shim::wait(shim::AT_WARP_BARRIER); }
+
+// The roundings of the tensor cores' factors: to 10 bits, ties away from zero, and to 7 bits, ties to even.
+static inline float host_rounded(float x, unsigned add, unsigned mask) {
+    if (!std::isfinite(x)) return x;
+    unsigned bits;
+    std::memcpy(&bits, &x, 4);
+    bits = (bits + add) & mask;
+    std::memcpy(&x, &bits, 4);
+    return x;
+}
+static inline float host_tf32(float x) { return host_rounded(x, 0x1000, ~0x1fffu); }
+static inline float host_bf16(float x) {
+    unsigned bits;
+    std::memcpy(&bits, &x, 4);
+    return host_rounded(x, 0x7fff + (bits >> 16 & 1), ~0xffffu);
+}

@@ -1,0 +1,328 @@
+"""The captured engine, its kernels run on the host: the same steps as the layers take."""
+
+import hostcupy
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import minicnn as mc
+from minicnn import layers as L
+from minicnn.engine import cuda_graph, cuda_network, make_engine
+from minicnn.engine.cuda_graph import CudaGraphEngine
+from minicnn.errors import ConfigError, DataError, NonFiniteError
+
+SGD = mc.optimizers.SGD
+
+# Models that take each of the kernels through odd sizes: what the model is, and the shape of an image.
+MODELS = {
+    "same, pool, dense": (
+        lambda: [L.Conv2D(5, 3, padding="same"), L.ReLU(), L.MaxPool2D(2), L.Conv2D(35, 3, padding="same"),
+                 L.ReLU(), L.MaxPool2D(2), L.Flatten(), L.Dense(33), L.ReLU(), L.Dense(3)], (9, 8, 1)),
+    "pool before ReLU, stride, dilation": (
+        lambda: [L.Conv2D(3, (2, 3), strides=(2, 1), padding=((1, 0), (0, 2))), L.MaxPool2D(2), L.ReLU(),
+                 L.Conv2D(4, 2, dilation_rate=(1, 2), use_bias=False), L.Flatten(),
+                 L.Dense(3, use_bias=False)], (11, 9, 2)),
+    "norm": (
+        lambda: [L.Conv2D(4, 3, use_bias=False), L.BatchNorm(), L.ReLU(), L.MaxPool2D(2), L.Conv2D(3, 2),
+                 L.BatchNorm(momentum=0.8), L.Flatten(), L.Dense(6), L.BatchNorm(), L.ReLU(), L.Dense(3)],
+        (8, 7, 1)),
+    "all pools, leaky": (
+        lambda: [L.Conv2D(3, 3, padding="same"), L.LeakyReLU(0.2), L.MaxPool2D(3, strides=2, padding="same"),
+                 L.Conv2D(4, 2), L.ReLU(), L.AvgPool2D(2, strides=1), L.Conv2D(4, 1), L.GlobalAvgPool2D(),
+                 L.Dense(3)], (9, 10, 1)),
+    "a pool first, global maximum": (
+        lambda: [L.MaxPool2D(2), L.ReLU(), L.Conv2D(5, 3), L.GlobalMaxPool2D(), L.Dense(3)], (10, 9, 2)),
+}  # fmt: skip
+OPTIMIZERS = {
+    "plain": lambda: SGD(0.05),
+    "momentum": lambda: SGD(0.02, momentum=0.9, weight_decay=1e-3),
+    "nesterov": lambda: SGD(
+        0.02, momentum=0.9, nesterov=True, weight_decay=1e-2, decoupled=True, decay_all=True
+    ),
+    "adam": lambda: mc.optimizers.Adam(0.01, weight_decay=1e-3),
+    "adamw": lambda: mc.optimizers.AdamW(0.01, weight_decay=0.1),
+}
+
+
+def make(name, device="cpu", precision="fp32"):
+    layers, shape = MODELS[name]
+    model = mc.Sequential(layers(), shape, seed=3, preprocessing=mc.Preprocessing(0.3, 0.4)).to(device)
+    model.precision = precision
+    return model
+
+
+def batch(model, N, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (N, *model.input_shape), np.uint8), rng.integers(0, 3, N)
+
+
+def engines(name, optimizer="momentum", precision="fp32", smoothing=0.0):
+    """Return the captured engine, and the plain one in main memory."""
+    result = []
+    for device, kind in (("cuda", "cuda_graph"), ("cpu", "layerwise")):
+        loss = mc.SoftmaxCrossEntropy(smoothing)
+        result.append(make_engine(kind, make(name, device, precision), loss, OPTIMIZERS[optimizer]()))
+    return result
+
+
+@pytest.mark.parametrize("N", [1, 5, 70])
+@pytest.mark.parametrize("name", MODELS)
+def test_all_gradients_and_the_next_weights_are_those_of_the_layers(name, N, cupy):
+    fast, plain = engines(name)
+    images, labels = batch(plain.model, N)
+    got, expected = fast.train_step(images, labels), plain.train_step(images, labels)
+    assert got.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert got.correct == expected.correct
+    for a, b in zip(fast.model.layers, plain.model.layers, strict=True):
+        for part in ("grads", "params", "state"):
+            held, wanted = getattr(a, part), getattr(b, part)
+            assert held.keys() == wanted.keys()
+            for key, array in wanted.items():
+                scale = max(abs(array).max(), 1e-3)
+                assert_allclose(
+                    hostcupy.asnumpy(held[key]), array, atol=3e-5 * scale, err_msg=f"{a.name}.{key}"
+                )
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_ten_steps_give_the_losses_of_the_layers(optimizer, cupy):
+    fast, plain = engines("same, pool, dense", optimizer, smoothing=0.1)
+    for seed in range(10):
+        images, labels = batch(plain.model, 6, seed)
+        assert fast.train_step(images, labels).loss == pytest.approx(
+            plain.train_step(images, labels).loss, rel=2e-4
+        )
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 2e-3), ("bf16", 2e-2)])
+def test_the_tensor_cores_round_the_factors_and_nothing_else(precision, tolerance, cupy):
+    fast, plain = engines("same, pool, dense", precision=precision)
+    exact, _ = engines("same, pool, dense")
+    images, labels = batch(plain.model, 20)
+    losses = [engine.train_step(images, labels).loss for engine in (fast, plain, exact)]
+    assert losses[0] == pytest.approx(losses[1], rel=tolerance)
+    assert abs(losses[0] - losses[1]) > abs(losses[2] - losses[1])
+
+
+def test_training_with_a_smaller_last_batch_gives_the_history_of_the_layers(cupy):
+    images, labels = batch(make("norm"), 50)
+    data = mc.data.Dataset(images, labels, ("a", "b", "c"))
+    histories = {}
+    for device, engine in (("cuda", "auto"), ("cpu", "layerwise")):
+        trainer = mc.Trainer(make("norm"), SGD(0.05), device=device, engine=engine, precision="fp32")
+        trainer.fit(data, epochs=2, batch_size=16, validation=0.2, progress=False)
+        histories[device] = trainer.history
+        assert trainer.evaluate(data).loss < 1.3
+    assert trainer.engine.name == "layerwise"
+    for key in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert_allclose(histories["cuda"][key], histories["cpu"][key], rtol=1e-3)
+
+
+def test_small_batches_share_a_graph_and_a_transfer(cupy):
+    fast, _ = engines("same, pool, dense")
+    images, labels = batch(fast.model, 12)
+    fast.load(images, labels)
+    hostcupy.transfers.reset()
+    for first in range(0, 16 * 4, 4):
+        assert fast.step(np.arange(first, first + 4) % 12) is None
+    seen = fast.finish()
+    assert seen.images == 64
+    assert len(fast.graphs) == 1
+    # Two launches of 8 steps with their rows; the tables of the one graph; one look at the loss.
+    assert (hostcupy.transfers.to_device, hostcupy.transfers.to_host) == (2 + 2, 1)
+
+
+def test_steps_in_one_graph_are_the_steps_one_by_one(cupy):
+    together, _ = engines("norm", "adam")
+    apart, _ = engines("norm", "adam")
+    images, labels = batch(together.model, 24)
+    for engine in (together, apart):
+        engine.load(images, labels)
+        for number in range(6):
+            engine.optimizer.learning_rate = 0.01 / (number + 1)
+            engine.step(np.arange(4 * number, 4 * number + 4))
+            if engine is apart:
+                engine.finish()
+        engine.finish()
+    assert set(together.graphs) != set(apart.graphs)
+    for name, array in together.model.arrays().items():
+        assert_array_equal(hostcupy.asnumpy(array), hostcupy.asnumpy(apart.model.arrays()[name]), name)
+
+
+def test_an_answer_comes_every_so_many_steps(cupy):
+    fast, _ = engines("a pool first, global maximum")
+    images, labels = batch(fast.model, 8)
+    fast.load(images, labels)
+    answers = [fast.step(np.arange(8)) for _ in range(cuda_graph.LOOK_EVERY + 3)]
+    assert [number for number, answer in enumerate(answers) if answer] == [cuda_graph.LOOK_EVERY - 1]
+    assert answers[cuda_graph.LOOK_EVERY - 1].images == 8 * cuda_graph.LOOK_EVERY
+    assert fast.finish().images == 3 * 8
+    assert fast.finish() is None
+
+
+def test_a_loss_that_is_not_finite_stops_the_updates_and_is_told_with_its_cause(cupy):
+    fast, _ = engines("norm", "plain")
+    images, labels = batch(fast.model, 8)
+    fast.load(images, labels)
+    fast.step(np.arange(8))
+    fast.finish()
+    before = {name: hostcupy.asnumpy(array) for name, array in fast.model.arrays().items()}
+    first = fast.model.layers[0].params["W"]
+    spoilt = before["conv2d_1.W"].copy()
+    spoilt[0] = np.inf
+    first.set(spoilt)
+    fast.step(np.arange(8))
+    with pytest.raises(NonFiniteError, match="'conv2d_1' produced it, its W became NaN") as error:
+        fast.step(np.arange(8)), fast.finish()
+    assert error.value.steps_ago == 1
+    assert fast.optimizer.steps == 1
+    first.set(before["conv2d_1.W"])
+    for name, array in fast.model.arrays().items():
+        assert_array_equal(hostcupy.asnumpy(array), before[name], name)
+    assert np.isfinite(fast.train_step(images, labels).loss)  # and on it goes
+
+
+def test_dropout_silences_its_share_and_leaves_predictions_alone(cupy):
+    layers = [L.Dropout(0.25), L.Flatten(), L.Dense(3)]
+    model = mc.Sequential(layers, (20, 20, 1), seed=0).to("cuda")
+    engine = make_engine("cuda_graph", model, mc.SoftmaxCrossEntropy(), SGD(1e-9))
+    images, labels = np.full((40, 20, 20, 1), 255, np.uint8), np.zeros(40, np.int64)
+    kept = []
+    for _ in range(2):
+        engine.train_step(images, labels)
+        x = hostcupy.asnumpy(engine.network.activations[1])
+        assert set(np.unique(x)) == {0, np.float32(1 / 0.75)}
+        assert (x == 0).mean() == pytest.approx(0.25, abs=0.01)
+        kept.append(x)
+    assert (kept[0] != kept[1]).any()
+    expected = mc.Sequential([L.Flatten(), L.Dense(3)], (20, 20, 1))
+    expected.set_arrays({name: hostcupy.asnumpy(array) for name, array in model.arrays().items()})
+    assert_allclose(model.logits(images[:3]), expected.logits(images[:3]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [3, 8, 100])
+@pytest.mark.parametrize("name", MODELS)
+def test_predictions_are_those_of_the_layers(name, batch_size, cupy):
+    images, _ = batch(make(name), 11)
+    logits = make(name, "cuda").logits(images, batch_size)
+    assert_allclose(logits, make(name).logits(images), rtol=1e-4, atol=1e-5)
+    floats = (images / np.float32(255)).astype(np.float32)
+    assert_allclose(make(name, "cuda").logits(floats), logits, rtol=1e-3, atol=1e-4)
+
+
+def test_new_arrays_are_noticed(cupy):
+    fast, _ = engines("same, pool, dense")
+    images, labels = batch(fast.model, 5)
+    fast.train_step(images, labels)
+    fast.model.set_arrays(make("same, pool, dense").arrays())
+    again, _ = engines("same, pool, dense")
+    assert fast.train_step(images, labels).loss == again.train_step(images, labels).loss
+
+
+def test_auto_takes_it_for_what_it_knows(cupy):
+    class Mine(L.ReLU):
+        pass
+
+    class MyLoss(mc.SoftmaxCrossEntropy):
+        pass
+
+    class MySGD(SGD):
+        pass
+
+    def auto(layer=None, loss=None, optimizer=None, dtype="float32"):
+        layers = [L.Flatten(), L.Dense(3), layer or L.ReLU()]
+        model = mc.Sequential(layers, (4, 4, 1), dtype=dtype).to("cuda")
+        return make_engine("auto", model, loss or mc.SoftmaxCrossEntropy(), optimizer or SGD(0.1))
+
+    assert isinstance(auto(), CudaGraphEngine)
+    images, labels = batch(mc.Sequential([L.Flatten()], (4, 4, 1)), 4)
+    for others in ({"layer": Mine()}, {"loss": MyLoss()}, {"optimizer": MySGD(0.1)}, {"dtype": "float64"}):
+        engine = auto(**others)
+        assert engine.name == "layerwise"
+        assert np.isfinite(engine.train_step(images, labels).loss)
+    with pytest.raises(ConfigError, match="knows the library's own layers"):
+        make_engine("cuda_graph", make("norm"), mc.SoftmaxCrossEntropy(), SGD(0.1))
+
+
+def test_labels_are_checked_before_anything_else(cupy):
+    fast, _ = engines("norm")
+    images, labels = batch(fast.model, 4)
+    with pytest.raises(DataError, match="labels must be in 0"):
+        fast.train_step(images, labels + 3)
+
+
+@pytest.mark.parametrize(("device", "engine", "asked", "used"), [
+    ("cuda", "auto", "auto", "tf32"), ("cuda", "auto", "bf16", "bf16"), ("cuda", "auto", "fp32", "fp32"),
+    ("cuda", "layerwise", "auto", "fp32"), ("cpu", "auto", "auto", "fp32"), ("cpu", "fused", "fp32", "fp32"),
+])  # fmt: skip
+def test_the_precision_that_is_used(device, engine, asked, used, cupy):
+    trainer = mc.Trainer(make("norm"), SGD(0.1), device=device, engine=engine, precision=asked)
+    assert trainer.model.precision == used
+
+
+def test_a_precision_that_nothing_uses_is_refused(cupy):
+    with pytest.raises(ConfigError, match='"tf32" needs the cuda_graph engine'):
+        mc.Trainer(make("norm"), SGD(0.1), precision="tf32")
+    cupy.cuda.Device().compute_capability = "75"
+    with pytest.raises(ConfigError, match='"bf16" needs the cuda_graph engine and a GPU of compute'):
+        mc.Trainer(make("norm"), SGD(0.1), device="cuda", precision="bf16")
+    assert mc.Trainer(make("norm"), SGD(0.1), device="cuda").model.precision == "fp32"
+    with pytest.raises(ConfigError, match="unknown precision 'half'"):
+        mc.Trainer(make("norm"), SGD(0.1), precision="half")
+
+
+def test_too_little_memory_is_told_and_given_back(cupy, monkeypatch):
+    class OutOfMemoryError(MemoryError):
+        pass
+
+    fast, _ = engines("norm")
+    images, labels = batch(fast.model, 4)
+    zeros = cupy.zeros
+
+    def small(shape, dtype):
+        if np.prod(shape) > 100:
+            raise OutOfMemoryError("out of memory allocating 1,024 bytes")
+        return zeros(shape, dtype)
+
+    monkeypatch.setattr(cupy, "zeros", small)
+    with pytest.raises(
+        mc.errors.DeviceError, match="too little memory for batches of 4 images; take a smaller"
+    ):
+        fast.train_step(images, labels)
+    assert fast.network is None
+    monkeypatch.setattr(cupy, "zeros", zeros)
+    assert np.isfinite(fast.train_step(images, labels).loss)
+
+
+def test_the_host_is_the_one_that_says_which_rows(cupy):
+    """The rows of each replay, in order, are what the gathered labels say."""
+    fast, _ = engines("a pool first, global maximum")
+    images, _ = batch(fast.model, 30)
+    labels = np.arange(30) % 3
+    fast.load(images, labels)
+    rng = np.random.default_rng(0)
+    for N in (7, 7, 3, 7):
+        rows = rng.permutation(30)[:N]
+        fast.step(rows)
+        fast.finish()
+        assert_array_equal(hostcupy.asnumpy(fast.network.labels)[:N], labels[rows])
+        gathered = hostcupy.asnumpy(fast.network.activations[0]).reshape(-1, *fast.model.input_shape)[:N]
+        assert_allclose(gathered, fast.model.preprocessing(images[rows], np.float32), rtol=1e-6, atol=1e-6)
+
+
+def test_buffers_never_move(cupy):
+    fast, _ = engines("norm")
+    images, labels = batch(fast.model, 9)
+    fast.load(images, labels)
+
+    def addresses():
+        network = fast.network
+        arrays = [*network.activations, *network.gradients, *fast.model.arrays().values()]
+        return [array.data.ptr for array in arrays if array is not None]
+
+    fast.step(np.arange(8)), fast.finish()
+    first = addresses()
+    for N in (8, 3, 8, 1):
+        fast.step(np.arange(N)), fast.finish()
+    assert addresses() == first
+    assert isinstance(fast.network, cuda_network.Network)
