@@ -4,6 +4,7 @@ Each measurement is a fresh process. Cold is with an empty Numba cache, so every
 warm is with the cache that the run before it left. The network is M1 of ``peers.py``.
 
     python benchmarks/startup.py --runs 5
+    python benchmarks/startup.py --device cuda    # cold: with an empty cache of CuPy's kernels too
 """
 
 import argparse
@@ -15,6 +16,8 @@ import tempfile
 
 import report
 from matplotlib.figure import Figure
+
+from minicnn.info import gpu
 
 IMPORT = """
 import time; start = time.perf_counter()
@@ -31,14 +34,15 @@ model = mc.Sequential(
      L.Conv2D(64, 3, padding="same"), L.ReLU(), L.MaxPool2D(2),
      L.Flatten(), L.Dense(128), L.ReLU(), L.Dense(10)], input_shape=(28, 28, 1))
 data = mc.data.Dataset(np.zeros((128, 28, 28, 1), np.uint8), np.arange(128) % 10)
-mc.Trainer(model, mc.optimizers.SGD(0.01, momentum=0.9)).fit(data, epochs=1, progress=False)
+trainer = mc.Trainer(model, mc.optimizers.SGD(0.01, momentum=0.9), device=DEVICE)
+trainer.fit(data, epochs=1, progress=False)
 print(time.perf_counter() - start)
 """
 
 
 def seconds(code: str, cache: str) -> float:
-    """Run ``code`` in a fresh process with the Numba cache in the folder ``cache``; return what it prints."""
-    environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+    """Run ``code`` in a fresh process with the caches in the folder ``cache``; return what it prints."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": cache, "CUPY_CACHE_DIR": cache}
     answer = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
     )
@@ -49,13 +53,15 @@ def main() -> None:
     """Measure, print the table, write JSON and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5, help="of each (default: 5)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     args = parser.parse_args()
+    first_step = FIRST_STEP.replace("DEVICE", repr(args.device))
     results: dict[str, list[float]] = {"import": [], "first step, cold": [], "first step, warm": []}
     for _ in range(args.runs):
         with tempfile.TemporaryDirectory() as cache:
             results["import"].append(seconds(IMPORT, cache))
-            results["first step, cold"].append(seconds(FIRST_STEP, cache))
-            results["first step, warm"].append(seconds(FIRST_STEP, cache))
+            results["first step, cold"].append(seconds(first_step, cache))
+            results["first step, warm"].append(seconds(first_step, cache))
 
     rows = [
         [name, f"{statistics.median(s):.2f} s", f"{min(s):.2f} to {max(s):.2f}", str(len(s))]
@@ -69,7 +75,8 @@ def main() -> None:
     axes.margins(x=0.15)
     axes.invert_yaxis()
     print(report.table(["from a fresh process", "median", "range", "runs"], rows))
-    report.write("startup", {"seconds": results}, figure)
+    name = "startup" if args.device == "cpu" else "startup_gpu"
+    report.write(name, {"device": gpu() if args.device == "cuda" else "cpu", "seconds": results}, figure)
 
 
 if __name__ == "__main__":
