@@ -126,7 +126,11 @@ def chart(comparisons: list[dict[str, Any]]) -> Figure:
             if points:
                 style = "-" if way.startswith("minicnn") else "--"
                 axes.plot(*zip(*points, strict=True), style, marker="o", markersize=3, label=way)
+        speeds = [e["batch"] / seconds for e in rows for seconds in e["seconds"].values()]
         axes.set(title=model, xlabel="batch size", xscale="log", yscale="log")
+        axes.set(ylim=(min(speeds) / 2, max(speeds) * 2))
+        axes.set_xticks([e["batch"] for e in rows], [str(e["batch"]) for e in rows], minor=False)
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("images a second, training")
     figure.axes[-1].legend(fontsize=7)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.data import Augmentation
 from minicnn.errors import ShapeError
 from minicnn.losses import SoftmaxCrossEntropy, check_labels
 from minicnn.model import Sequential
@@ -37,9 +38,12 @@ class Engine:
         """Take one step on a batch, images (N, H, W, C) as stored and labels (N,)."""
         raise NotImplementedError(f"{type(self).__name__} must define train_step")
 
-    def load(self, images: np.ndarray, labels: np.ndarray) -> None:
-        """Take the data set from whose rows ``step`` makes its batches."""
+    def load(
+        self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None = None, seed: int = 0
+    ) -> None:
+        """Take the data set from whose rows ``step`` makes its batches, and what changes them each time."""
         self._data = images, labels
+        self._augmentation, self._rng = augmentation, np.random.default_rng(seed)
 
     def step(self, rows: np.ndarray) -> Seen | None:
         """Take one step on these rows of the data set.
@@ -49,8 +53,10 @@ class Engine:
         Seen or None
             What the steps since the last answer have seen; None if that will be known later.
         """
-        images, labels = self._data
-        result = self.train_step(images[rows], labels[rows])
+        images, labels = (array[rows] for array in self._data)
+        if self._augmentation is not None:
+            images = self._augmentation(images, self._rng)
+        result = self.train_step(images, labels)
         return Seen(len(rows), result.loss * len(rows), result.correct)
 
     def finish(self) -> Seen | None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.backend import Array
+from minicnn.data import Augmentation
 from minicnn.engine.base import Engine, Seen, StepResult, check_data
 from minicnn.engine.cuda_blocks import Gradient, Launch
 from minicnn.engine.cuda_network import STEP, Images, Network, device_of, supports
@@ -72,7 +73,7 @@ class CudaGraphEngine(Engine):
         self.totals = self.device.zeros(_TOTALS.itemsize, dtype=np.uint8)
         self.network: Network | None = None
         self.data: Images | None = None
-        self.rng = np.random.default_rng(0)  # for the dropout masks
+        self.rng = np.random.default_rng(0)
         self.waiting: list[tuple[np.ndarray, np.void]] = []  # rows and record of steps not launched yet
         self.unseen: list[np.ndarray] = []  # rows of launched steps whose loss the host has not looked at
 
@@ -82,13 +83,15 @@ class CudaGraphEngine(Engine):
 
     def train_step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
         """Take one step on a batch, images (N, H, W, C) as stored and labels (N,). See ``load``."""
-        self.load(images, labels)
+        self._bring(images, labels, None)
         self.step(np.arange(len(images)))
         seen = self.finish()
         return StepResult(seen.loss_sum / seen.images, seen.correct)
 
-    def load(self, images: np.ndarray, labels: np.ndarray) -> None:
-        """Bring a data set to the device: ``step`` takes its batches from it.
+    def load(
+        self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None = None, seed: int = 0
+    ) -> None:
+        """Bring a data set to the device: ``step`` takes its batches from it, and changes them there.
 
         Raises
         ------
@@ -97,11 +100,15 @@ class CudaGraphEngine(Engine):
         DeviceError
             If the GPU has too little memory for it.
         """
+        self._bring(images, labels, augmentation)
+        self.rng = np.random.default_rng(seed)  # for augmentation and dropout
+
+    def _bring(self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None) -> None:
         check_data(self.model, images, labels)
         if self.waiting:
             self._launch()
-        if self.data is None or not self.data.replace(images, labels):
-            self.data = Images(self.model, images, labels)
+        if self.data is None or not self.data.replace(images, labels, augmentation):
+            self.data = Images(self.model, images, labels, augmentation)
             self.graphs: dict[Any, _Graph] = {}  # they know where the old ones were
         self.images = images
 

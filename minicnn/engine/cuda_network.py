@@ -8,6 +8,7 @@ from operator import is_
 import numpy as np
 
 from minicnn.backend import Array, array_module
+from minicnn.data import Augmentation
 from minicnn.engine.cuda_blocks import Block, Device, Gradient, Launch, cut, knows
 from minicnn.errors import DeviceError
 from minicnn.model import Sequential
@@ -19,22 +20,32 @@ STEP = np.dtype([("rate", "f4"), ("scale_1", "f4"), ("scale_2", "f4"), ("draw", 
 class Images:
     """A data set on the device as it is stored, and the gathering of batches from it: see ``batch.cu``."""
 
-    def __init__(self, model: Sequential, images: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(
+        self,
+        model: Sequential,
+        images: np.ndarray,
+        labels: np.ndarray,
+        augmentation: Augmentation | None = None,
+    ) -> None:
         self.preprocessing, self.whole = model.preprocessing, images.dtype == np.uint8
+        self.augmentation = augmentation
         device = device_of(model)
         H, W, C = images.shape[1:]
         with enough_memory(f"a data set of {len(images):,} images"):
             self.images = device.xp.asarray(self._stored(images))
             self.labels = device.xp.asarray(labels.astype(np.int32))
-        pixel = "unsigned char" if self.whole else "float"
-        self.kernels = device.compile("records", "batch", IMAGE=pixel, H=H, W=W, C=C, FLIP=0, SHIFT=0)
+        pixel, changes = "unsigned char" if self.whole else "float", {"FLIP": 0, "SHIFT": 0}
+        if augmentation is not None:
+            changes = {"FLIP": int(augmentation.flip), "SHIFT": augmentation.shift}
+        self.kernels = device.compile("records", "batch", IMAGE=pixel, H=H, W=W, C=C, **changes)
 
     def _stored(self, images: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(images, np.uint8 if self.whole else np.float32)
 
-    def replace(self, images: np.ndarray, labels: np.ndarray) -> bool:
+    def replace(self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None) -> bool:
         """Take other images in the place of these, if they fit there."""
-        if images.shape != self.images.shape or (images.dtype == np.uint8) != self.whole:
+        whole = images.dtype == np.uint8
+        if (images.shape, whole, augmentation) != (self.images.shape, self.whole, self.augmentation):
             return False
         self.images.set(self._stored(images))
         self.labels.set(labels.astype(np.int32))

@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn.backend import array_module, resolve_device, tensor_cores
 from minicnn.checks import whole_number
-from minicnn.data import Dataset, split
+from minicnn.data import Augmentation, Dataset, split
 from minicnn.engine import make_engine
 from minicnn.errors import ConfigError, DataError, NonFiniteError
 from minicnn.losses import SoftmaxCrossEntropy, softmax
@@ -84,6 +84,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         seed: int = 0,
         progress: bool = True,
+        augmentation: Augmentation | None = None,
     ) -> History:
         """Train for ``epochs`` passes over ``train``.
 
@@ -104,6 +105,9 @@ class Trainer:
             Of the held-out share and the order of the images.
         progress : bool
             Show the bar and a line an epoch.
+        augmentation : Augmentation, optional
+            What changes the images each time they are trained on; drawn from ``seed``, on a GPU by its
+            own random numbers.
 
         Returns
         -------
@@ -120,6 +124,8 @@ class Trainer:
         epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
         seed = whole_number(seed, "seed", 0)
         _check_callbacks(callbacks)
+        if not isinstance(augmentation, Augmentation | None):
+            raise ConfigError(f"expected an Augmentation such as Augmentation(shift=1), got {augmentation!r}")
         train, held_out = self._split(train, validation, seed)
         self._begin(train, epochs, batch_size, held_out is not None)
         callbacks = [ProgressBar(), *callbacks] if progress else list(callbacks)
@@ -129,7 +135,7 @@ class Trainer:
                 endings.callback(callback.on_fit_end, self)
             if self.model.class_names is None:
                 self.model.set_class_names(train.class_names)
-            self.engine.load(train.images, train.labels)
+            self.engine.load(train.images, train.labels, augmentation, seed)
             endings.callback(self.engine.unload)
             self._run(train, held_out, batch_size, callbacks, np.random.default_rng(seed))
         return self.history

@@ -3,10 +3,12 @@
 import hostcupy
 import numpy as np
 import pytest
+from images import variants
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minicnn as mc
 from minicnn import layers as L
+from minicnn.data import Augmentation
 from minicnn.engine import cuda_graph, cuda_network, make_engine
 from minicnn.engine.cuda_graph import CudaGraphEngine
 from minicnn.errors import ConfigError, DataError, NonFiniteError
@@ -326,3 +328,34 @@ def test_buffers_never_move(cupy):
         fast.step(np.arange(N)), fast.finish()
     assert addresses() == first
     assert isinstance(fast.network, cuda_network.Network)
+
+
+@pytest.mark.parametrize(("flip", "shift"), [(True, 0), (False, 1), (True, 2)])
+def test_images_are_mirrored_and_moved_on_the_device(flip, shift, cupy):
+    model = mc.Sequential([L.Flatten(), L.Dense(3)], (4, 5, 2), seed=0).to("cuda")
+    engine = make_engine("cuda_graph", model, mc.SoftmaxCrossEntropy(), SGD(0.1))
+    image = np.random.default_rng(0).integers(1, 256, (4, 5, 2), np.uint8)
+    engine.load(image[None], np.zeros(1, np.int64), Augmentation(flip, shift), seed=1)
+    seen = set()
+    for _ in range(2):
+        engine.step(np.zeros(1000, np.int64)), engine.finish()
+        x = hostcupy.asnumpy(engine.network.activations[0]).reshape(-1, 4, 5, 2)
+        seen |= {np.rint(one * 255).astype(np.uint8).tobytes() for one in x}
+        if len(seen) == 1:
+            pytest.fail("each step draws anew")
+    assert seen == set(variants(image, flip, shift))
+
+
+def test_a_trainer_augments_on_both_devices(cupy):
+    images, labels = batch(make("norm"), 40)
+    data = mc.data.Dataset(images, labels, ("a", "b", "c"))
+    for device in ("cpu", "cuda"):
+        losses = []
+        for augmentation in (None, Augmentation(flip=True, shift=1), Augmentation(flip=True, shift=1)):
+            trainer = mc.Trainer(make("norm"), SGD(0.05), device=device)
+            history = trainer.fit(data, epochs=1, batch_size=20, progress=False, augmentation=augmentation)
+            losses.append(history["loss"][0])
+        assert losses[0] != losses[1]
+        assert losses[1] == losses[2]
+    with pytest.raises(ConfigError, match="expected an Augmentation such as"):
+        trainer.fit(data, epochs=1, augmentation=2)

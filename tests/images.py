@@ -1,0 +1,20 @@
+"""Images that tests expect."""
+
+import numpy as np
+
+
+def variants(image, flip, shift):
+    """Return every image that may come out, as bytes."""
+    H, W, _ = image.shape
+    found = {}
+    for mirrored in (False, True) if flip else (False,):
+        source = image[:, ::-1] if mirrored else image
+        for down in range(-shift, shift + 1):
+            for right in range(-shift, shift + 1):
+                moved = np.zeros_like(image)
+                for h in range(H):
+                    for w in range(W):
+                        if 0 <= h - down < H and 0 <= w - right < W:
+                            moved[h, w] = source[h - down, w - right]
+                found[moved.tobytes()] = mirrored, down, right
+    return found
