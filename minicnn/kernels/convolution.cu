@@ -23,14 +23,14 @@ __device__ float window(const float* x, int output, int k) {
 }
 
 struct Windows {
-    static const bool K_FIRST = true;
+    static constexpr bool K_FIRST = true;
     const float* x;
     int outputs;
     __device__ float operator()(int output, int k) const { return output < outputs ? window(x, output, k) : 0; }
 };
 
 struct Filters {
-    static const bool K_FIRST = false;
+    static constexpr bool K_FIRST = false;
     const float* w;
     __device__ float operator()(int k, int f) const { return f < OC ? w[k * OC + f] : 0; }
 };
@@ -61,7 +61,7 @@ forward(const float* x, const float* w, const float* bias, float* y, unsigned ch
 
 // The transposed windows, and below them a row of ones, which adds up db.
 struct WindowsAcross {
-    static const bool K_FIRST = false;
+    static constexpr bool K_FIRST = false;
     const float* x;
     __device__ float operator()(int k, int output) const {
         return k < DEPTH ? window(x, output, k) : k == DEPTH ? 1 : 0;
@@ -69,7 +69,7 @@ struct WindowsAcross {
 };
 
 struct OutputGradients {
-    static const bool K_FIRST = false;
+    static constexpr bool K_FIRST = false;
     const float* dy;
     const unsigned char* codes;
     __device__ float operator()(int output, int f) const {
@@ -92,7 +92,7 @@ weights_gradient(const float* x, const float* dy, const unsigned char* codes, fl
 
 // dz of the windows that an input pixel is in: k = (i·KW + j)·OC + f is the window that has it at (i, j).
 struct GradientsAround {
-    static const bool K_FIRST = true;
+    static constexpr bool K_FIRST = true;
     const float* dy;
     const unsigned char* codes;
     int pixels;
@@ -105,7 +105,7 @@ struct GradientsAround {
 };
 
 struct FiltersAcross {
-    static const bool K_FIRST = true;
+    static constexpr bool K_FIRST = true;
     const float* w;
     __device__ float operator()(int k, int c) const { return c < C ? w[(k / OC * C + c) * OC + k % OC] : 0; }
 };

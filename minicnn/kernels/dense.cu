@@ -9,7 +9,7 @@
 
 // x (N, D).
 struct Rows {
-    static const bool K_FIRST = true;
+    static constexpr bool K_FIRST = true;
     const float* x;
     int N;
     __device__ float operator()(int n, int d) const { return n < N ? x[n * D + d] : 0; }
@@ -17,7 +17,7 @@ struct Rows {
 
 // W (D, UNITS).
 struct Weights {
-    static const bool K_FIRST = false;
+    static constexpr bool K_FIRST = false;
     const float* w;
     __device__ float operator()(int d, int u) const { return u < UNITS ? w[d * UNITS + u] : 0; }
 };
@@ -48,13 +48,13 @@ __device__ float output_gradient(const float* dy, const float* y, int i) { retur
 
 // xᵀ, and below it a row of ones, which adds up db.
 struct RowsAcross {
-    static const bool K_FIRST = false;
+    static constexpr bool K_FIRST = false;
     const float* x;
     __device__ float operator()(int d, int n) const { return d < D ? x[n * D + d] : d == D ? 1 : 0; }
 };
 
 struct OutputGradients {
-    static const bool K_FIRST = false;
+    static constexpr bool K_FIRST = false;
     const float *dy, *y;
     __device__ float operator()(int n, int u) const { return u < UNITS ? output_gradient(dy, y, n * UNITS + u) : 0; }
 };
@@ -72,14 +72,14 @@ weights_gradient(const float* x, const float* dy, const float* y, float* parts, 
 }
 
 struct GradientRows {
-    static const bool K_FIRST = true;
+    static constexpr bool K_FIRST = true;
     const float *dy, *y;
     int N;
     __device__ float operator()(int n, int u) const { return n < N ? output_gradient(dy, y, n * UNITS + u) : 0; }
 };
 
 struct WeightsAcross {
-    static const bool K_FIRST = true;
+    static constexpr bool K_FIRST = true;
     const float* w;
     __device__ float operator()(int u, int d) const { return d < D ? w[d * UNITS + u] : 0; }
 };

@@ -144,7 +144,7 @@ __device__ void multiply(Sums& sums, const float* a, const float* b) {
 // Neighbouring threads fetch neighbours along k if K_FIRST, else along m or n: as they lie in memory.
 template <int SIZE, bool K_FIRST>
 struct Fetched {
-    static const int EACH = SIZE * TILE_K / THREADS;
+    static constexpr int EACH = SIZE * TILE_K / THREADS;
     float at[EACH];
 
     __device__ static int k(int e) {
