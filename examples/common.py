@@ -100,7 +100,7 @@ def train_and_report(
     out = report.check_run(args.out or f"runs/{train.name}")
     print(f"data {train.name}: {len(train):,} training and {len(test):,} test images")
     engine = f"{trainer.engine.name} engine, {num_threads()} threads"
-    print(f"device {trainer.device}, {engine}, seed {args.seed}\n")
+    print(f"device {trainer.device}, {engine}, {trainer.model.precision}, seed {args.seed}\n")
     trainer.model.summary()
     print(flush=True)
     trainer.fit(

@@ -273,7 +273,7 @@ def test_it_is_said_what_the_result_depends_on(start, capsys, monkeypatch):
     monkeypatch.setattr(threads, "num_threads", lambda: 3)
     with kernels.use("reference"):
         assert start("train_mnist", "--seed", "4") == 0
-    assert "\ndevice cpu, layerwise engine, 3 threads, seed 4\n" in capsys.readouterr().out
+    assert "\ndevice cpu, layerwise engine, 3 threads, fp32, seed 4\n" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("no_figures")
