@@ -86,7 +86,10 @@ def tensor_cores() -> bool:
 
 # What CuPy's errors say, and what is to be done then. The first that is found counts.
 _REMEDIES = (
-    ("InsufficientDriver", "there is no driver, or it is too old for this CuPy: update it, or install an older CuPy"),
+    (
+        "InsufficientDriver",
+        "there is no driver, or it is too old for this CuPy: update it, or install an older CuPy",
+    ),
     ("NoDevice", "no NVIDIA GPU is visible: look at nvidia-smi and CUDA_VISIBLE_DEVICES"),
     ("OutOfMemory", "its memory is full: end other programs that use it, see nvidia-smi"),
     ("MemoryAllocation", "its memory is full: end other programs that use it, see nvidia-smi"),

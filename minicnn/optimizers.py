@@ -6,7 +6,7 @@ learning rate is a plain attribute, so a schedule, or a person, may set it betwe
 
 from typing import TYPE_CHECKING
 
-from minicnn.backend import Array, array_module
+from minicnn.backend import Array, array_module, device_of, to_device
 from minicnn.checks import flag, number
 from minicnn.errors import ConfigError, StateError
 
@@ -87,6 +87,8 @@ class Optimizer:
         """Return ``count`` running averages of one parameter, zeros at first."""
         if key not in self._state:
             self._state[key] = [array_module(like).zeros_like(like, order="C") for _ in range(count)]
+        elif array_module(self._state[key][0]) is not array_module(like):  # the model was moved
+            self._state[key] = [to_device(moment, device_of(like)) for moment in self._state[key]]
         return self._state[key]
 
 

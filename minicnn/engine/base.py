@@ -59,6 +59,9 @@ class Engine:
         result = self.train_step(images, labels)
         return Seen(len(rows), result.loss * len(rows), result.correct)
 
+    def launch(self) -> None:
+        """Begin the steps that wait for others, so that the model is seen as they leave it."""
+
     def finish(self) -> Seen | None:
         """Wait for all steps, and return what those since the last answer have seen, if there are any."""
         return None

@@ -238,7 +238,7 @@ class DenseBlock(Block):
             Launch(self.kernels.get_function("weights_gradient"), (*self.grid, count), 128, arguments)
         ]
         if self.dx is not None:
-            grid = _grid((N, _TILE_M), (self.D, self.tile_n))
+            grid = _grid((self.D, self.tile_n), (N, _TILE_M))
             arguments = self.dy, self.y, self.layer.params["W"], self.dx, *_ints(N)
             launches.append(Launch(self.kernels.get_function("input_gradient"), grid, 128, arguments))
         return launches
@@ -402,14 +402,17 @@ class LeakyBlock(Block):
 
     def __init__(self, device: Device, group: Sequence[Layer]) -> None:
         super().__init__(device, group)
-        self.slope = np.float32(self.layer.negative_slope)
         self.module = device.compile("records", "elementwise")
 
     def forward(self, N: int, step: Array, training: bool) -> list[Launch]:
         """Return the launch that computes y."""
         size = N * self.input_size
         kernel = self.module.get_function("leaky_forward")
-        return [self._elementwise(kernel, size, self.x, self.y, self.slope, *_ints(size))]
+        return [
+            self._elementwise(
+                kernel, size, self.x, self.y, np.float32(self.layer.negative_slope), *_ints(size)
+            )
+        ]
 
     def backward(self, N: int, step: Array) -> list[Launch]:
         """Return the launch that computes dx."""
@@ -417,7 +420,11 @@ class LeakyBlock(Block):
             return []
         size = N * self.input_size
         kernel = self.module.get_function("leaky_backward")
-        return [self._elementwise(kernel, size, self.dy, self.x, self.dx, self.slope, *_ints(size))]
+        return [
+            self._elementwise(
+                kernel, size, self.dy, self.x, self.dx, np.float32(self.layer.negative_slope), *_ints(size)
+            )
+        ]
 
 
 class DropoutBlock(Block):

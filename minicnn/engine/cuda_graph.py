@@ -18,7 +18,7 @@ from minicnn.engine.base import Engine, Seen, StepResult, check_data
 from minicnn.engine.cuda_blocks import Gradient, Launch
 from minicnn.engine.cuda_network import STEP, Images, Network, device_of, supports
 from minicnn.engine.layerwise import blame
-from minicnn.errors import ConfigError, NonFiniteError
+from minicnn.errors import ConfigError, NonFiniteError, ShapeError
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
 from minicnn.optimizers import SGD, Adam, AdamW, Optimizer
@@ -27,6 +27,7 @@ from minicnn.optimizers import SGD, Adam, AdamW, Optimizer
 LOOK_EVERY = 64
 # A small batch is over before the host can launch the next: several steps go into one graph then.
 _IMAGES_A_GRAPH, _MOST_STEPS = 1024, 8
+_MOST_GRAPHS = 16  # that are kept: one for each batch size and each change of settings
 
 # What ``records.cu`` and ``update.cu`` call Totals, Parameter and Piece.
 _TOTALS = np.dtype([("loss", "f8"), ("correct", "i8"), ("broken", "i8")])
@@ -73,13 +74,18 @@ class CudaGraphEngine(Engine):
         self.totals = self.device.zeros(_TOTALS.itemsize, dtype=np.uint8)
         self.network: Network | None = None
         self.data: Images | None = None
+        self.graphs: dict[Any, tuple[_Graph, _Graph]] = {}
+        self.slot = 0  # of ``_Graph.copies``, for the next launch
         self.rng = np.random.default_rng(0)
         self.waiting: list[tuple[np.ndarray, np.void]] = []  # rows and record of steps not launched yet
         self.unseen: list[np.ndarray] = []  # rows of launched steps whose loss the host has not looked at
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy takes over: it makes its own arrays, at its first step."""
-        return CudaGraphEngine(self.model, self.loss, self.optimizer).__dict__
+        return {"model": self.model, "loss": self.loss, "optimizer": self.optimizer}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)
 
     def train_step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
         """Take one step on a batch, images (N, H, W, C) as stored and labels (N,). See ``load``."""
@@ -104,13 +110,29 @@ class CudaGraphEngine(Engine):
         self.rng = np.random.default_rng(seed)  # for augmentation and dropout
 
     def _bring(self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None) -> None:
+        if not knows(self.model, self.loss, self.optimizer):
+            raise ConfigError(
+                f"this engine trains on a GPU, the model is {self.model.dtype} on {self.model.device} by "
+                "now: make a new Trainer for it"
+            )
         check_data(self.model, images, labels)
-        if self.waiting:
-            self._launch()
+        self._settle()
         if self.data is None or not self.data.replace(images, labels, augmentation):
+            self._drop_graphs()  # they know where the old data are
+            self.data = None  # gives its memory back before more is taken
             self.data = Images(self.model, images, labels, augmentation)
-            self.graphs: dict[Any, _Graph] = {}  # they know where the old ones were
         self.images = images
+
+    def _settle(self) -> None:
+        """Take the steps that wait, and forget what those nobody has asked about have seen."""
+        self.launch()
+        with self.stream:
+            self.totals.fill(0)
+        self.unseen = []
+
+    def _drop_graphs(self) -> None:
+        self.stream.synchronize()  # the device may still read what they hold
+        self.graphs, self.slot = {}, 0
 
     def step(self, rows: np.ndarray) -> Seen | None:
         """Take one step on these rows of the data set, now or together with the next ones.
@@ -126,24 +148,30 @@ class CudaGraphEngine(Engine):
             If the loss of one of these steps was NaN or infinite, naming the layer where that began; from
             that step on nothing was updated.
         """
-        if self.waiting and len(rows) != len(self.waiting[0][0]):
-            self._launch()
+        rows = np.array(rows, np.int32)  # a copy: it may wait for a while
+        if rows.ndim != 1 or len(rows) == 0 or rows.min() < 0 or rows.max() >= len(self.images):
+            raise ShapeError(f"expected rows from 0 to {len(self.images) - 1}, at least one, got {rows}")
+        if self.waiting and self._key(len(rows)) != self.key:
+            self.launch()
         self._fit(len(rows))
+        self.key = self._key(len(rows))
+        steps = max(1, min(_IMAGES_A_GRAPH // len(rows), _MOST_STEPS))
+        self.one, self.many = self._captured(len(rows), steps)
         self.optimizer.begin_step(self.model)
         self.waiting.append((rows, self._record()))
-        if len(self.waiting) == max(1, min(_IMAGES_A_GRAPH // len(rows), _MOST_STEPS)):
-            self._launch()
+        if len(self.waiting) == steps:
+            self._replay(self.many, self.waiting)
         return self.finish() if len(self.unseen) >= LOOK_EVERY else None
 
     def finish(self) -> Seen | None:
         """Wait for all steps, and return what those since the last answer have seen, if there are any."""
-        if self.waiting:
-            self._launch()
+        self.launch()
         if not self.unseen:
             return None
         with self.stream:
             totals = np.frombuffer(self.device.xp.asnumpy(self.totals), _TOTALS)[0]
             self.totals.fill(0)
+        self.slot = 0
         batches, self.unseen = self.unseen, []
         if totals["broken"]:
             with np.errstate(over="ignore", invalid="ignore"):  # known, and told with its cause
@@ -151,7 +179,8 @@ class CudaGraphEngine(Engine):
         return Seen(sum(map(len, batches)), float(totals["loss"]), int(totals["correct"]))
 
     def unload(self) -> None:
-        """Let go of the data set in main memory; that on the device makes way for the next one."""
+        """Take the steps that wait, and let go of the data set in main memory."""
+        self._settle()
         self.images = None
 
     def _error(self, batches: list[np.ndarray]) -> NonFiniteError:
@@ -178,37 +207,48 @@ class CudaGraphEngine(Engine):
 
     def _fit(self, N: int) -> None:
         """Make the arrays, if there are none for N images and these parameters."""
-        if self.network is not None and self.network.capacity >= N and self.network.fits():
-            return
-        if self.waiting:
-            self._launch()
-        self.network = None  # gives its memory back before more is taken
-        network = Network(self.model, N, training=True)
-        for gradient in network.parameters(N):
+        if self.network is None or self.network.capacity < N or not self.network.fits():
+            self.launch()
+            self._drop_graphs()
+            self.network = None  # gives its memory back before more is taken
+            self.network = Network(self.model, N, training=True)
+        for gradient in self.network.parameters(N):
             gradient.layer.grads[gradient.name] = gradient.first
-        self.graphs = {}
-        self.network = network
 
-    def _launch(self) -> None:
-        """Launch the steps that wait."""
-        rows, records = zip(*self.waiting, strict=True)
-        self.waiting = []
-        graph = self._captured(len(rows[0]), len(rows))
-        numbers = graph.copies[len(self.unseen)]  # its own until the next look
-        head = len(records) * STEP.itemsize
+    def launch(self) -> None:
+        """Launch the steps that wait for others: each with a graph of its own."""
+        for step in list(self.waiting):
+            self._replay(self.one, [step])
+
+    def _replay(self, graph: _Graph, steps: list[tuple[np.ndarray, np.void]]) -> None:
+        """Tell the device which rows and numbers the steps take, and launch them."""
+        rows, records = zip(*steps, strict=True)
+        if self.slot == LOOK_EVERY:
+            self.stream.synchronize()
+            self.slot = 0
+        numbers, head = graph.copies[self.slot], len(records) * STEP.itemsize
         numbers[:head] = np.array(list(records), STEP).view(np.uint8)
-        numbers[head:] = np.concatenate(rows).astype(np.int32).view(np.uint8)
+        numbers[head:] = np.concatenate(rows).view(np.uint8)
         with self.stream:
             graph.control.set(numbers)
             graph.graph.launch(self.stream)
+        self.slot += 1
+        self.waiting = self.waiting[len(steps) :]
         self.unseen += rows
 
-    def _captured(self, N: int, steps: int) -> _Graph:
-        """Return ``steps`` steps on N images each as one graph."""
-        key = N, steps, self.loss.label_smoothing, self.model.preprocessing, *self._settings()
-        if key not in self.graphs:
-            self.graphs[key] = self._capture(N, steps)
-        return self.graphs[key]
+    def _key(self, N: int) -> tuple[Any, ...]:
+        """Return all that is fixed in a graph but for the addresses of arrays."""
+        numbers = () if self.network is None else self.network.numbers()
+        return N, self.loss.label_smoothing, self.model.preprocessing, *self._settings(), *numbers
+
+    def _captured(self, N: int, steps: int) -> tuple[_Graph, _Graph]:
+        """Return one step on N images as a graph, and ``steps`` of them, with the settings of now."""
+        if self.key not in self.graphs:
+            if len(self.graphs) == _MOST_GRAPHS:
+                self._drop_graphs()
+            one = self._capture(N, 1)
+            self.graphs[self.key] = one, one if steps == 1 else self._capture(N, steps)
+        return self.graphs[self.key]
 
     def _capture(self, N: int, steps: int) -> _Graph:
         network, head = self.network, steps * STEP.itemsize
@@ -225,9 +265,11 @@ class CudaGraphEngine(Engine):
             launches.append(self._update(parameters, pieces, step))
         with self.stream:
             self.stream.begin_capture()
-            for launch in launches:
-                launch()
-            graph = self.stream.end_capture()
+            try:
+                for launch in launches:
+                    launch()
+            finally:
+                graph = self.stream.end_capture()
         return _Graph(graph, control, copies, launches)
 
     def _step(self, N: int, step: Array, rows: Array) -> list[Launch]:
@@ -239,7 +281,7 @@ class CudaGraphEngine(Engine):
         kernel = self.device.compile("records", "loss").get_function("softmax_cross_entropy")
         numbers = smoothing, np.int32(N), K
         return [
-            self.data.gather(N, rows, step, network.activations[0], network.labels),
+            self.data.gather(self.model.preprocessing, N, rows, step, network.activations[0], network.labels),
             *network.forward(N, step, training=True),
             Launch(kernel, (1,), 256, (logits, network.labels, dlogits, self.totals, *numbers)),
             *network.backward(N, step),

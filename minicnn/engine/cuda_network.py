@@ -12,7 +12,10 @@ from minicnn.data import Augmentation
 from minicnn.engine.cuda_blocks import Block, Device, Gradient, Launch, cut, knows
 from minicnn.errors import DeviceError
 from minicnn.model import Sequential
+from minicnn.preprocessing import Preprocessing
 
+# What kernels are told of a layer at each launch; everything else of it is fixed.
+_NUMBERS = ("momentum", "epsilon", "rate", "negative_slope")
 # What precedes each step, see ``records.cu``.
 STEP = np.dtype([("rate", "f4"), ("scale_1", "f4"), ("scale_2", "f4"), ("draw", "u4")])
 
@@ -27,8 +30,7 @@ class Images:
         labels: np.ndarray,
         augmentation: Augmentation | None = None,
     ) -> None:
-        self.preprocessing, self.whole = model.preprocessing, images.dtype == np.uint8
-        self.augmentation = augmentation
+        self.whole, self.augmentation = images.dtype == np.uint8, augmentation
         device = device_of(model)
         H, W, C = images.shape[1:]
         with enough_memory(f"a data set of {len(images):,} images"):
@@ -51,9 +53,11 @@ class Images:
         self.labels.set(labels.astype(np.int32))
         return True
 
-    def gather(self, N: int, rows: Array, step: Array, x: Array, y: Array) -> Launch:
+    def gather(
+        self, preprocessing: Preprocessing, N: int, rows: Array, step: Array, x: Array, y: Array
+    ) -> Launch:
         """Return the launch that puts images ``rows`` (N) into x, as network input, and labels into y."""
-        std, mean = self.preprocessing.std, self.preprocessing.mean
+        std, mean = preprocessing.std, preprocessing.mean
         numbers = np.float32(1 / (255 * std if self.whole else std)), np.float32(mean / std)
         arguments = self.images, self.labels, rows, step, *numbers, x, y
         return Launch(self.kernels.get_function("gather"), (N,), 256, arguments)
@@ -88,7 +92,8 @@ class Network:
         self.model, self.capacity = model, capacity
         self.device = device_of(model)
         self.xp, self.zeros = self.device.xp, self.device.zeros
-        self.arrays = list(model.arrays().values())
+        self.layers, self.arrays = list(model.layers), list(model.arrays().values())
+        self.named = [(layer, name) for layer in model.layers for name in _NUMBERS if hasattr(layer, name)]
         self.precision = model.precision
         with enough_memory(f"batches of {capacity:,} images; take a smaller batch_size"):
             self._connect()
@@ -119,10 +124,14 @@ class Network:
             block.connect_gradients(dx, dy)
 
     def fits(self) -> bool:
-        """Whether the model still has the arrays that the kernels were told of."""
-        now = list(self.model.arrays().values())
-        same = len(now) == len(self.arrays) and all(map(is_, now, self.arrays))
+        """Whether the model still has the layers and the arrays that the kernels were told of."""
+        now, told = [*self.model.layers, *self.model.arrays().values()], [*self.layers, *self.arrays]
+        same = len(now) == len(told) and all(map(is_, now, told))
         return same and self.precision == self.model.precision
+
+    def numbers(self) -> tuple[float, ...]:
+        """Return the layers' numbers that kernels are given."""
+        return tuple(getattr(layer, name) for layer, name in self.named)
 
     def forward(self, N: int, step: Array, training: bool) -> list[Launch]:
         """Return the launches that compute the output; ``step`` is where the step's record lies."""
@@ -160,7 +169,7 @@ class Predictor:
             chunk = images[first : first + self.chunk]
             N, held = len(chunk), Images(self.model, chunk, np.zeros(len(chunk)))
             for launch in [
-                held.gather(N, self.rows, self.step, x, y),
+                held.gather(self.model.preprocessing, N, self.rows, self.step, x, y),
                 *network.forward(N, self.step, training=False),
             ]:
                 launch()

@@ -116,7 +116,7 @@ class Predictor:
 
 def predict(model: Sequential, images: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     """Yield the output for ``images``, in the fastest way there is for the model."""
-    kind, chunk = _fastest(model, batch_size)
+    kind, least, most = _fastest(model, batch_size, len(images))
     if kind is None:
         for i in range(0, len(images), batch_size):
             yield model.forward(model.preprocess(images[i : i + batch_size]))
@@ -127,20 +127,22 @@ def predict(model: Sequential, images: np.ndarray, batch_size: int) -> Iterator[
         predictor = model.predictors.pop()
     except IndexError:
         predictor = None
-    if type(predictor) is not kind or predictor.chunk != chunk or not predictor.network.fits():
-        predictor = kind(model, chunk)
+    usable = type(predictor) is kind and least <= predictor.chunk <= most and predictor.network.fits()
+    if not usable:
+        predictor = kind(model, least)
     yield predictor(images)
     model.predictors.append(predictor)
 
 
-def _fastest(model: Sequential, batch_size: int) -> tuple[type | None, int]:
-    """Return the kind of predictor for the model, or None, and how many images it takes at a time."""
+def _fastest(model: Sequential, batch_size: int, N: int) -> tuple[type | None, int, int]:
+    """Return the kind of predictor for N images, or None, and how many it takes at a time, least and most."""
     from minicnn.engine import cuda_network
 
     if kernels.active() != "cpu":
-        return None, 0
+        return None, 0, 0
     if cuda_network.supports(model):
-        return cuda_network.Predictor, batch_size
+        return cuda_network.Predictor, min(batch_size, N), batch_size
     if supports(model):
-        return Predictor, min(_CHUNK, -(-batch_size // num_threads()))
-    return None, 0
+        chunk = min(_CHUNK, -(-batch_size // num_threads()))
+        return Predictor, chunk, chunk
+    return None, 0, 0

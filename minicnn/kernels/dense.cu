@@ -84,11 +84,11 @@ struct WeightsAcross {
     __device__ float operator()(int u, int d) const { return d < D ? w[d * UNITS + u] : 0; }
 };
 
-// → dx (N, D). Grid: (N / TILE_M, D / TILE_N).
+// → dx (N, D). Grid: (D / TILE_N, N / TILE_M): a GPU allows 65,535 in the second place.
 extern "C" __global__ void __launch_bounds__(THREADS)
 input_gradient(const float* dy, const float* y, const float* w, float* dx, int N) {
     __shared__ Shared memory;
-    int n = blockIdx.x * TILE_M, d = blockIdx.y * TILE_N;
+    int d = blockIdx.x * TILE_N, n = blockIdx.y * TILE_M;
     Sums sums;
     product(sums, memory, GradientRows{dy, y, N}, WeightsAcross{w}, n, d, 0, UNITS);
     store_sums(sums, n, d, N, D, [&](int row, int column, float sum) { dx[row * D + column] = sum; });

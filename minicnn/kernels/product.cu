@@ -21,7 +21,7 @@ const int TILE_M = 64, TILE_K = 16;  // and TILE_N, 32 or 64
 const int ACROSS = TILE_N / 32, WARP_M = TILE_M / (WARPS / ACROSS), WARP_N = 32;
 // Of one warp, in tiles of 16 × 8, the tensor cores' own.
 const int ROWS = WARP_M / 16, COLUMNS = WARP_N / 8;
-// Lines of shared memory are so long that the 32 threads of a warp read from 32 banks.
+// Lines of shared memory are so long that the 32 threads of a warp read from 32 banks; with BF16 from 16.
 const int A_LINE = TILE_K + 4, B_LINE = TILE_N + 8;
 
 // A thread's part of the result: of each 16 × 8 tile four numbers, see row_of and column_of.

@@ -31,7 +31,10 @@ class Callback:
         """Before each batch."""
 
     def on_step_end(self, trainer: "Trainer", images: int, loss: float, accuracy: float) -> None:
-        """After each batch of ``images``; loss and accuracy are the epoch's means so far."""
+        """After each batch of ``images``; loss and accuracy are the epoch's means so far.
+
+        On a GPU they are those of the steps whose loss has been read back: NaN for the first 63.
+        """
 
     def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
         """After each epoch, with the row that was added to the history."""

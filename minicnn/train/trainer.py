@@ -39,7 +39,7 @@ class Trainer:
     precision : "auto", "fp32", "tf32" or "bf16"
         How the captured engine multiplies: in float32, or on the GPU's tensor cores, which round the
         factors to 10 or 7 bits behind the point and add up in float32. "auto" is "tf32" there, and
-        "fp32" everywhere else.
+        "fp32" everywhere else. The model keeps it, and predicts in it too; the last trainer's counts.
 
     Raises
     ------
@@ -66,6 +66,8 @@ class Trainer:
         if not isinstance(loss, SoftmaxCrossEntropy | None):
             raise ConfigError(f"expected a loss such as SoftmaxCrossEntropy(), got {loss!r}")
         self.device = resolve_device(device)
+        if self.device == "cpu":
+            _precision(precision, "CPU's")  # before the model is moved
         self.model = model.to(self.device)
         self.optimizer = optimizer
         self.loss = SoftmaxCrossEntropy() if loss is None else loss
@@ -165,6 +167,8 @@ class Trainer:
     ) -> dict[str, float]:
         """Train on every image once, in the given order, and return the epoch's row of the history."""
         start, seen, loss_sum, correct = time.perf_counter(), 0, 0.0, 0
+        # A callback that looks after each step is to see the model as that step leaves it.
+        watched = any(_looks(callback) for callback in callbacks)
         for first in range(0, len(order), batch_size):
             batch = order[first : first + batch_size]
             for callback in callbacks:
@@ -177,6 +181,8 @@ class Trainer:
                 number = first // batch_size + 1 - reason.steps_ago
                 raise NonFiniteError(f"epoch {self.epoch}, batch {number}: {reason}") from reason
             self.step += 1
+            if watched:
+                self.engine.launch()
             for some in filter(None, news):
                 seen, loss_sum, correct = seen + some.images, loss_sum + some.loss_sum, correct + some.correct
             # An engine that answers later has seen nothing at first.
@@ -251,6 +257,11 @@ class Trainer:
         self.epoch, self.epochs = 0, epochs
         self.step, self.total_steps = 0, epochs * -(-len(train) // batch_size)
         self.total_images = epochs * len(train)
+
+
+def _looks(callback: Callback) -> bool:
+    """Whether a callback does something after each step, the bar apart, which looks at nothing."""
+    return type(callback).on_step_end not in (Callback.on_step_end, ProgressBar.on_step_end)
 
 
 def _precision(precision: str, engine: str) -> str:

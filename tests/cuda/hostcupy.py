@@ -250,7 +250,10 @@ class Stream:
         return self
 
     def __exit__(self, *reason):
-        Stream.captured = None
+        assert Stream.captured is None, "a capture was begun and not ended"
+
+    def synchronize(self):
+        pass
 
     def begin_capture(self):
         Stream.captured = []

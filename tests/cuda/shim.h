@@ -123,6 +123,7 @@ static void launch(void (*kernel)(void**), const unsigned* grid, const unsigned*
     arguments = values;
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {block[0], block[1], block[2]};
+    if (gridDim.y > 65535 || gridDim.z > 65535) fail("a grid that no GPU allows,");
     unsigned threads = blockDim.x * blockDim.y * blockDim.z;
     if (threads == 0 || threads > 1024) fail("a number of threads that no GPU allows,");
     while (fibres.size() < threads) {

@@ -1,5 +1,7 @@
 """The captured engine, its kernels run on the host: the same steps as the layers take."""
 
+import copy
+
 import hostcupy
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from minicnn import layers as L
 from minicnn.data import Augmentation
 from minicnn.engine import cuda_graph, cuda_network, make_engine
 from minicnn.engine.cuda_graph import CudaGraphEngine
-from minicnn.errors import ConfigError, DataError, NonFiniteError
+from minicnn.errors import ConfigError, DataError, NonFiniteError, ShapeError
 
 SGD = mc.optimizers.SGD
 
@@ -130,8 +132,8 @@ def test_small_batches_share_a_graph_and_a_transfer(cupy):
     seen = fast.finish()
     assert seen.images == 64
     assert len(fast.graphs) == 1
-    # Two launches of 8 steps with their rows; the tables of the one graph; one look at the loss.
-    assert (hostcupy.transfers.to_device, hostcupy.transfers.to_host) == (2 + 2, 1)
+    # Two launches of 8 steps with their rows; the tables of two graphs, of one step and of 8; one look.
+    assert (hostcupy.transfers.to_device, hostcupy.transfers.to_host) == (2 + 4, 1)
 
 
 def test_steps_in_one_graph_are_the_steps_one_by_one(cupy):
@@ -140,13 +142,12 @@ def test_steps_in_one_graph_are_the_steps_one_by_one(cupy):
     images, labels = batch(together.model, 24)
     for engine in (together, apart):
         engine.load(images, labels)
-        for number in range(6):
+        for number in range(24 // 3):
             engine.optimizer.learning_rate = 0.01 / (number + 1)
-            engine.step(np.arange(4 * number, 4 * number + 4))
+            engine.step(np.arange(3 * number, 3 * number + 3))
             if engine is apart:
                 engine.finish()
         engine.finish()
-    assert set(together.graphs) != set(apart.graphs)
     for name, array in together.model.arrays().items():
         assert_array_equal(hostcupy.asnumpy(array), hostcupy.asnumpy(apart.model.arrays()[name]), name)
 
@@ -359,3 +360,181 @@ def test_a_trainer_augments_on_both_devices(cupy):
         assert losses[1] == losses[2]
     with pytest.raises(ConfigError, match="expected an Augmentation such as"):
         trainer.fit(data, epochs=1, augmentation=2)
+
+
+def same_as_plain(fast, plain, images, labels, rel=1e-4):
+    assert fast.train_step(images, labels).loss == pytest.approx(
+        plain.train_step(images, labels).loss, rel=rel
+    )
+
+
+def test_whatever_is_changed_between_steps_counts(cupy):
+    layers = [L.Conv2D(3, 3), L.BatchNorm(), L.LeakyReLU(0.1), L.Flatten(), L.Dense(3)]
+    made = []
+    for device, kind in (("cuda", "cuda_graph"), ("cpu", "layerwise")):
+        model = mc.Sequential([type(layer)(**layer.config()) for layer in layers], (6, 5, 1), seed=3).to(
+            device
+        )
+        made.append(make_engine(kind, model, mc.SoftmaxCrossEntropy(), SGD(0.05, momentum=0.5)))
+    images, labels = batch(made[0].model, 8)
+    changes = [
+        lambda e: None,
+        lambda e: setattr(e.model, "preprocessing", mc.Preprocessing(0.5, 0.25)),
+        lambda e: setattr(e.loss, "label_smoothing", 0.2),
+        lambda e: setattr(e.optimizer, "momentum", 0.9),
+        lambda e: setattr(e.optimizer, "weight_decay", 0.1),
+        lambda e: setattr(e.model.layers[1], "momentum", 0.5),
+        lambda e: setattr(e.model.layers[2], "negative_slope", 0.7),
+        lambda e: None,
+    ]
+    for change in changes:
+        for engine in made:
+            change(engine)
+        same_as_plain(*made, images, labels)
+    assert_allclose(made[0].model.logits(images), made[1].model.logits(images), rtol=1e-3, atol=1e-4)
+
+
+def test_steps_that_wait_keep_the_settings_they_were_taken_with(cupy):
+    fast, plain = engines("norm")
+    images, labels = batch(plain.model, 24)
+    for engine in (fast, plain):
+        engine.load(images, labels)
+        for number in range(6):
+            if number == 5:
+                engine.optimizer.momentum, engine.loss.label_smoothing = 0.5, 0.3
+            engine.step(np.arange(4 * number, 4 * number + 4))
+        engine.finish()
+    for name, array in plain.model.arrays().items():
+        assert_allclose(
+            hostcupy.asnumpy(fast.model.arrays()[name]), array, rtol=1e-3, atol=1e-5, err_msg=name
+        )
+
+
+class Stop(mc.train.Callback):
+    def __init__(self, after):
+        self.left = after
+
+    def on_step_end(self, trainer, images, loss, accuracy):
+        self.left -= 1
+        if self.left == 0:
+            raise RuntimeError("enough")
+
+
+@pytest.mark.parametrize("after", [3, 63, 64, 70])
+def test_a_fit_that_is_broken_off_leaves_what_was_trained_and_nothing_else(after, cupy):
+    images, labels = batch(make("a pool first, global maximum"), 300)
+    data = mc.data.Dataset(images, labels, ("a", "b", "c"))
+    small = mc.data.Dataset(images[:40], labels[:40], ("a", "b", "c"))
+    trainers = [
+        mc.Trainer(
+            make("a pool first, global maximum"), SGD(0.01), device=device, engine=engine, precision="fp32"
+        )
+        for device, engine in (("cuda", "cuda_graph"), ("cpu", "layerwise"))
+    ]
+    for trainer in trainers:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="enough"):
+                trainer.fit(data, epochs=1, batch_size=4, progress=False, callbacks=[Stop(after)])
+    fast, plain = trainers
+    for name, array in plain.model.arrays().items():
+        assert_allclose(
+            hostcupy.asnumpy(fast.model.arrays()[name]), array, rtol=1e-3, atol=1e-5, err_msg=name
+        )
+    losses = [t.fit(small, epochs=1, batch_size=4, progress=False)["loss"][0] for t in trainers]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_callback_sees_the_model_as_the_step_leaves_it(cupy):
+    seen = {}
+
+    class Look(mc.train.Callback):
+        def on_step_end(self, trainer, images, loss, accuracy):
+            seen.setdefault(trainer.device, []).append(trainer.evaluate(data).loss)
+
+    images, labels = batch(make("same, pool, dense"), 24)
+    data = mc.data.Dataset(images, labels, ("a", "b", "c"))
+    for device in ("cuda", "cpu"):
+        trainer = mc.Trainer(make("same, pool, dense"), SGD(0.05), device=device, precision="fp32")
+        trainer.fit(data, epochs=1, batch_size=4, progress=False, callbacks=[Look()])
+    assert_allclose(seen["cuda"], seen["cpu"], rtol=1e-4)
+
+
+def test_batch_sizes_may_change_at_any_step(cupy):
+    fast, plain = engines("a pool first, global maximum", "plain")
+    images, labels = batch(plain.model, 600)
+    seen = {fast: 0, plain: 0}
+    for engine in (fast, plain):
+        engine.load(images, labels)
+        for N in (520, *[4] * 63, 520, 3, 5, 4):
+            some = engine.step(np.arange(N))
+            seen[engine] += some.images if some else 0
+        rest = engine.finish()
+        seen[engine] += rest.images if rest else 0
+    assert seen[fast] == seen[plain]
+    for name, array in plain.model.arrays().items():
+        assert_allclose(
+            hostcupy.asnumpy(fast.model.arrays()[name]), array, rtol=1e-3, atol=1e-5, err_msg=name
+        )
+
+
+def test_rows_are_copied_and_checked(cupy):
+    fast, plain = engines("norm")
+    images, labels = batch(plain.model, 40)
+    rows = np.arange(4)
+    for engine in (fast, plain):
+        engine.load(images, labels)
+        for number in range(5):
+            rows[:] = np.arange(4) + 4 * number
+            engine.step(rows)
+        engine.finish()
+    name = "conv2d_1.W"
+    assert_allclose(
+        hostcupy.asnumpy(fast.model.arrays()[name]), plain.model.arrays()[name], rtol=1e-3, atol=1e-5
+    )
+    for bad in ([40], [-1], []):
+        with pytest.raises(ShapeError, match="expected rows from 0 to 39, at least one"):
+            fast.step(np.array(bad, int))
+
+
+def test_engines_and_trainers_are_copied_and_pickled(cupy):
+    trainer = mc.Trainer(make("norm"), SGD(0.05, momentum=0.9), device="cuda", precision="fp32")
+    images, labels = batch(trainer.model, 8)
+    trainer.engine.train_step(images, labels)
+    twin = copy.deepcopy(trainer)
+    for _ in range(3):
+        assert twin.engine.train_step(images, labels).loss == trainer.engine.train_step(images, labels).loss
+
+
+def test_an_optimizer_goes_along_when_its_model_is_moved(cupy):
+    losses = {}
+    for devices in (("cpu", "cuda", "cpu"), ("cpu", "cpu", "cpu")):
+        model, optimizer = make("norm"), SGD(0.05, momentum=0.9)
+        images, labels = batch(model, 8)
+        trainers = [mc.Trainer(model, optimizer, device=device, precision="fp32") for device in devices[:1]]
+        losses[devices] = [trainers[0].engine.train_step(images, labels).loss]
+        for device in devices[1:]:
+            trainer = mc.Trainer(model, optimizer, device=device, precision="fp32")
+            losses[devices].append(trainer.engine.train_step(images, labels).loss)
+    assert_allclose(*losses.values(), rtol=1e-4)
+
+
+def test_a_model_that_was_moved_away_is_refused(cupy):
+    fast, _ = engines("norm")
+    images, labels = batch(fast.model, 4)
+    fast.model.to("cpu")
+    with pytest.raises(ConfigError, match="this engine trains on a GPU, the model is float32 on cpu by now"):
+        fast.train_step(images, labels)
+
+
+def test_a_refused_trainer_leaves_the_model_where_it_was(cupy):
+    model = make("norm", "cuda")
+    with pytest.raises(ConfigError):
+        mc.Trainer(model, SGD(0.1), device="cpu", precision="tf32")
+    assert model.device == "cuda"
+
+
+def test_a_huge_batch_size_takes_no_more_than_there_are_images(cupy):
+    images, _ = batch(make("norm"), 3)
+    model = make("norm", "cuda")
+    assert_allclose(model.logits(images, 10**9), make("norm").logits(images), rtol=1e-4, atol=1e-5)
+    assert model.predictors[0].chunk == 3
