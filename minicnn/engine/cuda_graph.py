@@ -133,6 +133,7 @@ class CudaGraphEngine(Engine):
     def _drop_graphs(self) -> None:
         self.stream.synchronize()  # the device may still read what they hold
         self.graphs, self.slot = {}, 0
+        self.one = self.many = None
 
     def step(self, rows: np.ndarray) -> Seen | None:
         """Take one step on these rows of the data set, now or together with the next ones.
