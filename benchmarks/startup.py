@@ -17,6 +17,8 @@ import tempfile
 import report
 from matplotlib.figure import Figure
 
+from minicnn.backend import resolve_device
+from minicnn.errors import DeviceError
 from minicnn.info import gpu
 
 IMPORT = """
@@ -55,6 +57,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="of each (default: 5)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     args = parser.parse_args()
+    try:
+        resolve_device(args.device)
+    except DeviceError as reason:
+        parser.error(str(reason))
     first_step = FIRST_STEP.replace("DEVICE", repr(args.device))
     results: dict[str, list[float]] = {"import": [], "first step, cold": [], "first step, warm": []}
     for _ in range(args.runs):

@@ -31,6 +31,7 @@ from peers import FRAMEWORKS, as_taken, minicnn_model
 
 import minicnn as mc
 from minicnn.backend import resolve_device
+from minicnn.errors import DeviceError
 from minicnn.info import gpu
 
 MODEL, BATCH, EPOCHS, PEAK_RATE = "M1", 128, 9, 0.08
@@ -128,8 +129,10 @@ def main() -> None:
         os.dup2(2, 1)
         print(json.dumps(race(args.race, args.data, args.seeds[0], args.started)), file=answers, flush=True)
         return
-    if args.device == "cuda":
-        resolve_device("cuda")  # says why, if it cannot be used
+    try:
+        resolve_device(args.device)
+    except DeviceError as reason:
+        parser.error(str(reason))
     names = [name for name in RACERS[args.device] if name in turns.installed() or name in WAYS]
     races: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     train, test = mc.data.load("fashion-mnist")

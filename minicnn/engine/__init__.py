@@ -40,11 +40,12 @@ def make_engine(name: str, model: Sequential, loss: SoftmaxCrossEntropy, optimiz
 
 
 def _fastest(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> str:
-    from minicnn.engine.cuda_graph import knows
-    from minicnn.engine.network import supports
-
     if kernels.active() != "cpu":
         return "layerwise"
-    if knows(model, loss, optimizer):
-        return "cuda_graph"
+    if model.device == "cuda":
+        from minicnn.engine.cuda_graph import knows
+
+        return "cuda_graph" if knows(model, loss, optimizer) else "layerwise"
+    from minicnn.engine.network import supports
+
     return "fused" if supports(model) else "layerwise"
