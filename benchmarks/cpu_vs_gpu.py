@@ -129,8 +129,9 @@ def chart(comparisons: list[dict[str, Any]]) -> Figure:
         speeds = [e["batch"] / seconds for e in rows for seconds in e["seconds"].values()]
         axes.set(title=model, xlabel="batch size", xscale="log", yscale="log")
         axes.set(ylim=(min(speeds) / 2, max(speeds) * 2))
-        axes.set_xticks([e["batch"] for e in rows], [str(e["batch"]) for e in rows], minor=False)
-        axes.minorticks_off()
+        axes.set_xticks([e["batch"] for e in rows], [str(e["batch"]) for e in rows])
+        axes.set_xticks([], minor=True)
+        axes.tick_params(labelsize=8, which="both")
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("images a second, training")
     figure.axes[-1].legend(fontsize=7)
