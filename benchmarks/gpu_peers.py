@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from peers import LEARNING_RATE, MODELS, MOMENTUM, as_torch, minicnn_model
+from peers import LEARNING_RATE, MODELS, MOMENTUM, as_torch, minicnn_model, torch_model
 
 IMAGES = 8192
 
@@ -60,17 +60,8 @@ def torch(name: str, graph: bool, tf32: bool) -> Way:
 
     t.backends.cuda.matmul.allow_tf32 = t.backends.cudnn.allow_tf32 = tf32
     t.backends.cudnn.benchmark = True
-    stack, channels, size = [], 1, 28
-    for kind, *width in MODELS[name]:
-        if kind == "conv":
-            stack += [nn.Conv2d(channels, width[0], 3, padding=1), nn.ReLU()]
-            channels = width[0]
-        elif kind == "pool":
-            stack.append(nn.MaxPool2d(2))
-            size //= 2
-        else:
-            stack += [nn.Flatten(), nn.Linear(channels * size * size, width[0]), nn.ReLU()]
-    model = nn.Sequential(*stack, nn.Linear(width[0], 10)).cuda().to(memory_format=t.channels_last)
+    model, channels, size = torch_model(name)
+    model = model.cuda().to(memory_format=t.channels_last)
     rate = t.tensor(LEARNING_RATE, device="cuda")
     optimizer = t.optim.SGD(model.parameters(), rate, MOMENTUM, fused=True)
     held, graphs = {}, {}

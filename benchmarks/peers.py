@@ -135,12 +135,10 @@ def _tensorflow():
     return tf
 
 
-def torch(name: str, channels_last: bool, compiled: bool) -> Peer:
-    """Return a PyTorch step, eager or through ``torch.compile``, in NCHW or channels-last."""
-    import torch as t
+def torch_model(name: str):
+    """Return the model in PyTorch, and the channels and the side of the image that it flattens."""
     from torch import nn
 
-    t.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     stack, channels, size = [], 1, 28
     for kind, *width in MODELS[name]:
         if kind == "conv":
@@ -151,8 +149,18 @@ def torch(name: str, channels_last: bool, compiled: bool) -> Peer:
             size //= 2
         else:
             stack += [nn.Flatten(), nn.Linear(channels * size * size, width[0]), nn.ReLU()]
+    return nn.Sequential(*stack, nn.Linear(width[0], 10)), channels, size
+
+
+def torch(name: str, channels_last: bool, compiled: bool) -> Peer:
+    """Return a PyTorch step, eager or through ``torch.compile``, in NCHW or channels-last."""
+    import torch as t
+    from torch import nn
+
+    t.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     layout = t.channels_last if channels_last else t.contiguous_format
-    model = nn.Sequential(*stack, nn.Linear(width[0], 10)).to(memory_format=layout)
+    model, channels, size = torch_model(name)
+    model = model.to(memory_format=layout)
     optimizer = t.optim.SGD(model.parameters(), LEARNING_RATE, MOMENTUM)
     loss = nn.functional.cross_entropy
     forward = t.compile(model) if compiled else model

@@ -85,7 +85,7 @@ class Block:
     """One layer, or several, over x and y (capacity, …), and their gradients dx and dy."""
 
     def __init__(self, device: Device, group: Sequence[Layer]) -> None:
-        self.device, self.layer, self.layers = device, group[0], list(group)
+        self.device, self.layer = device, group[0]
         self.input_size = math.prod(group[0].input_shape)
         self.output_size = math.prod(group[-1].output_shape)
 

@@ -152,10 +152,11 @@ class CudaGraphEngine(Engine):
         rows = np.array(rows, np.int32)  # a copy: it may wait for a while
         if rows.ndim != 1 or len(rows) == 0 or rows.min() < 0 or rows.max() >= len(self.images):
             raise ShapeError(f"expected rows from 0 to {len(self.images) - 1}, at least one, got {rows}")
-        if self.waiting and self._key(len(rows)) != self.key:
-            self.launch()
         self._fit(len(rows))
-        self.key = self._key(len(rows))
+        key = self._key(len(rows))
+        if self.waiting and key != self.key:
+            self.launch()
+        self.key = key
         steps = max(1, min(_IMAGES_A_GRAPH // len(rows), _MOST_STEPS))
         self.one, self.many = self._captured(len(rows), steps)
         self.optimizer.begin_step(self.model)
@@ -213,8 +214,10 @@ class CudaGraphEngine(Engine):
             self._drop_graphs()
             self.network = None  # gives its memory back before more is taken
             self.network = Network(self.model, N, training=True)
-        for gradient in self.network.parameters(N):
-            gradient.layer.grads[gradient.name] = gradient.first
+            # Once: to make a view of a device's array takes long, compared with a step.
+            self.grads = [(g.layer, g.name, g.first) for g in self.network.parameters(N)]
+        for layer, name, gradient in self.grads:
+            layer.grads[name] = gradient
 
     def launch(self) -> None:
         """Launch the steps that wait for others: each with a graph of its own."""
@@ -239,8 +242,8 @@ class CudaGraphEngine(Engine):
 
     def _key(self, N: int) -> tuple[Any, ...]:
         """Return all that is fixed in a graph but for the addresses of arrays."""
-        numbers = () if self.network is None else self.network.numbers()
-        return N, self.loss.label_smoothing, self.model.preprocessing, *self._settings(), *numbers
+        smoothing, preprocessing = self.loss.label_smoothing, self.model.preprocessing
+        return N, smoothing, preprocessing, *self._settings(), *self.network.numbers()
 
     def _captured(self, N: int, steps: int) -> tuple[_Graph, _Graph]:
         """Return one step on N images as a graph, and ``steps`` of them, with the settings of now."""

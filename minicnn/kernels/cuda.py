@@ -43,14 +43,18 @@ def compiled(xp: ModuleType, code: str, *options: str) -> Any:
     return xp.RawModule(code=code, options=("-std=c++17", *options))
 
 
+@lru_cache
+def _windows(xp: ModuleType, dtype: str) -> Any:
+    real = {"float32": "float", "float64": "double"}[dtype]
+    # --fmad=false: a multiplication and an addition stay two operations, as in the reference.
+    return compiled(xp, source("windows", REAL=real), "--fmad=false")
+
+
 def _launch(name: str, result: Array, *arguments: Any) -> None:
     """Run a kernel whose arguments are arrays, the size of ``result``, and sizes of 32 bits."""
     if result.size == 0:
         return
-    real = {"float32": "float", "float64": "double"}[result.dtype.name]
-    # --fmad=false: a multiplication and an addition stay two operations, as in the reference.
-    module = compiled(array_module(result), source("windows", REAL=real), "--fmad=false")
-    kernel = module.get_function(name)
+    kernel = _windows(array_module(result), result.dtype.name).get_function(name)
     blocks = min(-(-result.size // THREADS), MOST_BLOCKS)
     arrays = [array for array in arguments if hasattr(array, "dtype")]
     sizes = [np.int32(size) for size in arguments[len(arrays) :]]
