@@ -1,0 +1,50 @@
+"""What a model gets right and wrong."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from minicnn.data import Dataset
+from minicnn.plots.style import image_grid, percent
+from minicnn.train.metrics import Evaluation
+
+
+def confusion_matrix(evaluation: Evaluation, title: str = "") -> Figure:
+    """Draw the confusion matrix: true classes down, predicted ones across, counts in the cells.
+
+    The shade is the share of the true class, so that classes of different size compare.
+    """
+    counts = evaluation.confusion
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    classes = len(counts)
+    side = max(4.5, 0.62 * classes + 1.8)
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for true, predicted in np.ndindex(counts.shape):
+        if counts[true, predicted]:
+            colour = "white" if shares[true, predicted] > 0.5 else "black"
+            axes.text(
+                predicted, true, counts[true, predicted], ha="center", va="center", color=colour, fontsize=8
+            )
+    axes.set_xticks(range(classes), evaluation.class_names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(classes), evaluation.class_names)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(title or f"Confusion matrix, accuracy {evaluation.accuracy:.2%}")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
+    return figure
+
+
+def mistakes(data: Dataset, evaluation: Evaluation, count: int = 16, title: str = "") -> Figure:
+    """Draw the images of ``data`` that were classified wrongly with the most confidence.
+
+    ``evaluation`` is what ``Trainer.evaluate(data)`` returned.
+    """
+    wrong = evaluation.mistakes()[:count]
+    names, confidence = data.class_names, evaluation.probabilities.max(axis=1)
+    captions = [
+        f"is {names[data.labels[i]]}\ntaken for {names[evaluation.predicted[i]]}, {percent(confidence[i])}"
+        for i in wrong
+    ]
+    text = title or f"{data.name}: the most confident mistakes"
+    return image_grid(data.images[wrong], captions, text if len(wrong) else f"{text}: there are none")

@@ -1,0 +1,46 @@
+"""What all figures share: colours, captions, a grid of images, and how a figure becomes a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from minicnn.files import replacing
+
+TRAINING = {"color": "#1f5fa8", "linestyle": "-", "marker": "o"}
+VALIDATION = {"color": "#c8500a", "linestyle": "--", "marker": "s"}
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write ``figure`` to ``path`` as PNG, 150 dots an inch.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+
+
+def percent(probability: float) -> str:
+    """Return a probability in per cent; what is not certain is not called 100 %."""
+    return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
+
+
+def image_grid(images: np.ndarray, captions: Sequence[str], title: str) -> Figure:
+    """Draw images (K, H, W, C) in a square grid, each below its caption."""
+    columns = max(1, int(np.ceil(np.sqrt(len(images)))))
+    rows = max(1, -(-len(images) // columns))
+    figure = Figure(figsize=(2.1 * columns + 0.4, 2.2 * rows + 0.5), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, caption in zip(grid.flat, images, captions, strict=False):
+        # Three channels are RGB, four RGBA; else the first is shown in grey, light on dark as stored.
+        shown = image if image.shape[-1] in (3, 4) else image[..., 0]
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
+        axes.set_title(caption, fontsize=8)
+    return figure
