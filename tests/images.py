@@ -18,3 +18,17 @@ def variants(image, flip, shift):
                             moved[h, w] = source[h - down, w - right]
                 found[moved.tobytes()] = mirrored, down, right
     return found
+
+
+def erased_variants(image):
+    """Return every image that may come out where a rectangle is erased for certain, as bytes."""
+    H, W, _ = image.shape
+    found = set()
+    for h in range(max(H // 8, 1), max(H // 2, 1) + 1):
+        for w in range(max(W // 8, 1), max(W // 2, 1) + 1):
+            for top in range(H - h + 1):
+                for left in range(W - w + 1):
+                    erased = image.copy()
+                    erased[top : top + h, left : left + w] = 0
+                    found.add(erased.tobytes())
+    return found

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.checks import flag, whole_number
+from minicnn.checks import flag, number, whole_number
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Mirror half of the images, and move each by up to ``shift`` pixels; what comes in at the border is 0.
+    """Mirror half of the images, move each by up to ``shift`` pixels, and erase a rectangle of some.
+
+    What comes in at the border and what is erased is 0.
 
     Parameters
     ----------
@@ -17,33 +19,51 @@ class Augmentation:
         Mirror left and right: right for clothes, wrong for digits.
     shift : int
         The most pixels that an image is moved, in each direction, all distances being equally probable.
+    erase : float
+        The probability that an image loses a rectangle. Its height and width are drawn separately, between
+        an eighth and half of the image's, and then its place within the image.
 
     Notes
     -----
-    For images as they are stored, before the preprocessing. Source: Simard, Steinkraus & Platt 2003, "Best
-    Practices for Convolutional Neural Networks Applied to Visual Document Analysis", section 2.
+    For images as they are stored, before the preprocessing.
+
+    Sources: Simard, Steinkraus & Platt 2003, "Best Practices for Convolutional Neural Networks Applied to
+    Visual Document Analysis", section 2; Zhong et al. 2020, "Random Erasing Data Augmentation", algorithm 1
+    (which draws an area and an aspect ratio, and fills with noise).
     """
 
     flip: bool = False
     shift: int = 0
+    erase: float = 0.0
 
     def __post_init__(self) -> None:
         flag(self.flip, "flip")
         whole_number(self.shift, "shift", 0)
+        number(self.erase, "erase", "[0, 1]")
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return new images, (N, H, W, C) of the same dtype."""
-        N, H, W, _ = images.shape
-        down, right = rng.integers(-self.shift, self.shift + 1, (2, N, 1))
-        h, w = np.arange(H) - down, np.arange(W) - right  # (N, H), (N, W): where each pixel comes from
-        inside = _inside(h, H)[:, :, None] & _inside(w, W)[:, None, :]
-        if self.flip:
-            w = np.where(rng.integers(0, 2, (N, 1)) == 1, W - 1 - w, w)
-        h, w = h.clip(0, H - 1)[:, :, None], w.clip(0, W - 1)[:, None, :]
-        moved = images[np.arange(N)[:, None, None], h, w]
-        moved[~inside] = 0
-        return moved
+        from minicnn.kernels.augment import move  # here, as loading the compiled kernels takes a while
+
+        N = len(images)
+        down, right = rng.integers(-self.shift, self.shift + 1, (2, N))
+        mirrored = rng.integers(0, 1 + self.flip, N) == 1
+        changed = np.empty_like(images)
+        move(images, mirrored, down, right, changed)
+        if self.erase:
+            _erase(changed, np.flatnonzero(rng.random(N) < self.erase), rng)
+        return changed
 
 
-def _inside(at: np.ndarray, size: int) -> np.ndarray:
-    return (at >= 0) & (at < size)
+def sides(size: int) -> tuple[int, int]:
+    """Return how long an erased rectangle's side is on an image of that ``size``, least and most."""
+    return max(size // 8, 1), max(size // 2, 1)
+
+
+def _erase(images: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> None:
+    """Set a rectangle of each chosen image to 0."""
+    H, W = images.shape[1:3]
+    h, w = (rng.integers(*sides(size), len(chosen), endpoint=True) for size in (H, W))
+    top, left = rng.integers(0, H - h, endpoint=True), rng.integers(0, W - w, endpoint=True)
+    for n, t, b, l, r in zip(chosen, top, top + h, left, left + w, strict=True):  # noqa: E741
+        images[n, t:b, l:r] = 0

@@ -36,9 +36,8 @@ class Images:
         with enough_memory(f"a data set of {len(images):,} images"):
             self.images = device.xp.asarray(self._stored(images))
             self.labels = device.xp.asarray(labels.astype(np.int32))
-        pixel, changes = "unsigned char" if self.whole else "float", {"FLIP": 0, "SHIFT": 0}
-        if augmentation is not None:
-            changes = {"FLIP": int(augmentation.flip), "SHIFT": augmentation.shift}
+        pixel, changed = "unsigned char" if self.whole else "float", augmentation or Augmentation()
+        changes = {"FLIP": int(changed.flip), "SHIFT": changed.shift, "ERASE": round(changed.erase * 2**24)}
         self.kernels = device.compile("records", "batch", IMAGE=pixel, H=H, W=W, C=C, **changes)
 
     def _stored(self, images: np.ndarray) -> np.ndarray:

@@ -31,7 +31,10 @@ DENSE = {"D": 3136, "UNITS": 128, "RELU": 1}
 CASES = [
     (("windows",), {"REAL": "float"}),
     (("windows",), {"REAL": "double"}),
-    (("records", "batch"), {"IMAGE": "unsigned char", "H": 28, "W": 28, "C": 1, "FLIP": 1, "SHIFT": 2}),
+    (
+        ("records", "batch"),
+        {"IMAGE": "unsigned char", "H": 28, "W": 28, "C": 1, "FLIP": 1, "SHIFT": 2, "ERASE": 9},
+    ),
     (("records", "loss"), {}),
     (("records", "update"), {}),
     (("records", "elementwise"), {}),

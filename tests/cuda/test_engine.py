@@ -5,7 +5,7 @@ import copy
 import hostcupy
 import numpy as np
 import pytest
-from images import variants
+from images import erased_variants, variants
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minicnn as mc
@@ -331,20 +331,32 @@ def test_buffers_never_move(cupy):
     assert isinstance(fast.network, cuda_network.Network)
 
 
-@pytest.mark.parametrize(("flip", "shift"), [(True, 0), (False, 1), (True, 2)])
-def test_images_are_mirrored_and_moved_on_the_device(flip, shift, cupy):
-    model = mc.Sequential([L.Flatten(), L.Dense(3)], (4, 5, 2), seed=0).to("cuda")
+def augmented(augmentation, image):
+    """Return what two steps of 1,000 copies of an image are trained on, as bytes."""
+    model = mc.Sequential([L.Flatten(), L.Dense(3)], image.shape, seed=0).to("cuda")
     engine = make_engine("cuda_graph", model, mc.SoftmaxCrossEntropy(), SGD(0.1))
-    image = np.random.default_rng(0).integers(1, 256, (4, 5, 2), np.uint8)
-    engine.load(image[None], np.zeros(1, np.int64), Augmentation(flip, shift), seed=1)
+    engine.load(image[None], np.zeros(1, np.int64), augmentation, seed=1)
     seen = set()
     for _ in range(2):
         engine.step(np.zeros(1000, np.int64)), engine.finish()
-        x = hostcupy.asnumpy(engine.network.activations[0]).reshape(-1, 4, 5, 2)
+        x = hostcupy.asnumpy(engine.network.activations[0]).reshape(-1, *image.shape)
         seen |= {np.rint(one * 255).astype(np.uint8).tobytes() for one in x}
         if len(seen) == 1:
             pytest.fail("each step draws anew")
-    assert seen == set(variants(image, flip, shift))
+    return seen
+
+
+@pytest.mark.parametrize(("flip", "shift"), [(True, 0), (False, 1), (True, 2)])
+def test_images_are_mirrored_and_moved_on_the_device(flip, shift, cupy):
+    image = np.random.default_rng(0).integers(1, 256, (4, 5, 2), np.uint8)
+    assert augmented(Augmentation(flip, shift), image) == set(variants(image, flip, shift))
+
+
+def test_rectangles_are_erased_on_the_device(cupy):
+    image = np.random.default_rng(0).integers(1, 256, (9, 3, 2), np.uint8)
+    erased = erased_variants(image)
+    assert augmented(Augmentation(erase=1.0), image) == erased
+    assert augmented(Augmentation(erase=0.5), image) == erased | {image.tobytes()}
 
 
 def test_a_trainer_augments_on_both_devices(cupy):
