@@ -156,3 +156,22 @@ def test_a_blank_image_and_one_a_little_over_1_are_no_raw_pixels():
     images = np.zeros((9, 2, 2, 1))
     images[8] = 1.2
     Preprocessing().check(images, (2, 2, 1))
+
+
+class TestStandardising:
+    @pytest.mark.parametrize("n", [1, 3, 2500])
+    @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+    def test_the_images_have_mean_0_and_deviation_1(self, n, dtype):
+        x = pixels(n)
+        if dtype is not np.uint8:
+            x = (x / 255).astype(dtype)
+        prepared = Preprocessing.standardising(x)(x, np.dtype(np.float64))
+        assert prepared.mean() == pytest.approx(0, abs=1e-6)
+        assert prepared.std() == pytest.approx(1, abs=1e-6)
+
+    def test_it_is_on_the_scale_of_0_to_1(self):
+        assert Preprocessing.standardising(np.array([[[[0]], [[51]]]], np.uint8)) == Preprocessing(0.1, 0.1)
+
+    def test_pixels_that_are_all_equal_are_refused(self):
+        with pytest.raises(ConfigError, match="std"):
+            Preprocessing.standardising(np.full((2, *SHAPE), 7, np.uint8))

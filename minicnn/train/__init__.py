@@ -6,6 +6,7 @@ from minicnn.train.callbacks import (
     CSVLog,
     EarlyStopping,
     LearningRateSchedule,
+    WeightAverage,
 )
 from minicnn.train.history import History
 from minicnn.train.metrics import Evaluation
@@ -20,4 +21,5 @@ __all__ = [
     "History",
     "LearningRateSchedule",
     "Trainer",
+    "WeightAverage",
 ]

@@ -36,8 +36,11 @@ class Callback:
         On a GPU they are those of the steps whose loss has been read back: NaN for the first 63.
         """
 
+    def on_epoch_trained(self, trainer: "Trainer") -> None:
+        """After an epoch's last batch, before the validation: the model is judged as it is left here."""
+
     def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
-        """After each epoch, with the row that was added to the history."""
+        """After each epoch and its validation, with the row that was added to the history."""
 
     def on_fit_end(self, trainer: "Trainer") -> None:
         """After the last epoch, also when training ends by an error or Ctrl-C; the last callback first."""
@@ -65,6 +68,56 @@ class LearningRateSchedule(Callback):
     def on_fit_end(self, trainer: "Trainer") -> None:
         """Bring the learning rate back."""
         trainer.optimizer.learning_rate = self._before
+
+
+class WeightAverage(Callback):
+    """Judge and keep a running average of the weights, which lies nearer to the middle of a flat minimum.
+
+    After each step ā ← d·ā + (1 − d)·w, for all parameters and for BatchNorm's running averages, with
+    d = min(decay, (1 + t) / (10 + t)) at step t = 1, 2, …, so that the first, poor weights are soon forgotten.
+    Between the epochs (validation, checkpoints) and after the last one the model holds ā; its own
+    weights come back for the next epoch's steps.
+
+    Parameters
+    ----------
+    decay : float
+        Between 0 and 1: the average is over about 1 / (1 − decay) steps.
+
+    Notes
+    -----
+    Sources: Polyak & Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging"; the
+    exponential form and d as in TensorFlow's ``ExponentialMovingAverage``.
+    """
+
+    def __init__(self, decay: float = 0.999) -> None:
+        self.decay = number(decay, "decay", "(0, 1)")
+
+    def on_fit_begin(self, trainer: "Trainer") -> None:
+        """Start from the weights as they are."""
+        self._average = _copies(trainer)
+        self._own: dict[str, Any] | None = None  # the model's weights, while it holds the average
+
+    def on_step_begin(self, trainer: "Trainer") -> None:
+        """Give the model its own weights back for the next epoch."""
+        if self._own is not None:
+            trainer.model.set_arrays(self._own)
+            self._own = None
+
+    def on_step_end(self, trainer: "Trainer", images: int, loss: float, accuracy: float) -> None:
+        """Move the average towards the weights."""
+        decay = min(self.decay, (1 + trainer.step) / (10 + trainer.step))
+        for name, array in trainer.model.arrays().items():
+            self._average[name] += (1 - decay) * (array - self._average[name])
+
+    def on_epoch_trained(self, trainer: "Trainer") -> None:
+        """Give the model the average."""
+        self._own = _copies(trainer)
+        trainer.model.set_arrays(self._average)
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        """Leave the average in the model, also if training was broken off within an epoch."""
+        if self._own is None:
+            trainer.model.set_arrays(self._average)
 
 
 class _Monitor(Callback):
@@ -132,7 +185,7 @@ class EarlyStopping(_Monitor):
         if self._improved(row):
             self._waited = 0
             if self.restore_best:
-                self._best_arrays = {name: array.copy() for name, array in trainer.model.arrays().items()}
+                self._best_arrays = _copies(trainer)
             return
         self._waited += 1
         if self._waited >= self.patience:
@@ -168,6 +221,10 @@ class Checkpoint(_Monitor):
         """Save the model if it is the best so far."""
         if self._improved(row):
             trainer.model.save(self.path)
+
+
+def _copies(trainer: "Trainer") -> dict[str, Any]:
+    return {name: array.copy() for name, array in trainer.model.arrays().items()}
 
 
 class CSVLog(Callback):

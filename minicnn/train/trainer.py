@@ -153,6 +153,8 @@ class Trainer:
         for epoch in range(1, self.epochs + 1):
             self.epoch = epoch
             row = self._train_epoch(train, rng.permutation(len(train)), batch_size, callbacks)
+            for callback in callbacks:
+                callback.on_epoch_trained(self)
             if held_out is not None:
                 result = self.evaluate(held_out)
                 row |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
@@ -209,16 +211,20 @@ class Trainer:
                     "lower the learning rate, or start with a warm-up"
                 )
 
-    def evaluate(self, data: Dataset, batch_size: int = 256) -> Evaluation:
+    def evaluate(self, data: Dataset, batch_size: int = 256, mirrored: bool = False) -> Evaluation:
         """Return loss and accuracy, and all that follows from the probabilities, on ``data``.
 
-        Works in batches: but for a few (N, K) arrays, memory does not grow with the data. Raises what
+        With ``mirrored`` the logits are the mean of those for an image and for its mirror image, which
+        costs twice the time. Works in batches: but for a few (N, K) arrays (and the mirror images),
+        memory does not grow with the data. Raises what
         ``fit`` raises for data that the model cannot take, and NonFiniteError if the model's output
         holds NaN or infinity.
         """
         self._check(data)
         # In float64: rounding must not make a tie of two close logits, and so another prediction.
         logits = self.model.logits(data.images, batch_size).astype(np.float64)
+        if mirrored:
+            logits = (logits + self.model.logits(data.images[:, :, ::-1], batch_size)) / 2
         # The loss of all rows at once: one more pass over (N, K) numbers, the mean already weighted.
         loss = self.loss(logits, data.labels)
         return Evaluation(loss, data.labels, softmax(logits), data.class_names)

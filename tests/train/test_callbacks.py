@@ -9,12 +9,20 @@ import sys
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from toys import Spy, assert_same_arrays, copies, data, trainer
 
 import minicnn as mc
 from minicnn import layers as L
 from minicnn.errors import ConfigError, NonFiniteError, OutputError
-from minicnn.train import Callback, Checkpoint, CSVLog, EarlyStopping, LearningRateSchedule
+from minicnn.train import (
+    Callback,
+    Checkpoint,
+    CSVLog,
+    EarlyStopping,
+    LearningRateSchedule,
+    WeightAverage,
+)
 from minicnn.train.callbacks import ProgressBar
 
 
@@ -37,6 +45,9 @@ class Recorder(Callback):
 
     def on_step_end(self, trainer, images, loss, accuracy):
         self.calls.append(f"{self.name}did {images}")
+
+    def on_epoch_trained(self, trainer):
+        self.calls.append(f"{self.name}trained {trainer.epoch}")
 
     def on_epoch_end(self, trainer, row):
         self.calls.append(f"{self.name}epoch {row['epoch']}")
@@ -64,14 +75,14 @@ class TestOrder:
     def test_every_moment_in_order(self):
         calls = []
         fit(trainer(), data(10), epochs=2, batch_size=6, callbacks=[Recorder(calls)])
-        first = ["step 0", "did 6", "step 1", "did 4", "epoch 1"]
-        second = ["step 2", "did 6", "step 3", "did 4", "epoch 2"]
+        first = ["step 0", "did 6", "step 1", "did 4", "trained 1", "epoch 1"]
+        second = ["step 2", "did 6", "step 3", "did 4", "trained 2", "epoch 2"]
         assert calls == ["begin", *first, *second, "end"]
 
     def test_callbacks_are_called_in_the_order_given_and_ended_last_first(self):
         calls = []
         fit(trainer(), data(4), callbacks=[Recorder(calls, "a "), Recorder(calls, "b ")])
-        moments = ("begin", "step 0", "did 4", "epoch 1")
+        moments = ("begin", "step 0", "did 4", "trained 1", "epoch 1")
         assert calls == [*(f"{name} {moment}" for moment in moments for name in "ab"), "b end", "a end"]
 
     def test_all_are_ended_even_if_one_of_them_raises(self):
@@ -320,6 +331,68 @@ class TestCheckpoint:
         with pytest.raises(ConfigError, match="could not be loaded again"):
             fit(runner, callbacks=[Checkpoint(tmp_path / "best.safetensors", "loss")])
         assert spy.batches == []
+
+
+class Weights(Callback):
+    """Note what the model holds at each moment."""
+
+    def __init__(self):
+        self.steps, self.validated = [], []
+
+    def on_step_end(self, trainer, images, loss, accuracy):
+        self.steps.append(copies(trainer.model))
+
+    def on_epoch_end(self, trainer, row):
+        self.validated.append(copies(trainer.model))
+
+
+class TestWeightAverage:
+    def fit(self, decay=0.6, **arguments):
+        trainer_, seen = trainer(extra=(L.BatchNorm(),)), Weights()
+        start = copies(trainer_.model)
+        average = WeightAverage(decay)
+        trainer_.fit(data(), epochs=3, batch_size=8, callbacks=[average, seen], progress=False, **arguments)
+        return trainer_, seen, start
+
+    def test_it_is_the_running_average_by_the_formula(self):
+        trained, seen, average = self.fit()
+        for t, arrays in enumerate(seen.steps, start=1):
+            d = min(0.6, (1 + t) / (10 + t))
+            average = {name: d * average[name] + (1 - d) * arrays[name] for name in average}
+        for name, array in trained.model.arrays().items():
+            assert_allclose(array, average[name], rtol=1e-5, atol=1e-6)
+        assert "batchnorm_1.running_mean" in average
+
+    def test_training_goes_on_from_the_weights_themselves(self):
+        plain, without = trainer(extra=(L.BatchNorm(),)), Weights()
+        plain.fit(data(), epochs=3, batch_size=8, callbacks=[without], progress=False)
+        _, seen, _ = self.fit()
+        for ours, theirs in zip(seen.steps, without.steps, strict=True):
+            for name in ours:
+                assert_array_equal(ours[name], theirs[name])
+
+    def test_what_is_validated_is_the_average(self):
+        trained, seen, _ = self.fit(validation=data(seed=1))
+        assert trained.evaluate(data(seed=1)).loss == trained.history["val_loss"][-1]
+        assert_same_arrays(trained.model, seen.validated[-1])
+        assert any((seen.validated[0][name] != seen.steps[2][name]).any() for name in seen.steps[2])
+
+    def test_training_that_is_broken_off_leaves_the_average(self):
+        class Stop(Callback):
+            def on_step_end(self, trainer, images, loss, accuracy):
+                if trainer.step == 2:
+                    raise KeyboardInterrupt
+
+        seen, stopped = Weights(), trainer()
+        average = WeightAverage(0.6)
+        with pytest.raises(KeyboardInterrupt):
+            stopped.fit(data(), epochs=3, batch_size=8, callbacks=[average, seen, Stop()], progress=False)
+        arrays = copies(stopped.model)
+        assert any((arrays[name] != seen.steps[-1][name]).any() for name in arrays)
+
+    def test_a_decay_of_one_is_refused(self):
+        with pytest.raises(ConfigError, match="decay"):
+            WeightAverage(1)
 
 
 class TestMonitors:

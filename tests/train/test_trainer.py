@@ -199,6 +199,16 @@ class TestValidation:
         assert (history["val_loss"][-1], history["val_accuracy"][-1]) == (result.loss, result.accuracy)
         assert history["val_loss"][0] != history["val_loss"][1]
 
+    def test_mirrored_the_logits_are_the_mean_of_both_images(self):
+        runner, other = trainer(), data(9, seed=5)
+        fit(runner, data(), epochs=1)
+        logits = [runner.model.logits(images) for images in (other.images, other.images[:, :, ::-1].copy())]
+        mean = np.mean(logits, axis=0)
+        result = runner.evaluate(other, mirrored=True)
+        assert_allclose(result.probabilities, mc.losses.softmax(mean), rtol=1e-5)
+        assert result.loss == pytest.approx(mc.SoftmaxCrossEntropy()(mean, other.labels), rel=1e-5)
+        assert result.loss != pytest.approx(runner.evaluate(other).loss, rel=1e-3)
+
     def test_validation_changes_no_weight(self):
         with_it, without = trainer(extra=[L.BatchNorm()]), trainer(extra=[L.BatchNorm()])
         fit(with_it, data(), epochs=2, validation=data(9, seed=5))

@@ -1,7 +1,9 @@
 """The blocks that the fused engine cuts a model into, and the cutting."""
 
+import math
+
 from minicnn.engine.blocks.base import Block, Stage, weights, zeros
-from minicnn.engine.blocks.conv import MOST_CELLS, ConvBlock
+from minicnn.engine.blocks.conv import MOST_CELLS, POOLS, ConvBlock
 from minicnn.engine.blocks.dense import DenseBlock
 from minicnn.engine.blocks.norm import NormBlock
 from minicnn.engine.blocks.plain import LayerBlock
@@ -9,10 +11,10 @@ from minicnn.layers import BatchNorm, Conv2D, Dense, Flatten, Layer, MaxPool2D, 
 
 __all__ = ["Block", "ConvBlock", "DenseBlock", "LayerBlock", "NormBlock", "Stage", "cut", "weights", "zeros"]
 
-# What a block may begin with, and what it then takes along: each at most once, in any order.
+# What a block may begin with, and what it then takes along: a ReLU and a pool at most once, in any order.
 _BLOCKS = {
-    Conv2D: (ConvBlock, (ReLU, MaxPool2D)),
-    BatchNorm: (NormBlock, (ReLU, MaxPool2D)),
+    Conv2D: (ConvBlock, (ReLU, *POOLS)),
+    BatchNorm: (NormBlock, (ReLU, *POOLS)),
     Dense: (DenseBlock, (ReLU,)),
 }
 
@@ -35,6 +37,13 @@ def cut(layers: list[Layer], parts: int) -> list[Block]:
 
 
 def _follows(layer: Layer, taken: list[Layer], followers: tuple[type, ...]) -> bool:
-    if type(layer) not in followers or type(layer) in map(type, taken):
+    if type(layer) not in followers:
         return False
-    return type(layer) is not MaxPool2D or layer.pool_size[0] * layer.pool_size[1] <= MOST_CELLS
+    if type(layer) is ReLU:
+        return not any(type(other) is ReLU for other in taken)
+    return not any(type(other) in POOLS for other in taken) and _cells(layer) <= MOST_CELLS
+
+
+def _cells(pool: Layer) -> int:
+    """Return how many pixels a pool chooses from."""
+    return math.prod(pool.pool_size if type(pool) is MaxPool2D else pool.input_shape[:2])

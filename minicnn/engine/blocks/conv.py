@@ -9,7 +9,7 @@ from minicnn.kernels import convolution, product, sparse, winograd
 from minicnn.kernels.geometry import Geometry
 from minicnn.kernels.product import PANEL
 from minicnn.kernels.simd import LANES
-from minicnn.layers import Conv2D, Layer, MaxPool2D, ReLU
+from minicnn.layers import Conv2D, GlobalMaxPool2D, Layer, MaxPool2D, ReLU
 
 # What one band of Winograd tiles takes of the L2 cache, as it is transformed; in bytes.
 _BAND = 128 * 1024
@@ -17,17 +17,18 @@ _BAND = 128 * 1024
 _SHORT = 16 * LANES
 # A code, the number of a pooling window's cell, is one byte; one more means "closed".
 MOST_CELLS = 255
+POOLS = MaxPool2D, GlobalMaxPool2D
 NO_CODES = zeros(0, np.uint8)
 """What the kernels take for the codes in a prediction."""
 
 
 class ConvBlock(Block):
-    """Conv2D, and if they are there a ReLU and a MaxPool2D, in either order."""
+    """Conv2D, and if they are there a ReLU and a max-pool, in either order."""
 
     def __init__(self, layers: list[Layer], parts: int) -> None:
         super().__init__(layers, parts)
         conv: Conv2D = layers[0]
-        pool = next((layer for layer in layers if isinstance(layer, MaxPool2D)), None)
+        pool = next((layer for layer in layers if isinstance(layer, POOLS)), None)
         self.g, self.run_at = geometry(conv, pool, any(isinstance(layer, ReLU) for layer in layers))
         g = self.g
         self.shapes = {"W": (*conv.window[0], g.C, g.OC), "b": (g.OC,)}
@@ -207,7 +208,7 @@ def _or_empty(array: np.ndarray | None) -> np.ndarray:
     return zeros(0) if array is None else array
 
 
-def geometry(conv: Conv2D, pool: MaxPool2D | None, relu: bool) -> tuple[Geometry, np.ndarray]:
+def geometry(conv: Conv2D, pool: Layer | None, relu: bool) -> tuple[Geometry, np.ndarray]:
     """Return the sizes of a convolution with its pool, and where in the field a window's runs begin."""
     (H, W, C), (OH, OW, OC) = conv.input_shape, conv.output_shape
     (KH, KW), (SH, SW), (DH, DW), ((top, bottom), (left, right)) = conv.window
@@ -228,10 +229,12 @@ def geometry(conv: Conv2D, pool: MaxPool2D | None, relu: bool) -> tuple[Geometry
     ), runs  # fmt: skip
 
 
-def pooling(pool: MaxPool2D | None, H: int, W: int) -> dict[str, int]:
+def pooling(pool: Layer | None, H: int, W: int) -> dict[str, int]:
     """Return the sizes of the pool behind an H × W image; none is a pool of 1 × 1."""
     if pool is None:
         (PH, PW), kernel, stride, padding = (H, W), (1, 1), (1, 1), ((0, 0), (0, 0))
+    elif isinstance(pool, GlobalMaxPool2D):
+        (PH, PW), kernel, stride, padding = (1, 1), (H, W), (H, W), ((0, 0), (0, 0))
     else:
         (PH, PW, _), (kernel, stride, padding) = pool.output_shape, pool.window
     (top, _), (left, _) = padding

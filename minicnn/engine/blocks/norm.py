@@ -1,24 +1,24 @@
-"""BatchNorm, with the ReLU and the MaxPool2D behind it: see ``kernels/norm.py``."""
+"""BatchNorm, with the ReLU and the max-pool behind it: see ``kernels/norm.py``."""
 
 from functools import partial
 
 import numpy as np
 
 from minicnn.engine.blocks.base import Block, Stage, weights, zeros
-from minicnn.engine.blocks.conv import NO_CODES, places, pooling
+from minicnn.engine.blocks.conv import NO_CODES, POOLS, places, pooling
 from minicnn.kernels import norm
 from minicnn.kernels.geometry import Geometry
 from minicnn.kernels.product import PANEL
 from minicnn.kernels.simd import LANES
-from minicnn.layers import BatchNorm, Layer, MaxPool2D, ReLU
+from minicnn.layers import BatchNorm, Layer, ReLU
 
 
 class NormBlock(Block):
-    """BatchNorm, and if they are there a ReLU and a MaxPool2D, in either order."""
+    """BatchNorm, and if they are there a ReLU and a max-pool, in either order."""
 
     def __init__(self, layers: list[Layer], parts: int) -> None:
         super().__init__(layers, parts)
-        pool = next((layer for layer in layers if isinstance(layer, MaxPool2D)), None)
+        pool = next((layer for layer in layers if isinstance(layer, POOLS)), None)
         self.g = g = geometry(layers[0], pool, any(isinstance(layer, ReLU) for layer in layers))
         self.shapes = {"gamma": (g.OC,), "beta": (g.OC,)}
         self.mean, self.inv_std, self.bias = zeros(g.OC), zeros(g.OC), zeros(g.pitch)
@@ -109,7 +109,7 @@ class NormBlock(Block):
             layer.update_running(self.mean, self.var)
 
 
-def geometry(layer: BatchNorm, pool: MaxPool2D | None, relu: bool) -> Geometry:
+def geometry(layer: BatchNorm, pool: Layer | None, relu: bool) -> Geometry:
     """Return the sizes: those of a 1 × 1 convolution with what stands behind it."""
     shape = layer.input_shape
     (H, W), C = (shape[:2] if len(shape) == 3 else (1, int(np.prod(shape[:-1])))), shape[-1]
