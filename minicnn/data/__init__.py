@@ -1,10 +1,27 @@
-"""Data sets: loading real ones, drawing synthetic ones, splitting, and the IDX file format."""
+"""Data sets: loading and drawing them, splitting, augmenting, and the file formats they come in."""
 
 from minicnn.data import synthetic
 from minicnn.data.augment import Augmentation
+from minicnn.data.choice import Choice
+from minicnn.data.csv import read_csv, write_csv
 from minicnn.data.dataset import Dataset
 from minicnn.data.idx import read_idx, write_idx
 from minicnn.data.loader import load, names
-from minicnn.data.split import split
+from minicnn.data.picture import read_picture
+from minicnn.data.split import k_folds, split
 
-__all__ = ["Augmentation", "Dataset", "load", "names", "read_idx", "split", "synthetic", "write_idx"]
+__all__ = [
+    "Augmentation",
+    "Choice",
+    "Dataset",
+    "k_folds",
+    "load",
+    "names",
+    "read_csv",
+    "read_idx",
+    "read_picture",
+    "split",
+    "synthetic",
+    "write_csv",
+    "write_idx",
+]

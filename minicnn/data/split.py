@@ -1,4 +1,6 @@
-"""Splitting a data set in two, with the same mix of classes in both parts."""
+"""Splitting a data set in two, once or k times, with the same mix of classes in both parts."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -48,6 +50,42 @@ def split(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Da
         members = np.flatnonzero(dataset.labels == label)
         chosen[rng.permutation(members)[:share]] = True
     return dataset.subset(~chosen), dataset.subset(chosen)
+
+
+def k_folds(dataset: Dataset, k: int = 5, seed: int = 0) -> Iterator[tuple[Dataset, Dataset]]:
+    """Split k times, for cross-validation: each image is in the validation part once.
+
+    The images are shuffled, ordered by class, and dealt to the k folds in turn, as cards are. So two
+    folds differ by at most one image, in all and in each class. Every part keeps the order of the
+    original.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    k : int
+        From 2 to the number of images.
+    seed : int
+        The same seed gives the same folds.
+
+    Returns
+    -------
+    iterator of (train, validation) : Dataset, Dataset
+        Copies, made one pair at a time, so that memory holds the images twice, not k times.
+
+    Raises
+    ------
+    ConfigError
+        When k is no whole number from 2 to the number of images, or the seed none of at least 0.
+    """
+    if whole_number(k, "k", 2) > len(dataset):
+        raise ConfigError(
+            f"k_folds: each of {k} folds needs an image; got {len(dataset)}: choose a smaller k"
+        )
+    shuffled = np.random.default_rng(whole_number(seed, "seed", 0)).permutation(len(dataset))
+    by_class = shuffled[np.argsort(dataset.labels[shuffled], kind="stable")]
+    fold = np.empty(len(dataset), int)
+    fold[by_class] = np.arange(len(dataset)) % k
+    return ((dataset.subset(fold != i), dataset.subset(fold == i)) for i in range(k))
 
 
 def _shares(counts: np.ndarray, size: int) -> np.ndarray:

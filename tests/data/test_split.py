@@ -1,4 +1,4 @@
-"""`split` keeps each class's share, loses nothing and repeats itself."""
+"""`split` and `k_folds` keep each class's share, lose nothing and repeat themselves."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minicnn.data import Dataset, split
+from minicnn.data.split import k_folds
 from minicnn.errors import ConfigError
 
 
@@ -64,3 +65,55 @@ def test_refuses_to_leave_a_part_empty(fraction):
 def test_refuses_a_bad_seed(seed):
     with pytest.raises(ConfigError, match="seed must be a whole number of at least 0"):
         split(numbered([0, 1, 2, 3]), 0.5, seed)
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=60), st.integers(2, 12), st.integers(0, 9))
+def test_every_image_is_in_one_fold_and_folds_differ_by_one_at_most(labels, k, seed):
+    data = numbered(labels)
+    assume(k <= len(data))
+    pairs = list(k_folds(data, k, seed))
+    folds = [validation for _, validation in pairs]
+    assert len(folds) == k
+    np.testing.assert_array_equal(np.sort(np.concatenate([*map(indices, folds)])), np.arange(len(data)))
+    assert np.ptp([len(fold) for fold in folds]) <= 1
+    assert np.ptp([fold.class_counts() for fold in folds], axis=0).max() <= 1
+    for train, validation in pairs:
+        np.testing.assert_array_equal(
+            np.sort(np.r_[indices(train), indices(validation)]), np.arange(len(data))
+        )
+        for part in (train, validation):
+            assert (np.diff(indices(part)) > 0).all()  # the order of the original
+            np.testing.assert_array_equal(part.labels, data.labels[indices(part)])
+            assert part.class_names == data.class_names
+
+
+def test_the_seed_decides_the_folds():
+    data = numbered(np.arange(200) % 4)
+    first, again, other = ([indices(fold) for _, fold in k_folds(data, 4, seed)] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not any(map(np.array_equal, first, other))
+
+
+def test_the_folds_are_shuffled():
+    _, fold = next(k_folds(numbered([0] * 100), 5))
+    assert len(set(np.diff(indices(fold)))) > 1
+
+
+def test_there_are_5_folds_by_default():
+    assert len(list(k_folds(numbered([0, 1] * 5)))) == 5
+
+
+@pytest.mark.parametrize("k", [1, 0, -2, 2.0, True])
+def test_refuses_a_bad_number_of_folds(k):
+    with pytest.raises(ConfigError, match="k must be a whole number of at least 2"):
+        k_folds(numbered([0, 1, 2, 3]), k)
+
+
+def test_refuses_more_folds_than_images():
+    with pytest.raises(ConfigError, match="each of 5 folds needs an image; got 4"):
+        k_folds(numbered([0, 1, 2, 3]), 5)
+
+
+def test_refuses_a_bad_seed_of_the_folds():
+    with pytest.raises(ConfigError, match="seed must be a whole number of at least 0"):
+        k_folds(numbered([0, 1, 2, 3]), 2, -1)

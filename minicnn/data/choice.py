@@ -1,0 +1,83 @@
+"""A data set as it is chosen on a command line, and noted with what was made of it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from minicnn.checks import whole_number
+from minicnn.data.catalog import SOURCES
+from minicnn.data.csv import read_csv
+from minicnn.data.dataset import Dataset
+from minicnn.data.loader import load
+from minicnn.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where a training and a test set come from.
+
+    Parameters
+    ----------
+    name : str
+        One of ``data.names``; with CSV files any name, and one of these lends its class names.
+    folder : str, optional
+        That holds the data set; see ``root`` of ``data.load``.
+    train_csv, test_csv : str, optional
+        Files for ``data.read_csv``, instead of the data set of that name.
+    images : int, optional
+        Take only the first so many images to train, and a fifth of that number to test.
+
+    Raises
+    ------
+    ConfigError
+        If both a folder and files are given, or ``images`` is not a whole number of at least 1.
+    """
+
+    name: str = "fashion-mnist"
+    folder: str | None = None
+    train_csv: str | None = None
+    test_csv: str | None = None
+    images: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.folder is not None and (self.train_csv is not None or self.test_csv is not None):
+            raise ConfigError("a data set comes from a folder or from CSV files, got both: leave one out")
+        if self.images is not None:
+            whole_number(self.images, "images")
+
+    def load(self) -> tuple[Dataset, Dataset]:
+        """Return the training and the test set; raises what ``data.load`` and ``data.read_csv`` raise."""
+        if self.train_csv is None and self.test_csv is None:
+            train, test = load(self.name, self.folder)
+        elif self.train_csv is None or self.test_csv is None:
+            raise ConfigError(
+                "expected a CSV file to train on and one to test on, got one of them: give both"
+            )
+        else:
+            train = self._read(self.train_csv, ())
+            test = self._read(self.test_csv, train.class_names)
+        return self._some(train, 1), self._some(test, 5)
+
+    def load_train(self) -> Dataset:
+        """Return the training set alone, for which a test file need not be given."""
+        if self.train_csv is None:
+            return self.load()[0]
+        return self._some(self._read(self.train_csv, ()), 1)
+
+    def load_test(self, class_names: Sequence[str]) -> Dataset:
+        """Return the test set alone, whose classes are a model's."""
+        if self.test_csv is None:
+            return self.load()[1]
+        return self._some(self._read(self.test_csv, class_names), 5)
+
+    def _read(self, path: str, class_names: Sequence[str]) -> Dataset:
+        if self.name in SOURCES:
+            class_names = SOURCES[self.name].class_names
+        return read_csv(path, class_names, self.name)
+
+    def _some(self, data: Dataset, divisor: int) -> Dataset:
+        return data if self.images is None else data.subset(slice(max(self.images // divisor, 1)))
+
+    def asdict(self) -> dict[str, Any]:
+        """Return it as plain values, from which ``Choice(**…)`` makes it again."""
+        return asdict(self)

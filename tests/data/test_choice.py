@@ -1,0 +1,152 @@
+"""`Choice`: whether data come from a folder or from files, and how much of them."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from minicnn.data import Choice, Dataset, choice, write_csv
+from minicnn.data.catalog import SOURCES
+from minicnn.errors import ConfigError, DataError, DataNotFoundError
+
+
+def numbered(n, start=0, labels=3, names=(), name="numbers"):
+    """A data set in which each image tells its number."""
+    images = np.arange(start, start + n, dtype=np.uint8).repeat(4).reshape(n, 2, 2, 1)
+    return Dataset(images, np.arange(n) % labels, names, name)
+
+
+def numbers(data):
+    return data.images[:, 0, 0, 0].tolist()
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return the paths of a file of 20 images to train on and one of 10 to test on."""
+    paths = {"train_csv": str(tmp_path / "train.csv"), "test_csv": str(tmp_path / "test.csv")}
+    write_csv(numbered(20), paths["train_csv"])
+    write_csv(numbered(10, start=100, labels=2), paths["test_csv"])
+    return paths
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Stand in for ``load``; return the list of what it was asked for."""
+    asked = []
+
+    def load(name, root):
+        asked.append((name, root))
+        return numbered(20, name=name), numbered(10, start=100, name=name)
+
+    monkeypatch.setattr(choice, "load", load)
+    return asked
+
+
+class TestByName:
+    def test_it_is_fashion_mnist_if_nothing_is_said(self, loaded):
+        train, test = Choice().load()
+        assert loaded == [("fashion-mnist", None)]
+        assert (len(train), len(test)) == (20, 10)
+
+    def test_name_and_folder_are_passed_on(self, loaded):
+        assert [data.name for data in Choice("mnist", "/data").load()] == ["mnist", "mnist"]
+        assert loaded == [("mnist", "/data")]
+
+    def test_either_part_can_be_had_alone(self, loaded):
+        assert numbers(Choice("mnist").load_train()) == list(range(20))
+        assert numbers(Choice("mnist").load_test(("a", "b", "c"))) == list(range(100, 110))
+
+    def test_an_unknown_name_is_refused(self):
+        with pytest.raises(ConfigError, match="did you mean 'mnist'"):
+            Choice("mnisd").load()
+
+    def test_the_synthetic_set_needs_no_files(self):
+        train, test = Choice("synthetic", images=10).load()
+        assert (len(train), len(test), train.name) == (10, 2, "synthetic")
+
+
+class TestFromFiles:
+    def test_both_files_are_read(self, files, loaded):
+        train, test = Choice("pets", **files).load()
+        assert numbers(train) == list(range(20))
+        assert numbers(test) == list(range(100, 110))
+        assert (train.name, test.name) == ("pets", "pets")
+        assert loaded == []
+
+    def test_the_test_set_has_the_classes_of_the_training_set(self, files):
+        train, test = Choice("pets", **files).load()
+        assert train.class_names == test.class_names == ("0", "1", "2")
+
+    @pytest.mark.parametrize("name", SOURCES)
+    def test_a_known_name_lends_its_class_names(self, files, name):
+        for data in Choice(name, **files).load():
+            assert data.class_names == SOURCES[name].class_names
+        assert Choice(name, **files).load_train().class_names == SOURCES[name].class_names
+
+    def test_the_test_set_alone_has_the_classes_of_a_model(self, files):
+        only = Choice("pets", test_csv=files["test_csv"])
+        assert only.load_test(("ant", "bee", "cat")).class_names == ("ant", "bee", "cat")
+        known = Choice("mnist", test_csv=files["test_csv"])
+        assert known.load_test(("ant", "bee", "cat")).class_names == tuple("0123456789")
+
+    def test_more_labels_than_a_model_has_classes_are_refused(self, files):
+        with pytest.raises(DataError, match=r"test\.csv: labels must be within 0…0"):
+            Choice("pets", test_csv=files["test_csv"]).load_test(("ant",))
+
+    def test_to_train_a_test_file_need_not_be_given(self, files):
+        assert numbers(Choice("pets", train_csv=files["train_csv"]).load_train()) == list(range(20))
+
+    @pytest.mark.parametrize("given", ["train_csv", "test_csv"])
+    def test_one_file_is_not_enough_for_both_parts(self, files, given):
+        with pytest.raises(ConfigError, match="got one of them: give both"):
+            Choice("pets", **{given: files[given]}).load()
+
+    def test_the_other_part_alone_cannot_be_had_from_one_file(self, files):
+        with pytest.raises(ConfigError, match="give both"):
+            Choice("pets", train_csv=files["train_csv"]).load_test(("ant",))
+        with pytest.raises(ConfigError, match="give both"):
+            Choice("pets", test_csv=files["test_csv"]).load_train()
+
+    def test_a_file_that_is_not_there_is_named(self, files):
+        with pytest.raises(DataNotFoundError, match=r"none\.csv"):
+            Choice("pets", **(files | {"test_csv": "none.csv"})).load()
+
+
+class TestImages:
+    def test_all_are_taken_if_nothing_is_said(self, loaded):
+        assert [len(data) for data in Choice().load()] == [20, 10]
+
+    @pytest.mark.parametrize(("images", "train", "test"), [(10, 10, 2), (14, 14, 2), (3, 3, 1), (1, 1, 1)])
+    def test_the_first_ones_are_taken_and_a_fifth_to_test(self, files, images, train, test):
+        some = Choice("pets", **files, images=images)
+        assert [len(data) for data in some.load()] == [train, test]
+        assert numbers(some.load_train()) == list(range(train))
+        assert numbers(some.load_test(tuple("abc"))) == list(range(100, 100 + test))
+
+    def test_more_than_there_are_is_all(self, loaded):
+        assert [len(data) for data in Choice(images=1000).load()] == [20, 10]
+
+    @pytest.mark.parametrize("images", [0, -1, 2.0, True, "10"])
+    def test_a_bad_number_is_refused(self, images):
+        with pytest.raises(ConfigError, match="images must be a whole number of at least 1"):
+            Choice(images=images)
+
+
+@pytest.mark.parametrize(
+    "files", [{"train_csv": "a"}, {"test_csv": "a"}, {"train_csv": "a", "test_csv": "b"}]
+)
+def test_refuses_a_folder_together_with_files(files):
+    with pytest.raises(ConfigError, match="from a folder or from CSV files, got both: leave one out"):
+        Choice("mnist", "/data", **files)
+    with pytest.raises(ConfigError, match="got both"):
+        replace(Choice("mnist", **files), folder="/data")
+
+
+@pytest.mark.parametrize(
+    "chosen", [Choice(), Choice("mnist", "/data"), Choice("pets", None, "a.csv", "b.csv", 10)], ids=str
+)
+def test_it_goes_through_json(chosen):
+    values = json.loads(json.dumps(chosen.asdict()))
+    assert set(values) == {"name", "folder", "train_csv", "test_csv", "images"}
+    assert Choice(**values) == chosen

@@ -1,0 +1,361 @@
+"""`read_picture` makes the same image of the same object, however it was photographed."""
+
+import struct
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minicnn.data.picture import read_picture
+from minicnn.errors import ConfigError, DataError, DataNotFoundError, ShapeError
+
+BOOT = np.zeros((120, 120))  # the part of each pixel that the object covers
+BOOT[10:110, 20:60] = 1
+BOOT[70:110, 60:105] = 1
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+
+
+def on_canvas(size=(300, 300), at=(90, 90), cover=BOOT):
+    canvas = np.zeros(size)
+    canvas[at[0] : at[0] + len(cover), at[1] : at[1] + len(cover[0])] = cover
+    return canvas
+
+
+def draw(cover, ink=BLACK, ground=WHITE):
+    """Mix two colours, (h, w, 3) float64."""
+    return ground + (np.subtract(ink, ground)) * cover[..., None]
+
+
+def eight_bits(pixels):
+    return Image.fromarray(np.clip(pixels, 0, 255).round().astype(np.uint8))
+
+
+def noise(shape, deviation=6):
+    return np.random.default_rng(0).normal(0, deviation, shape)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(picture, name="picture.png", **options):
+        picture.save(tmp_path / name, **options)
+        return tmp_path / name
+
+    return save
+
+
+@pytest.fixture
+def expected(saved):
+    return read_picture(saved(eight_bits(draw(on_canvas()))))
+
+
+def assert_same(image, expected, tolerance=14.0):
+    """Compare two images by their root mean square difference; two different objects are 80 apart."""
+    assert image.shape == expected.shape
+    assert image.dtype == np.uint8
+    difference = image.astype(float) - expected
+    assert np.sqrt(np.mean(difference**2)) < tolerance
+
+
+def png_header(width, height):
+    """Return a PNG file that claims a size and holds no pixels."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+
+
+class TestTheImage:
+    def test_a_rectangle_by_hand_fills_the_longer_side(self, saved):
+        rectangle = on_canvas(at=(30, 180), cover=np.ones((100, 50)))
+        image = read_picture(saved(eight_bits(draw(rectangle))))
+        by_hand = np.zeros((28, 28, 1), np.uint8)
+        by_hand[:, 7:21] = 255
+        np.testing.assert_array_equal(image, by_hand)
+
+    def test_a_margin_stays_empty_on_each_side(self, saved):
+        square = on_canvas(cover=np.ones((60, 60)))
+        image = read_picture(saved(eight_bits(draw(square))), margin=4 / 28)
+        by_hand = np.zeros((28, 28, 1), np.uint8)
+        by_hand[4:24, 4:24] = 255
+        np.testing.assert_array_equal(image, by_hand)
+
+    def test_height_and_width_may_differ(self, saved):
+        square = on_canvas(cover=np.ones((60, 60)))
+        image = read_picture(saved(eight_bits(draw(square))), (10, 16, 1))
+        by_hand = np.zeros((10, 16, 1), np.uint8)
+        by_hand[:, 3:13] = 255
+        np.testing.assert_array_equal(image, by_hand)
+
+    def test_a_margin_lets_the_centre_of_mass_into_the_middle(self, saved):
+        path = saved(eight_bits(draw(on_canvas())))
+        mass = read_picture(path, (56, 56, 1), margin=8 / 56)[..., 0].astype(float)
+        middle = np.arange(56) + 0.5
+        assert np.average(middle, weights=mass.sum(axis=1)) == pytest.approx(28, abs=0.51)
+        assert np.average(middle, weights=mass.sum(axis=0)) == pytest.approx(28, abs=0.51)
+        rows, columns = np.nonzero(mass > 128)
+        assert (rows.min() + rows.max() + 1) / 2 < 26  # the boot is heavy below and on its left
+        assert (columns.min() + columns.max() + 1) / 2 > 29
+
+    @pytest.mark.parametrize(("margin", "first"), [(0, 0), (2 / 28, 4)])
+    def test_the_centre_of_mass_moves_no_farther_than_the_margin(self, margin, first, saved):
+        # All but a thin line of it lies far to the left.
+        hammer = np.zeros((60, 120))
+        hammer[:, :20] = hammer[28:32] = 1
+        image = read_picture(saved(eight_bits(draw(on_canvas(cover=hammer)))), margin=margin)
+        lit = np.flatnonzero(image[..., 0].max(axis=0))
+        np.testing.assert_array_equal(lit, np.arange(first, 28))
+
+    def test_an_image_of_a_data_set_comes_back(self, saved):
+        image = np.zeros((28, 28, 1), np.uint8)
+        image[:, 7:21, 0] = np.random.default_rng(0).integers(100, 256, (28, 14))
+        image[5, 10] = 255
+        np.testing.assert_array_equal(read_picture(saved(Image.fromarray(image[..., 0]))), image)
+
+
+class TestTheSameObject:
+    @pytest.mark.parametrize("at", [(0, 0), (5, 170), (180, 3)])
+    def test_off_centre(self, at, saved, expected):
+        assert_same(read_picture(saved(eight_bits(draw(on_canvas(at=at))))), expected, 0.1)
+
+    def test_in_a_wide_picture(self, saved, expected):
+        assert_same(read_picture(saved(eight_bits(draw(on_canvas((230, 420)))))), expected, 0.1)
+
+    def test_in_a_large_picture(self, saved, expected):
+        large = eight_bits(draw(on_canvas())).resize((1500, 1500))
+        assert_same(read_picture(saved(large)), expected)
+
+    def test_in_a_large_picture_where_noise_hides_it_from_single_pixels(self, saved, expected):
+        pixels = draw(on_canvas(), (50, 50, 50), (200, 200, 200)).repeat(5, axis=0).repeat(5, axis=1)
+        assert_same(read_picture(saved(eight_bits(pixels + noise(pixels.shape, 60)))), expected, 30)
+
+    @pytest.mark.parametrize(
+        ("ink", "ground"),
+        [(WHITE, BLACK), ((40, 40, 40), (170, 170, 170)), ((230, 230, 230), (120, 120, 120))],
+        ids=["white on black", "dark on grey", "light on grey"],
+    )
+    def test_in_other_greys(self, ink, ground, saved, expected):
+        assert_same(read_picture(saved(eight_bits(draw(on_canvas(), ink, ground)))), expected, 1)
+
+    @pytest.mark.parametrize(
+        ("ink", "ground"), [((160, 20, 30), (250, 240, 200)), ((250, 220, 60), (20, 40, 110))]
+    )
+    def test_in_colour(self, ink, ground, saved, expected):
+        assert_same(read_picture(saved(eight_bits(draw(on_canvas(), ink, ground)))), expected, 1)
+
+    def test_on_a_noisy_ground(self, saved, expected):
+        pixels = draw(on_canvas(), (60, 60, 60), (200, 200, 200))
+        assert_same(read_picture(saved(eight_bits(pixels + noise(pixels.shape)))), expected)
+
+    def test_in_uneven_light(self, saved, expected):
+        rows, columns = np.indices((300, 300))
+        light = (rows - columns)[..., None] / 6  # 100 levels from corner to corner
+        pixels = draw(on_canvas(), (30, 30, 30), (190, 190, 190)) + light
+        assert_same(read_picture(saved(eight_bits(pixels + noise(pixels.shape)))), expected)
+
+    @pytest.mark.parametrize("quality", [30, 90])
+    def test_as_jpeg(self, quality, saved, expected):
+        picture = eight_bits(draw(on_canvas(), (20, 60, 30), (210, 200, 190)))
+        assert_same(read_picture(saved(picture, "picture.jpg", quality=quality)), expected)
+
+    def test_touching_half_of_the_border(self, saved):
+        # Flush with the lower edge, where it covers most of it; noise elsewhere.
+        block = on_canvas((100, 100), at=(30, 15), cover=np.ones((70, 70)))
+        pixels = draw(block) + noise((100, 100, 3), 2)
+        assert_same(read_picture(saved(eight_bits(pixels))), np.full((28, 28, 1), 255, np.uint8))
+
+    @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "LAB", "F"])
+    def test_in_every_mode(self, mode, saved, expected):
+        picture = eight_bits(draw(on_canvas())).convert(mode)
+        name = "picture.png" if mode in ("1", "L", "P") else "picture.tif"
+        assert_same(read_picture(saved(picture, name)), expected, 1)
+
+    @pytest.mark.parametrize("ground", [65_535, 40_000, 12_000])
+    @pytest.mark.parametrize("name", ["picture.png", "picture.tif"])
+    def test_with_16_bits(self, name, ground, saved, expected):
+        # 12,000 is below mid-grey, and still lighter than what is on it.
+        pixels = (ground * (1 - 0.9 * on_canvas())).astype(np.uint16)
+        assert_same(read_picture(saved(Image.fromarray(pixels), name)), expected, 4)
+
+    def test_with_32_bits(self, saved, expected):
+        pixels = (65_535 * on_canvas()).astype(np.int32)
+        assert_same(read_picture(saved(Image.fromarray(pixels), "picture.tif")), expected, 1)
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_turned_as_exif_says(self, orientation, saved, expected):
+        upright = eight_bits(draw(on_canvas()))
+        turns = {
+            2: ["FLIP_LEFT_RIGHT"],
+            3: ["ROTATE_180"],
+            4: ["FLIP_TOP_BOTTOM"],
+            5: ["TRANSPOSE"],
+            6: ["ROTATE_90"],
+            7: ["TRANSVERSE"],
+            8: ["ROTATE_270"],
+        }
+        for turn in turns.get(orientation, []):
+            upright = upright.transpose(Image.Transpose[turn])
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = saved(upright, "picture.jpg", exif=exif, quality=95)
+        assert_same(read_picture(path), expected)
+
+
+class TestTransparency:
+    @pytest.mark.parametrize("ink", [0, 90, 200, 255])
+    @pytest.mark.parametrize("hidden", [0, 255])
+    @pytest.mark.parametrize("mode", ["LA", "RGBA"])
+    def test_the_object_stands_out_whatever_is_hidden(self, mode, hidden, ink, saved, expected):
+        cover = on_canvas()
+        grey = eight_bits(hidden + (ink - hidden) * cover)
+        layers = [grey] * (len(mode) - 1) + [eight_bits(255 * cover)]
+        assert_same(read_picture(saved(Image.merge(mode, layers))), expected, 1)
+
+    @pytest.mark.parametrize("ink", [WHITE, BLACK])
+    def test_of_a_palette(self, ink, saved, expected):
+        picture = Image.fromarray(on_canvas().astype(np.uint8)).convert("P")
+        picture.putpalette([128, 128, 128, *ink])
+        assert_same(read_picture(saved(picture, transparency=0)), expected, 1)
+        assert_same(read_picture(saved(picture, "picture.gif", transparency=0)), expected, 1)
+
+    def test_of_everything_leaves_nothing(self, saved):
+        assert not read_picture(saved(Image.new("RGBA", (40, 30)))).any()
+
+
+class TestInvert:
+    @pytest.fixture
+    def light_and_dark(self, saved):
+        # An upright bar that is lighter than the ground, and a level one that is a little darker.
+        pixels = np.full((100, 100), 100.0)
+        pixels[10:50, 40:50] = 255
+        pixels[70:80, 30:70] = 60
+        return saved(eight_bits(pixels))
+
+    def test_none_takes_what_differs_more(self, light_and_dark):
+        lighter = read_picture(light_and_dark, invert=False)
+        np.testing.assert_array_equal(read_picture(light_and_dark), lighter)
+
+    def test_false_takes_what_is_lighter_than_the_ground(self, light_and_dark):
+        by_hand = np.zeros((28, 28, 1), np.uint8)
+        by_hand[:, 10:17] = 255
+        np.testing.assert_array_equal(read_picture(light_and_dark, invert=False), by_hand)
+
+    def test_true_takes_what_is_darker_than_the_ground(self, light_and_dark):
+        by_hand = np.zeros((28, 28, 1), np.uint8)
+        by_hand[10:17] = 255
+        np.testing.assert_array_equal(read_picture(light_and_dark, invert=True), by_hand)
+
+
+class TestNothingToSee:
+    @pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 2), (300, 200)])
+    @pytest.mark.parametrize("level", [0, 128, 255])
+    def test_a_picture_of_one_colour_is_black(self, level, size, saved):
+        image = read_picture(saved(Image.new("L", size, level)))
+        np.testing.assert_array_equal(image, np.zeros((28, 28, 1), np.uint8))
+
+    @pytest.mark.parametrize("deviation", [1, 10])
+    def test_noise_is_not_stretched(self, deviation, saved):
+        pixels = 128 + noise((300, 300), deviation)
+        assert not read_picture(saved(eight_bits(pixels))).any()
+
+    def test_what_is_as_faint_as_dust_is_not_stretched(self, saved):
+        pixels = draw(on_canvas(), (240, 240, 240), (250, 250, 250))
+        assert not read_picture(saved(eight_bits(pixels))).any()
+
+    def test_a_line_one_pixel_wide_is_seen(self, saved):
+        image = read_picture(saved(eight_bits(draw(on_canvas(at=(10, 150), cover=np.ones((280, 1)))))))
+        assert image[..., 0].sum(axis=1).min() > 128
+        assert np.count_nonzero(image[14]) == 1
+
+
+class TestColour:
+    def test_is_kept_and_padded_with_the_border(self, saved):
+        pixels = np.full((50, 100, 3), (200, 30, 60), np.uint8)
+        pixels[10:40, 20:80] = (10, 220, 90)
+        image = read_picture(saved(Image.fromarray(pixels)), (32, 32, 3))
+        assert image.shape == (32, 32, 3)
+        assert image.dtype == np.uint8
+        np.testing.assert_array_equal(image[0, 0], (200, 30, 60))
+        np.testing.assert_allclose(image[16, 16], (10, 220, 90), atol=1)
+        # 50 × 100 becomes 16 × 32, so the object is 30/50 of 16 rows high.
+        assert np.count_nonzero(image[:, 16, 1] > 128) == pytest.approx(9.6, abs=1)
+
+    def test_transparency_is_laid_on_the_ground_that_contrasts(self, saved):
+        picture = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
+        picture.paste((250, 240, 20, 255), (5, 5, 15, 15))
+        image = read_picture(saved(picture), (20, 20, 3))
+        np.testing.assert_array_equal(image[0, 0], BLACK)
+        np.testing.assert_array_equal(image[10, 10], (250, 240, 20))
+
+    def test_is_not_inverted(self, saved):
+        with pytest.raises(ConfigError, match="invert is for images of one channel"):
+            read_picture(saved(Image.new("RGB", (9, 9))), (8, 8, 3), invert=True)
+
+
+class TestRefuses:
+    @pytest.mark.parametrize("size", [(10_000, 10_000), (40_000_001, 1)])
+    def test_too_many_pixels_before_it_reads_them(self, size, tmp_path):
+        # There is nothing after the header: to read on would say that the file is cut short.
+        path = tmp_path / "vast.png"
+        path.write_bytes(png_header(*size) + struct.pack(">I", 1) + b"IDAT")
+        with pytest.raises(DataError, match=r"at most 40,000,000 pixels.* × .*make it smaller") as refused:
+            read_picture(path)
+        assert f"{size[0]:,} × {size[1]:,}" in str(refused.value)
+        assert str(path) in str(refused.value)
+
+    def test_more_pixels_than_pillow_opens(self, tmp_path):
+        path = tmp_path / "vast.png"
+        path.write_bytes(png_header(100_000, 100_000) + struct.pack(">I", 1) + b"IDAT")
+        with pytest.raises(DataError, match=r"at most 40,000,000 pixels.*10000000000 pixels.*smaller"):
+            read_picture(path)
+
+    def test_a_whole_picture_that_is_too_large(self, saved):
+        with pytest.raises(DataError, match="10,000 × 10,000"):
+            read_picture(saved(Image.new("1", (10_000, 10_000))))
+
+    @pytest.mark.parametrize("name", ["picture.png", "picture.jpg", "picture.gif", "picture.tif"])
+    @pytest.mark.parametrize("share", [0.01, 0.5, 0.9])
+    def test_a_file_cut_short(self, share, name, saved):
+        path = saved(eight_bits(draw(on_canvas()) + noise((300, 300, 3))), name)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(DataError, match=r"picture\.\w+: expected a whole picture, .*save"):
+            read_picture(path)
+
+    @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
+    def test_a_file_that_is_no_picture(self, content, tmp_path):
+        path = tmp_path / "picture.png"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"picture\.png: expected a whole picture"):
+            read_picture(path)
+
+    def test_a_folder(self, tmp_path):
+        with pytest.raises(DataError, match=r"expected a whole picture.*check the path"):
+            read_picture(tmp_path)
+
+    def test_a_missing_file(self, tmp_path):
+        with pytest.raises(DataNotFoundError, match=r"none\.png: there is no such file; check the path"):
+            read_picture(tmp_path / "none.png")
+
+    @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 2), (28, 28, 4), (784,), (1, 28, 28, 1)])
+    def test_a_shape_that_is_no_image(self, shape):
+        with pytest.raises(ShapeError, match=r"\(H, W, 1\), grey, or \(H, W, 3\), in colour; got"):
+            read_picture("none.png", shape)
+
+    @pytest.mark.parametrize(
+        ("argument", "message"),
+        [
+            ({"image_shape": (0, 28, 1)}, "at least 1"),
+            ({"invert": "no"}, "invert must be True or False"),
+            ({"margin": -0.1}, "margin must be a number"),
+            ({"margin": 0.5}, "must be below 0.5 and leave a pixel"),
+            ({"margin": 0.4, "image_shape": (2, 28, 1)}, "0.4 of 2 × 28 leaves none"),
+        ],
+    )
+    def test_a_bad_argument_before_it_looks_for_the_file(self, argument, message):
+        with pytest.raises(ConfigError, match=message):
+            read_picture("none.png", **argument)
+
+    def test_to_go_on_without_pillow(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "PIL", None)
+        with pytest.raises(ConfigError, match=r'needs Pillow: pip install "minicnn\[image\]"'):
+            read_picture("picture.png")
