@@ -8,6 +8,7 @@ from minicnn.train.callbacks import (
     LearningRateSchedule,
     WeightAverage,
 )
+from minicnn.train.crossval import Comparison, CrossValidation, compare, cross_validate
 from minicnn.train.history import History
 from minicnn.train.metrics import Evaluation
 from minicnn.train.trainer import Trainer
@@ -16,10 +17,14 @@ __all__ = [
     "CSVLog",
     "Callback",
     "Checkpoint",
+    "Comparison",
+    "CrossValidation",
     "EarlyStopping",
     "Evaluation",
     "History",
     "LearningRateSchedule",
     "Trainer",
     "WeightAverage",
+    "compare",
+    "cross_validate",
 ]

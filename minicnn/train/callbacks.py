@@ -73,8 +73,8 @@ class LearningRateSchedule(Callback):
 class WeightAverage(Callback):
     """Judge and keep a running average of the weights, which lies nearer to the middle of a flat minimum.
 
-    After each step ā ← d·ā + (1 − d)·w, for all parameters and for BatchNorm's running averages, with
-    d = min(decay, (1 + t) / (10 + t)) at step t = 1, 2, …, so that the first, poor weights are soon forgotten.
+    After step t = 1, 2, … ā ← d·ā + (1 − d)·w, for all parameters and for BatchNorm's running averages,
+    with d = min(decay, (1 + t) / (10 + t)), so that the first, poor weights are soon forgotten.
     Between the epochs (validation, checkpoints) and after the last one the model holds ā; its own
     weights come back for the next epoch's steps.
 

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+from minicnn.errors import DataError
 from minicnn.files import replacing
 
 COLUMNS = (
@@ -64,6 +65,28 @@ class History:
         """Images trained on in a second, over all epochs; 0 before the first."""
         images = sum(row["seconds"] * row["images_per_second"] for row in self.rows)
         return images / self.seconds if self.rows else 0.0
+
+    @classmethod
+    def from_csv(cls, path: str | Path) -> "History":
+        """Read what ``to_csv`` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is missing or is no such table.
+        """
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            history = cls(rows[0]["dataset"])
+            for row in rows:
+                del row["dataset"]
+                # A cell is empty where a callback's own column was not filled in this epoch.
+                numbers = {column: float(cell) for column, cell in row.items() if cell != ""}
+                history.append(numbers | {"epoch": int(row["epoch"])})
+        except (OSError, LookupError, ValueError, TypeError, csv.Error) as reason:
+            raise DataError(f"{path}: expected a history as History.to_csv writes it ({reason})") from reason
+        return history
 
     def columns(self) -> list[str]:
         """Return the names of the columns that are there: the trainer's in order, then a callback's own."""

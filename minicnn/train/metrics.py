@@ -39,6 +39,22 @@ def class_scores(confusion: np.ndarray) -> ClassScores:
     )
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """Whether a confidence of 80 % is right in 80 % of the cases; every array is (bins,).
+
+    ``edges`` (bins + 1,): of equal width between 0 and 1. ``confidence``, ``accuracy``: means over the images
+    whose highest probability is in the bin, 0 where there are none. ``count``: their number. ``error``: the
+    expected calibration error, Σ count · |accuracy − confidence| / N.
+    """
+
+    edges: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    count: np.ndarray
+    error: float
+
+
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
@@ -81,6 +97,21 @@ class Evaluation:
         wrong = np.flatnonzero(self.predicted != self.labels)
         confidence = self.probabilities[wrong].max(axis=1)
         return wrong[np.argsort(-confidence, kind="stable")]
+
+    def calibration(self, bins: int = 10) -> Calibration:
+        """Compare confidence with accuracy, in bins of confidence.
+
+        Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
+        """
+        confidence, right = self.probabilities.max(axis=1), self.predicted == self.labels
+        which = np.minimum((confidence * bins).astype(int), bins - 1)
+        count, sum_confidence, sum_right = (
+            np.bincount(which, weights, bins) for weights in (None, confidence, right)
+        )
+        error = float(np.abs(sum_right - sum_confidence).sum() / len(self.labels))
+        edges = np.linspace(0, 1, bins + 1)
+        confidence, accuracy = (_ratio(total, count) for total in (sum_confidence, sum_right))
+        return Calibration(edges, confidence, accuracy, count, error)
 
     def table(self) -> str:
         """Return the per-class table as text: precision, recall, F1 and number of images."""

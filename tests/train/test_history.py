@@ -1,11 +1,11 @@
-"""`History`: columns, sums, and the CSV file."""
+"""`History`: columns, sums, and the CSV file, written and read."""
 
 import csv
 import os
 
 import pytest
 
-from minicnn.errors import OutputError
+from minicnn.errors import DataError, OutputError
 from minicnn.train import History
 
 COLUMNS = ("epoch", "loss", "accuracy", "learning_rate", "seconds", "images_per_second")
@@ -74,3 +74,63 @@ def test_the_csv_has_the_data_sets_name_and_full_precision(tmp_path):
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(OutputError, match="folder of that name"):
         history().to_csv(tmp_path)
+
+
+class TestFromCsv:
+    @pytest.mark.parametrize(
+        "more", [{}, {"val_loss": 2 / 3, "val_accuracy": 0.6}], ids=("plain", "validated")
+    )
+    def test_it_is_what_was_written(self, tmp_path, more):
+        written = history(**more)
+        written.to_csv(tmp_path / "history.csv")
+        read = History.from_csv(str(tmp_path / "history.csv"))
+        assert read.dataset == "fashion-mnist"
+        assert read.rows == written.rows
+        assert read.columns() == written.columns()
+        assert (read.seconds, read.images_per_second) == (written.seconds, written.images_per_second)
+        assert ("val_loss" in read) == bool(more)
+
+    def test_an_epoch_is_a_whole_number_and_the_rest_are_not(self, tmp_path):
+        history().to_csv(tmp_path / "history.csv")
+        for row in History.from_csv(tmp_path / "history.csv"):
+            kinds = {column: type(value) for column, value in row.items()}
+            assert kinds.pop("epoch") is int
+            assert set(kinds.values()) == {float}
+
+    def test_a_column_that_a_callback_added_to_some_rows_is_there_in_those(self, tmp_path):
+        written = history()
+        written.rows[1] |= {"norm": 1.5}
+        written.to_csv(tmp_path / "history.csv")
+        assert History.from_csv(tmp_path / "history.csv").rows == written.rows
+
+    @pytest.mark.parametrize("name", ["a, b", 'a "b"', "Größe", "two\nlines", ""])
+    def test_every_name_comes_back(self, tmp_path, name):
+        written = history()
+        written.dataset = name
+        written.to_csv(tmp_path / "history.csv")
+        assert History.from_csv(tmp_path / "history.csv").dataset == name
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"dataset,epoch,loss\n",
+            b"epoch,loss\n1,0.5\n",
+            b"dataset,loss\nx,0.5\n",
+            b"dataset,epoch,loss\nx,1.5,0.5\n",
+            b"dataset,epoch,loss\nx,,0.5\n",
+            b"dataset,epoch,loss\nx,1,low\n",
+            b"dataset,epoch,loss\nx,1,0.5\nx,2\n",
+            b"dataset,epoch,loss\nx,1,0.5,3\n",
+            b"dataset,epoch,loss\nx,1,\xff\n",
+            b"\x89PNG\r\n\x1a\n\0\0",
+        ],
+    )
+    def test_damaged_files_are_refused(self, tmp_path, content):
+        (tmp_path / "history.csv").write_bytes(content)
+        with pytest.raises(DataError, match=r"history\.csv: expected a history as History\.to_csv writes it"):
+            History.from_csv(tmp_path / "history.csv")
+
+    def test_a_file_that_is_not_there_is_refused(self, tmp_path):
+        with pytest.raises(DataError, match=r"history\.csv: expected a history"):
+            History.from_csv(tmp_path / "history.csv")

@@ -95,3 +95,46 @@ class TestEvaluation:
     def test_it_cannot_be_changed(self):
         with pytest.raises(AttributeError):
             SIX.loss = 0.0
+
+
+class TestCalibration:
+    def test_by_hand(self):
+        # The confidences of SIX, with what is right: 0.8 ✓  0.6 ✗  0.9 ✗  0.4 ✗  0.7 ✓  0.6 ✗
+        found = SIX.calibration(5)
+        assert_allclose(found.edges, [0, 0.2, 0.4, 0.6, 0.8, 1])
+        assert_array_equal(found.count, [0, 0, 1, 3, 2])
+        assert_allclose(found.confidence, [0, 0, 0.4, (0.6 + 0.7 + 0.6) / 3, (0.8 + 0.9) / 2])
+        assert_allclose(found.accuracy, [0, 0, 0, 1 / 3, 1 / 2])
+        assert_allclose(found.error, (0.4 + (1.9 - 1) + (1.7 - 1)) / 6)
+        assert isinstance(found.error, float)
+
+    def test_there_are_ten_bins_unless_told(self):
+        found = SIX.calibration()
+        assert_allclose(found.edges, np.arange(11) / 10)
+        assert_array_equal(found.count, [0, 0, 0, 0, 1, 0, 2, 1, 1, 1])
+
+    def test_certainty_is_in_the_last_bin(self):
+        found = evaluation([0, 1, 1], [[1, 0, 0], [1, 0, 0], [0, 1, 0]]).calibration()
+        assert_array_equal(found.count, [0] * 9 + [3])
+        assert (found.confidence[-1], found.accuracy[-1]) == (1, 2 / 3)
+        assert_allclose(found.error, 1 / 3)
+
+    def test_empty_bins_hold_0_and_cost_nothing(self):
+        found = evaluation([0], [[1.0, 0.0, 0.0]]).calibration()
+        for values in (found.confidence, found.accuracy, found.count):
+            assert_array_equal(values[:-1], np.zeros(9))
+        assert found.error == 0
+
+    def test_too_modest_and_too_sure_count_alike_and_do_not_cancel_between_bins(self):
+        # All of two answers right at 75 %, and all of two wrong at 95 %.
+        sure, modest = [0.95, 0.05], [0.75, 0.25]
+        found = evaluation([0, 0, 1, 1], [modest, modest, sure, sure], ("a", "b")).calibration()
+        assert_allclose(found.error, (2 * 0.25 + 2 * 0.95) / 4)
+
+    def test_within_a_bin_they_do(self):
+        found = evaluation([0, 1], [[0.5, 0.5], [0.5, 0.5]], ("a", "b")).calibration()
+        assert_allclose(found.error, 0)
+
+    def test_one_bin_is_the_difference_of_the_means(self):
+        found = SIX.calibration(1)
+        assert_allclose(found.error, abs(SIX.accuracy - SIX.probabilities.max(axis=1).mean()))

@@ -1,0 +1,211 @@
+"""k-fold cross-validation, and whether one model is really better than another."""
+
+import math
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn.data import Dataset
+from minicnn.data.split import k_folds
+from minicnn.errors import ConfigError, DataError
+from minicnn.model import Sequential
+from minicnn.train.callbacks import Callback
+from minicnn.train.history import History
+from minicnn.train.metrics import Evaluation
+from minicnn.train.trainer import Trainer
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """What k trainings gave, each judged on the fold that it had not seen. Printed: accuracy, mean ± std.
+
+    Attributes
+    ----------
+    name : str
+        What the model is called in comparisons and figures.
+    histories : tuple of History
+        One for each fold; validation is the fold.
+    evaluations : tuple of Evaluation
+        Of each fold, after its training.
+    """
+
+    name: str
+    histories: tuple[History, ...]
+    evaluations: tuple[Evaluation, ...]
+
+    @property
+    def accuracies(self) -> np.ndarray:
+        """The share classified rightly of each fold, (k,)."""
+        return np.array([evaluation.accuracy for evaluation in self.evaluations])
+
+    @property
+    def mean(self) -> float:
+        """The mean accuracy of the folds."""
+        return float(self.accuracies.mean())
+
+    @property
+    def std(self) -> float:
+        """The sample standard deviation (k − 1 in the denominator) of the accuracies of the folds."""
+        return float(self.accuracies.std(ddof=1))
+
+    def __str__(self) -> str:
+        return f"{self.mean * 100:.2f} ± {self.std * 100:.2f} % ({len(self.evaluations)} folds)"
+
+
+def cross_validate(
+    make_trainer: Callable[[Dataset], Trainer],
+    data: Dataset,
+    k: int = 5,
+    seed: int = 0,
+    name: str = "model",
+    make_callbacks: Callable[[], list[Callback]] | None = None,
+    **fit: Any,
+) -> CrossValidation:
+    """Train k times, each time on all folds but one, and evaluate on that one.
+
+    The same data, k and seed give the same folds, so that two models can be compared fold by fold.
+
+    A callback that chooses the best epoch by its validation chooses by the fold, which makes the
+    accuracy somewhat too good; compare only with models that were trained in the same way.
+
+    Parameters
+    ----------
+    make_trainer : function
+        ``make_trainer(rest)`` returns a trainer with a new model and a new optimizer. ``rest`` are the images
+        that it will be trained on: what a preprocessing may be fitted to.
+    data : Dataset
+    k : int
+        Number of folds, see ``k_folds``.
+    seed : int
+        Of the folds, and of the order of the images in each training.
+    name : str
+        What the model is called in comparisons and figures.
+    make_callbacks : function, optional
+        Returns new callbacks for a fold: they hold what they have seen.
+    **fit
+        What ``Trainer.fit`` takes besides: epochs, batch_size, progress, augmentation.
+
+    Raises
+    ------
+    ConfigError
+        If an argument cannot be used, or a trainer has the model of an earlier fold.
+    DataError, ShapeError, DTypeError, NonFiniteError
+        See ``Trainer.fit``.
+    """
+    if not isinstance(data, Dataset):
+        raise DataError(f"expected a minicnn.data.Dataset, got {type(data).__name__}: wrap arrays in one")
+    if fit.keys() & {"validation", "callbacks"}:
+        raise ConfigError(
+            "cross_validate takes no validation, which is the fold, and no callbacks, which hold what they "
+            "have seen: give make_callbacks, a function that returns new ones"
+        )
+    # Weakly: the models of all folds together might fill a GPU.
+    models: weakref.WeakSet[Sequential] = weakref.WeakSet()
+    histories, evaluations = [], []
+    for rest, fold in k_folds(data, k, seed):
+        trainer = make_trainer(rest)
+        if not isinstance(trainer, Trainer) or trainer.model in models:
+            found = "the model of an earlier fold" if isinstance(trainer, Trainer) else repr(trainer)
+            raise ConfigError(f"make_trainer must return a Trainer with a new model each time, got {found}")
+        models.add(trainer.model)
+        callbacks = make_callbacks() if make_callbacks else ()
+        histories.append(trainer.fit(rest, validation=fold, callbacks=callbacks, seed=seed, **fit))
+        evaluations.append(trainer.evaluate(fold))
+    return CrossValidation(name, tuple(histories), tuple(evaluations))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How much better one model is than another, and how sure that is. Printed: one sentence.
+
+    Attributes
+    ----------
+    first, second : str
+        The names of the models.
+    difference : float
+        Mean accuracy of the first less that of the second, as shares: 0.01 is one percentage point.
+    interval : (float, float)
+        95 % confidence interval of the difference.
+    t, p : float
+        The statistic, and the probability of one at least as far from 0 if the models were equally good.
+    """
+
+    first: str
+    second: str
+    difference: float
+    interval: tuple[float, float]
+    t: float
+    p: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference is real at the 5 % level."""
+        return self.p < 0.05
+
+    def __str__(self) -> str:
+        sign, word = (1, "better") if self.difference >= 0 else (-1, "worse")
+        low, high = sorted(100 * sign * end for end in self.interval)
+        chance = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
+        verdict = "a real difference at the 5 % level" if self.significant else "cannot be told from chance"
+        return (
+            f"{self.first} is {100 * abs(self.difference):.2f} points {word} than {self.second} "
+            f"(95 % interval {low:.2f} to {high:.2f}, {chance}): {verdict}"
+        )
+
+
+def compare(a: CrossValidation, b: CrossValidation) -> Comparison:
+    """Test whether the mean accuracies of two models on the same folds differ by more than chance.
+
+    The corrected resampled t-test, on the differences dᵢ of the k folds, with mean d̄ and sample
+    variance s²::
+
+        t = d̄ / √((1/k + n_test/n_train) · s²)       n_test/n_train = 1/(k − 1)
+
+    follows Student's distribution with k − 1 degrees of freedom. The usual test has s²/k alone, as if
+    the folds were independent. They are not: any two of the k training sets share most of their images,
+    so the models err alike, s² is smaller than the variance of a training on new images, and the
+    usual test finds differences where there are none. n_test/n_train makes up for it.
+
+    Source: C. Nadeau, Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003,
+    section 3. They derive it for repeated random splits; for k folds it is an approximation.
+
+    Raises
+    ------
+    ConfigError
+        If the two were not cross-validated on the same folds.
+    """
+    require_same_folds(a, b)
+    from scipy import stats
+
+    differences = a.accuracies - b.accuracies
+    k = len(differences)
+    mean = float(differences.mean())
+    error = math.sqrt((1 / k + 1 / (k - 1)) * differences.var(ddof=1))
+    if error > 0:
+        t = mean / error
+    elif mean:  # the same in every fold, and so certain
+        t = math.copysign(math.inf, mean)
+    else:
+        t = 0.0
+    reach = float(stats.t.ppf(0.975, k - 1)) * error
+    p = float(2 * stats.t.sf(abs(t), k - 1))
+    return Comparison(a.name, b.name, mean, (mean - reach, mean + reach), t, p)
+
+
+def require_same_folds(a: CrossValidation, b: CrossValidation) -> None:
+    """Refuse to pair two cross-validations that were not made on the same folds.
+
+    Raises
+    ------
+    ConfigError
+        If they have another number of folds, or other labels in one.
+    """
+    labels_a, labels_b = ([evaluation.labels for evaluation in cv.evaluations] for cv in (a, b))
+    if len(labels_a) != len(labels_b) or not all(map(np.array_equal, labels_a, labels_b)):
+        raise ConfigError(
+            f"{a.name} and {b.name} were not evaluated on the same folds ({len(labels_a)} and "
+            f"{len(labels_b)}): cross-validate both with the same data, k and seed"
+        )

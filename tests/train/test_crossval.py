@@ -1,0 +1,233 @@
+"""Cross-validation: who is trained and judged on what; the comparison: numbers worked out by hand."""
+
+import math
+from itertools import chain
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from toys import data, keys, trainer
+
+import minicnn as mc
+from minicnn.data import k_folds
+from minicnn.errors import ConfigError, DataError
+from minicnn.train import Callback, Evaluation, History
+from minicnn.train.crossval import Comparison, CrossValidation, compare, cross_validate
+
+FIT = {"epochs": 2, "batch_size": 8, "progress": False}
+
+
+class Notes(Callback):
+    """Notes the trainer of each training that it sees."""
+
+    def __init__(self):
+        self.trainers = []
+
+    def on_fit_begin(self, trainer):
+        self.trainers.append(trainer)
+
+
+def judged(right, name="model", size=1000, labels=None):
+    """Return a cross-validation in which so many of each fold's images were classified rightly."""
+    labels = np.zeros(size, np.int64) if labels is None else labels
+    evaluations = []
+    for count in right:
+        said = np.where(np.arange(len(labels)) < count, labels, 1 - labels)
+        evaluations.append(Evaluation(0.5, labels, np.eye(2)[said], ("a", "b")))
+    return CrossValidation(name, tuple(History("toy") for _ in right), tuple(evaluations))
+
+
+class TestCrossValidate:
+    def test_each_fold_is_judged_by_a_trainer_that_has_not_seen_it(self):
+        train, trainers, seen, seeds = data(25), [], [], []
+
+        class Watched(mc.Trainer):
+            def fit(self, train, validation, **arguments):
+                seen.append((keys(train.images), keys(validation.images)))
+                seeds.append(arguments["seed"])
+                return super().fit(train, validation=validation, **arguments)
+
+        def make_trainer(rest):
+            plain = trainer()
+            trainers.append(Watched(plain.model, plain.optimizer))
+            return trainers[-1]
+
+        result = cross_validate(make_trainer, train, k=3, seed=7, name="toy net", **FIT)
+        assert len(trainers) == 3
+        assert seeds == [7, 7, 7]
+        for rest, fold in seen:
+            assert sorted(rest + fold) == sorted(keys(train.images))
+        assert sorted(chain.from_iterable(fold for _, fold in seen)) == sorted(keys(train.images))
+        assert result.name == "toy net"
+        assert [len(history) for history in result.histories] == [2, 2, 2]
+        assert [len(evaluation.labels) for evaluation in result.evaluations] == [9, 8, 8]
+
+    def test_the_evaluation_is_that_of_the_fold_after_training(self):
+        result = cross_validate(lambda rest: trainer(), data(), k=2, **FIT)
+        for history, evaluation in zip(result.histories, result.evaluations, strict=True):
+            assert_allclose(evaluation.loss, history["val_loss"][-1])
+            assert evaluation.accuracy == history["val_accuracy"][-1]
+            assert history.dataset == "toy"
+
+    def test_make_trainer_is_given_the_images_to_train_on(self):
+        given = []
+
+        def make_trainer(rest):
+            given.append(keys(rest.images))
+            return trainer()
+
+        cross_validate(make_trainer, data(), k=3, seed=4, **FIT)
+        assert given == [keys(rest.images) for rest, _ in k_folds(data(), 3, 4)]
+
+    def test_the_same_seed_gives_the_same_numbers_and_another_other_folds(self):
+        first, again, other = (
+            cross_validate(lambda rest: trainer(), data(), k=2, seed=seed, **FIT) for seed in (1, 1, 2)
+        )
+        assert [h["loss"] for h in first.histories] == [h["loss"] for h in again.histories]
+        with pytest.raises(ConfigError, match="not evaluated on the same folds"):
+            compare(first, other)
+        assert compare(first, again).p == 1
+
+    def test_each_fold_has_callbacks_of_its_own(self):
+        made = []
+
+        def make_callbacks():
+            made.append(Notes())
+            return [made[-1]]
+
+        cross_validate(lambda rest: trainer(), data(), k=3, make_callbacks=make_callbacks, **FIT)
+        assert [len(notes.trainers) for notes in made] == [1, 1, 1]
+        assert len({id(notes.trainers[0]) for notes in made}) == 3
+
+    def test_there_are_5_folds_by_default(self):
+        result = cross_validate(lambda rest: trainer(), data(), epochs=1, progress=False)
+        assert result.accuracies.shape == (5,)
+
+    @pytest.mark.parametrize(
+        "arguments", [{"validation": 0.1}, {"callbacks": []}, {"validation": None, "callbacks": ()}]
+    )
+    def test_refuses_validation_and_callbacks(self, arguments):
+        with pytest.raises(ConfigError, match="give make_callbacks"):
+            cross_validate(trainer, data(), **arguments)
+
+    def test_refuses_a_model_that_has_seen_the_other_folds(self):
+        used = trainer()
+        with pytest.raises(ConfigError, match="new model each time, got the model of an earlier fold"):
+            cross_validate(lambda rest: used, data(), k=2, **FIT)
+        with pytest.raises(ConfigError, match="the model of an earlier fold"):
+            cross_validate(lambda rest: mc.Trainer(used.model, mc.optimizers.SGD(0.1)), data(), k=2, **FIT)
+
+    def test_refuses_what_is_no_trainer(self):
+        with pytest.raises(ConfigError, match="must return a Trainer with a new model each time, got None"):
+            cross_validate(lambda rest: None, data(), k=2)
+
+    def test_refuses_what_is_no_data_set(self):
+        with pytest.raises(DataError, match=r"expected a minicnn\.data\.Dataset, got tuple"):
+            cross_validate(trainer, (data().images, data().labels))
+
+    def test_refuses_a_bad_number_of_folds(self):
+        with pytest.raises(ConfigError, match="k must be a whole number of at least 2, got 1"):
+            cross_validate(trainer, data(), k=1)
+
+
+class TestCrossValidation:
+    def test_accuracies_mean_and_sample_standard_deviation_by_hand(self):
+        result = judged([900, 910, 920])
+        assert_array_equal(result.accuracies, [0.9, 0.91, 0.92])
+        assert result.mean == pytest.approx(0.91)
+        assert result.std == pytest.approx(0.01)  # √((0.01² + 0.01²) / 2)
+
+    def test_printed_in_per_cent(self):
+        assert str(judged([900, 910, 920])) == "91.00 ± 1.00 % (3 folds)"
+
+
+class TestCompare:
+    def test_the_statistic_by_hand(self):
+        # Differences 1, 2, 3, 4, 5 points: mean 3, s² = 2.5; factor 1/5 + 1/4 = 0.45, so the error is
+        # √(0.45 · 2.5) = 1.06066 and t = 2.82843 with 4 degrees of freedom; tables give t(0.975) = 2.77645.
+        result = compare(judged([910, 920, 930, 940, 950], "new"), judged([900] * 5, "old"))
+        assert (result.first, result.second) == ("new", "old")
+        assert result.difference == pytest.approx(0.03)
+        assert result.t == pytest.approx(0.03 / math.sqrt(0.45 * 2.5e-4)) == pytest.approx(2 * math.sqrt(2))
+        reach = 2.776445 * 0.0106066
+        assert_allclose(result.interval, [0.03 - reach, 0.03 + reach], atol=1e-7)
+        # P(|T| > t) with 4 degrees: 1 − x(3 − x²)/2 of x = t/√(4 + t²) = √(2/3).
+        x = math.sqrt(2 / 3)
+        assert result.p == pytest.approx(1 - x * (3 - x**2) / 2)
+        assert result.significant
+
+    def test_two_folds_by_hand(self):
+        # Differences 1 and 3 points: mean 2, s² = 2, factor 1/2 + 1; t = 2/√3, and with one degree of
+        # freedom p = 1 − 2·arctan(t)/π.
+        result = compare(judged([910, 930]), judged([900, 900]))
+        assert result.t == pytest.approx(2 / math.sqrt(3))
+        assert result.p == pytest.approx(1 - 2 * math.atan(2 / math.sqrt(3)) / math.pi)
+        assert not result.significant
+
+    def test_the_other_way_round_all_signs_change(self):
+        a, b = judged([910, 905, 930]), judged([900, 910, 905])
+        there, back = compare(a, b), compare(b, a)
+        assert there.difference == pytest.approx(-back.difference)
+        assert there.t == pytest.approx(-back.t)
+        assert there.p == pytest.approx(back.p)
+        assert_allclose(there.interval, [-back.interval[1], -back.interval[0]])
+
+    def test_a_model_against_itself(self):
+        result = compare(judged([900, 910, 920]), judged([900, 910, 920]))
+        assert (result.difference, result.interval, result.t, result.p) == (0, (0, 0), 0, 1)
+
+    @pytest.mark.parametrize(("right", "t"), [(625, math.inf), (375, -math.inf)])
+    def test_the_same_difference_in_every_fold_is_certain(self, right, t):
+        result = compare(judged([right] * 4), judged([500] * 4))
+        assert result.t == t
+        assert result.p == 0
+        assert result.interval == (result.difference, result.difference) == (math.copysign(0.125, t),) * 2
+
+    def test_differences_that_are_equal_but_for_rounding_are_certain_too(self):
+        result = compare(judged([900, 800, 700]), judged([800, 700, 600]))
+        assert result.p < 1e-12
+        assert_allclose(result.interval, [0.1, 0.1])
+
+    def test_refuses_another_number_of_folds(self):
+        with pytest.raises(
+            ConfigError, match=r"a and b were not .* same folds \(2 and 3\): cross-validate both"
+        ):
+            compare(judged([900] * 2, "a"), judged([900] * 3, "b"))
+
+    def test_refuses_folds_of_other_images(self):
+        labels = np.zeros(1000, np.int64)
+        labels[7] = 1
+        with pytest.raises(ConfigError, match="same data, k and seed"):
+            compare(judged([900] * 2), judged([900] * 2, labels=labels))
+        with pytest.raises(ConfigError, match="same data, k and seed"):
+            compare(judged([900] * 2), judged([900] * 2, size=999))
+
+
+class TestComparison:
+    @pytest.mark.parametrize(
+        ("numbers", "sentence"),
+        [
+            (
+                (0.0042, (0.001, 0.0074), 3.1, 0.021),
+                "A is 0.42 points better than B (95 % interval 0.10 to 0.74, p = 0.021): "
+                "a real difference at the 5 % level",
+            ),
+            (
+                (-0.0042, (-0.0074, -0.001), -30.1, 0.0002),
+                "A is 0.42 points worse than B (95 % interval 0.10 to 0.74, p < 0.001): "
+                "a real difference at the 5 % level",
+            ),
+            (
+                (-0.001, (-0.004, 0.002), -0.5, 0.6),
+                "A is 0.10 points worse than B (95 % interval -0.20 to 0.40, p = 0.600): "
+                "cannot be told from chance",
+            ),
+            (
+                (0.0, (0.0, 0.0), 0.0, 1.0),
+                "A is 0.00 points better than B (95 % interval 0.00 to 0.00, p = 1.000): "
+                "cannot be told from chance",
+            ),
+        ],
+    )
+    def test_the_verdict_is_one_sentence(self, numbers, sentence):
+        assert str(Comparison("A", "B", *numbers)) == sentence
