@@ -5,9 +5,27 @@ the returned figure shows itself. Lines differ by dash as well as colour, and th
 carries its numbers, so that all can be read in grey.
 """
 
-from minicnn.plots.data import samples
-from minicnn.plots.evaluation import confusion_matrix, mistakes
+from minicnn.plots.data import class_counts, class_means, samples
+from minicnn.plots.evaluation import calibration, confusion_matrix, mistakes
+from minicnn.plots.folds import accuracy_boxes, fold_curves
+from minicnn.plots.network import feature_maps, filters, heat_maps, model_graph, search_results
 from minicnn.plots.style import save
 from minicnn.plots.training import learning_curves
 
-__all__ = ["confusion_matrix", "learning_curves", "mistakes", "samples", "save"]
+__all__ = [
+    "accuracy_boxes",
+    "calibration",
+    "class_counts",
+    "class_means",
+    "confusion_matrix",
+    "feature_maps",
+    "filters",
+    "fold_curves",
+    "heat_maps",
+    "learning_curves",
+    "mistakes",
+    "model_graph",
+    "samples",
+    "save",
+    "search_results",
+]

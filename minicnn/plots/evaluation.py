@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minicnn.data import Dataset
-from minicnn.plots.style import image_grid, percent
+from minicnn.plots.style import TRAINING, image_grid, percent
 from minicnn.train.metrics import Evaluation
 
 
@@ -48,3 +48,25 @@ def mistakes(data: Dataset, evaluation: Evaluation, count: int = 16, title: str 
     ]
     text = title or f"{data.name}: the most confident mistakes"
     return image_grid(data.images[wrong], captions, text if len(wrong) else f"{text}: there are none")
+
+
+def calibration(evaluation: Evaluation, title: str = "") -> Figure:
+    """Draw the share of right answers against the confidence, and how many images have which confidence."""
+    found = evaluation.calibration()
+    used = found.count > 0
+    figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    above.plot((0, 1), (0, 1), color="0.5", linestyle=":", label="perfect: as often right as confident")
+    curve = {**TRAINING, "label": f"this model, expected error {found.error:.1%}"}
+    above.plot(found.confidence[used], found.accuracy[used], **curve)
+    above.set_ylabel("share of right answers")
+    above.legend(loc="upper left")
+    below.bar(found.edges[:-1], found.count, np.diff(found.edges), align="edge", color="0.6", edgecolor="w")
+    below.set_yscale("log")
+    below.set_ylabel("images")
+    below.set_xlabel("confidence: the highest probability")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+        axes.set_xlim(0, 1)
+    figure.suptitle(title or "Calibration")
+    return figure

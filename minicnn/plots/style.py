@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from minicnn.files import replacing
 
@@ -29,9 +31,17 @@ def percent(probability: float) -> str:
     return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
-def image_grid(images: np.ndarray, captions: Sequence[str], title: str) -> Figure:
-    """Draw images (K, H, W, C) in a square grid, each below its caption."""
-    columns = max(1, int(np.ceil(np.sqrt(len(images)))))
+def epoch_axis(axes: Axes, epochs: int) -> None:
+    """Let the axis from left to right count the epochs, in whole numbers."""
+    axes.set_xlabel("epoch")
+    axes.set_xlim(0.5, epochs + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
+
+
+def image_grid(images: np.ndarray, captions: Sequence[str], title: str, columns: int | None = None) -> Figure:
+    """Draw images (K, H, W, C) in a grid, a square one if nothing else is said, each below its caption."""
+    columns = max(1, int(np.ceil(np.sqrt(len(images))))) if columns is None else columns
     rows = max(1, -(-len(images) // columns))
     figure = Figure(figsize=(2.1 * columns + 0.4, 2.2 * rows + 0.5), layout="constrained")
     figure.suptitle(title)
@@ -39,8 +49,12 @@ def image_grid(images: np.ndarray, captions: Sequence[str], title: str) -> Figur
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, image, caption in zip(grid.flat, images, captions, strict=False):
-        # Three channels are RGB, four RGBA; else the first is shown in grey, light on dark as stored.
-        shown = image if image.shape[-1] in (3, 4) else image[..., 0]
-        axes.imshow(shown, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
+        show(axes, image)
         axes.set_title(caption, fontsize=8)
     return figure
+
+
+def show(axes: Axes, image: np.ndarray) -> None:
+    """Draw an image: three channels are RGB, four RGBA, else the first is shown in grey, light on dark."""
+    shown = image if image.shape[-1] in (3, 4) else image[..., 0]
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)

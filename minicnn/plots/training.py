@@ -3,9 +3,8 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from minicnn.plots.style import TRAINING, VALIDATION
+from minicnn.plots.style import TRAINING, VALIDATION, epoch_axis
 from minicnn.train.history import History
 
 
@@ -27,8 +26,5 @@ def _curve(axes: Axes, history: History, column: str, scale: float) -> None:
     if f"val_{column}" in history:
         validation = np.multiply(history[f"val_{column}"], scale)
         axes.plot(epochs, validation, label="validation (after the epoch)", **VALIDATION)
-    axes.set_xlabel("epoch")
-    axes.set_xlim(0.5, len(epochs) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(alpha=0.3)
+    epoch_axis(axes, len(epochs))
     axes.legend()
