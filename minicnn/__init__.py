@@ -12,6 +12,7 @@
 from minicnn import (
     data,
     errors,
+    explain,
     gradcheck,
     initializers,
     kernels,
@@ -20,6 +21,7 @@ from minicnn import (
     optimizers,
     schedules,
     train,
+    zoo,
 )
 from minicnn.kernels.threads import set_num_threads
 from minicnn.losses import SoftmaxCrossEntropy
@@ -37,6 +39,7 @@ __all__ = [
     "Trainer",
     "data",
     "errors",
+    "explain",
     "gradcheck",
     "initializers",
     "kernels",
@@ -47,4 +50,5 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "train",
+    "zoo",
 ]

@@ -1,0 +1,318 @@
+"""Named networks, and the recipes by which they are trained: what the examples and the command line run.
+
+>>> from minicnn import zoo
+>>> recipe = zoo.recipe("fashion-quick")
+>>> trainer = recipe.trainer(train, seed=0)
+>>> trainer.fit(train, **recipe.fit_options())
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from minicnn import layers as L
+from minicnn import optimizers, schedules
+from minicnn.data import Augmentation, Dataset
+from minicnn.errors import ConfigError
+from minicnn.layers import Layer
+from minicnn.losses import SoftmaxCrossEntropy
+from minicnn.model import Sequential
+from minicnn.preprocessing import Preprocessing
+from minicnn.train import (
+    Callback,
+    CrossValidation,
+    LearningRateSchedule,
+    Trainer,
+    WeightAverage,
+    cross_validate,
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network and how it is trained, with SGD.
+
+    Attributes
+    ----------
+    name, about : str
+        What it is called, and what it is, in a line.
+    dataset : str
+        The data set that it is for, see ``data.names``.
+    network : function of the number of classes, returns a list of Layer
+    epochs, batch_size : int
+    learning_rate : float
+        The highest.
+    momentum, nesterov, weight_decay
+        See ``optimizers.SGD``.
+    schedule : Schedule type, optional
+        How the learning rate moves below its highest; constant without.
+    label_smoothing : float
+        See ``losses.SoftmaxCrossEntropy``.
+    augmentation : Augmentation, optional
+    average : float, optional
+        The decay of ``train.WeightAverage``.
+    standardise : bool
+        Whether pixels are standardised by the training images' mean and deviation, or scaled to 0…1.
+    """
+
+    name: str
+    about: str
+    dataset: str
+    network: Callable[[int], list[Layer]]
+    epochs: int
+    learning_rate: float
+    batch_size: int = 128
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    schedule: type[schedules.Schedule] | None = None
+    label_smoothing: float = 0.0
+    augmentation: Augmentation | None = None
+    average: float | None = None
+    standardise: bool = True
+
+    def model(self, train: Dataset, seed: int = 0) -> Sequential:
+        """Return the untrained network for a data set, its preprocessing fitted to these images."""
+        preprocessing = Preprocessing.standardising(train.images) if self.standardise else Preprocessing()
+        network = self.network(len(train.class_names))
+        model = Sequential(network, train.image_shape, seed, preprocessing=preprocessing)
+        model.info = {"dataset": train.name, "recipe": self.name}
+        return model
+
+    def trainer(self, train: Dataset, seed: int = 0, device: str = "cpu") -> Trainer:
+        """Return a trainer of a new network; see ``fit_options`` for its ``fit``."""
+        sgd = optimizers.SGD(
+            self.learning_rate,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+        )
+        loss = SoftmaxCrossEntropy(label_smoothing=self.label_smoothing)
+        return Trainer(self.model(train, seed), sgd, loss, device=device)
+
+    def callbacks(self) -> list[Callback]:
+        """Return new callbacks for one ``fit``: the schedule and the averaging."""
+        found: list[Callback] = []
+        if self.schedule is not None:
+            found.append(LearningRateSchedule(self.schedule(self.learning_rate)))
+        if self.average is not None:
+            found.append(WeightAverage(self.average))
+        return found
+
+    def cross_validate(
+        self, data: Dataset, k: int = 5, seed: int = 0, device: str = "cpu"
+    ) -> CrossValidation:
+        """Cross-validate the recipe; see ``train.cross_validate``."""
+        options = self.fit_options()
+        del options["callbacks"]  # made anew for each fold
+        return cross_validate(
+            lambda rest: self.trainer(rest, seed, device), data, k, seed, self.name, self.callbacks, **options
+        )
+
+    def fit_options(self) -> dict[str, Any]:
+        """Return the arguments for one ``Trainer.fit``, but for the data and the seed."""
+        return {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "augmentation": self.augmentation,
+            "callbacks": self.callbacks(),
+        }
+
+
+def recipe(name: str) -> Recipe:
+    """Return the recipe of that name, one of ``names``.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    if name not in _RECIPES:
+        close = difflib.get_close_matches(str(name).lower(), names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(f"the recipe must be one of {', '.join(names)}; got {name!r}{hint}")
+    return _RECIPES[name]
+
+
+def two_convolutions(classes: int) -> list[Layer]:
+    """Return two convolutions of 16 and 32 filters with a pool each, and a hidden layer of 128."""
+    return [
+        L.Conv2D(16, 3, padding="same"),
+        L.ReLU(),
+        L.MaxPool2D(2),
+        L.Conv2D(32, 3, padding="same"),
+        L.ReLU(),
+        L.MaxPool2D(2),
+        L.Flatten(),
+        L.Dense(128),
+        L.ReLU(),
+        L.Dense(classes, kernel_initializer="glorot_uniform"),
+    ]
+
+
+def one_convolution(classes: int, filters: int = 32, padding: str = "valid") -> list[Layer]:
+    """Return one convolution, a pool, a hidden layer of 100: the baseline of many a notebook."""
+    return [
+        L.Conv2D(filters, 3, padding=padding),
+        L.ReLU(),
+        L.MaxPool2D(2),
+        L.Flatten(),
+        L.Dense(100),
+        L.ReLU(),
+        L.Dense(classes, kernel_initializer="glorot_uniform"),
+    ]
+
+
+def same_padding(classes: int) -> list[Layer]:
+    """Return ``one_convolution`` with "same" padding: 14 × 14 instead of 13 × 13 pixels behind the pool."""
+    return one_convolution(classes, padding="same")
+
+
+def sixty_four_filters(classes: int) -> list[Layer]:
+    """Return ``one_convolution`` with "same" padding and twice the filters."""
+    return one_convolution(classes, filters=64, padding="same")
+
+
+def several_layers(classes: int) -> list[Layer]:
+    """Return two convolutions with pools and three dense layers."""
+    return [
+        L.Conv2D(32, 3, padding="same"),
+        L.ReLU(),
+        L.MaxPool2D(2),
+        L.Conv2D(64, 3, padding="same"),
+        L.ReLU(),
+        L.MaxPool2D(2),
+        L.Flatten(),
+        L.Dense(128),
+        L.ReLU(),
+        L.Dense(64),
+        L.ReLU(),
+        L.Dense(classes, kernel_initializer="glorot_uniform"),
+    ]
+
+
+def vgg3(classes: int) -> list[Layer]:
+    """Return three convolutions of 64 filters in a row, a pool, a hidden layer of 128."""
+    convolutions = [layer for _ in range(3) for layer in (L.Conv2D(64, 3, padding="same"), L.ReLU())]
+    head = [L.Flatten(), L.Dense(128), L.ReLU(), L.Dense(classes, kernel_initializer="glorot_uniform")]
+    return [*convolutions, L.MaxPool2D(2), *head]
+
+
+def normalised(*filters: int) -> list[Layer]:
+    """Return a convolution, BatchNorm and ReLU for each number of filters, with a pool in the last one.
+
+    The pool stands in front of BatchNorm, which then has a quarter of the pixels to normalise, and the
+    convolution a backward pass of a quarter of the pixels.
+    """
+    found: list[Layer] = []
+    for i, count in enumerate(filters, start=1):
+        # Without a bias of its own: BatchNorm takes its mean away again.
+        found.append(L.Conv2D(count, 3, padding="same", use_bias=False))
+        if i == len(filters):
+            found.append(L.MaxPool2D(2))
+        found += [L.BatchNorm(), L.ReLU()]
+    return found
+
+
+def normalised_small(classes: int) -> list[Layer]:
+    """Return three normalised convolutions and a normalised hidden layer."""
+    head = [L.Flatten(), L.Dense(128, use_bias=False), L.BatchNorm(), L.ReLU()]
+    return [*normalised(32), *normalised(64, 64), *head, L.Dense(classes)]
+
+
+def normalised_deep(classes: int) -> list[Layer]:
+    """Return five normalised convolutions and a pool over the whole image: no hidden layer is needed."""
+    convolutions = [*normalised(32), *normalised(64, 64), *normalised(128, 128)]
+    return [*convolutions, L.GlobalMaxPool2D(), L.Dense(classes)]
+
+
+_QUICK = {
+    "network": two_convolutions,
+    "learning_rate": 0.1,
+    "nesterov": True,
+    "weight_decay": 5e-4,
+    "schedule": schedules.OneCycle,
+}
+_NOTEBOOK = {"learning_rate": 0.01, "batch_size": 32, "epochs": 10, "standardise": False}
+_BEST = {
+    "network": normalised_deep,
+    "learning_rate": 0.1,
+    "nesterov": True,
+    "weight_decay": 5e-4,
+    "schedule": schedules.OneCycle,
+    "label_smoothing": 0.05,
+}
+
+_RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("fashion-quick", "two convolutions, in seconds", "fashion-mnist", epochs=5, **_QUICK),
+        Recipe("mnist-quick", "two convolutions, in seconds", "mnist", epochs=3, **_QUICK),
+        Recipe("mnist-baseline", "one convolution", "mnist", one_convolution, **_NOTEBOOK),
+        Recipe(
+            "mnist-improved",
+            "three convolutions with BatchNorm, and moved images",
+            "mnist",
+            normalised_small,
+            epochs=8,
+            learning_rate=0.1,
+            nesterov=True,
+            weight_decay=5e-4,
+            schedule=schedules.OneCycle,
+            augmentation=Augmentation(shift=1),
+        ),
+        Recipe(
+            "fashion-basic",
+            "one convolution, pixels scaled to 0…1",
+            "fashion-mnist",
+            same_padding,
+            epochs=12,
+            learning_rate=0.05,
+            schedule=schedules.Cosine,
+            standardise=False,
+        ),
+        Recipe(
+            "fashion-multi",
+            "several convolutions, pools and dense layers with plain SGD",
+            "fashion-mnist",
+            several_layers,
+            epochs=15,
+            learning_rate=0.1,
+            batch_size=32,
+            momentum=0.0,
+            schedule=schedules.Cosine,
+        ),
+        Recipe("fashion-baseline", "one convolution", "fashion-mnist", one_convolution, **_NOTEBOOK),
+        Recipe("fashion-same", 'one convolution, "same" padding', "fashion-mnist", same_padding, **_NOTEBOOK),
+        Recipe(
+            "fashion-64", "one convolution of 64 filters", "fashion-mnist", sixty_four_filters, **_NOTEBOOK
+        ),
+        Recipe(
+            "fashion-vgg3",
+            "three convolutions of 64 filters",
+            "fashion-mnist",
+            vgg3,
+            epochs=20,
+            learning_rate=0.01,
+        ),
+        Recipe(
+            "fashion-best",
+            "the best in a sitting on two cores",
+            "fashion-mnist",
+            epochs=18,
+            augmentation=Augmentation(flip=True, shift=1),
+            **_BEST,
+        ),
+        Recipe(
+            "mnist-best",
+            "the same for digits",
+            "mnist",
+            epochs=15,
+            augmentation=Augmentation(shift=2),
+            **_BEST,
+        ),
+    )
+}
+
+names = tuple(_RECIPES)
