@@ -1,18 +1,20 @@
-"""What the training examples share: their options, where the data comes from, and what they leave behind."""
+"""What the examples share: their options, where the data comes from, and how they end."""
 
 import time
 
 START = time.perf_counter()  # before the imports: they are part of what a person waits for
 
 import argparse
-import math
+import shlex
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 import minicnn as mc
-from minicnn import report
-from minicnn.kernels.threads import num_threads
+from minicnn import study, zoo
+from minicnn.cli import options
+from minicnn.data import Choice, Dataset
+from minicnn.report import Page, Run
 
 BANNER = """
 {line}
@@ -24,99 +26,65 @@ BANNER = """
 """
 
 
-def arguments(description: str, epochs: int, batch_size: int, lr: float) -> argparse.Namespace:
-    """Read the command line; the defaults are the example's recipe."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--epochs", type=count, default=epochs, help="passes over the data (default: %(default)s)"
-    )
-    parser.add_argument("--batch-size", type=count, default=batch_size, help="default: %(default)s")
-    parser.add_argument("--lr", type=rate, default=lr, help="highest learning rate (default: %(default)s)")
-    parser.add_argument("--seed", type=seed, default=0, help="of weights, split and order (default: 0)")
-    parser.add_argument(
-        "--data", help="folder that holds the data set (default: MINICNN_DATA, else download)"
-    )
-    parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="default: cpu")
-    parser.add_argument("--out", help="folder for the results (default: runs/<data set>)")
-    parser.add_argument("--target-accuracy", type=accuracy, help="exit with 1 below it: 0.915 or 91.5")
-    parser.add_argument("--strict-data", action="store_true", help="no synthetic data for Fashion-MNIST")
-    return parser.parse_args()
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that all examples have."""
+    made = argparse.ArgumentParser(description=description.splitlines()[0])
+    made.add_argument("--data", help="folder that holds the data set (default: MINICNN_DATA, else download)")
+    made.add_argument("--images", type=options.count, help="only so many images to train, a fifth to test")
+    options.add_training(made)
+    made.add_argument("--out", help="folder for the results (default: runs/ and the example's name)")
+    options.add_target(made)
+    return made
 
 
-def count(text: str) -> int:
-    """Read a whole number of at least 1."""
-    return _read(int, text, lambda value: value >= 1, "a whole number of at least 1")
+def command() -> str:
+    """Return what a person types to have the same run."""
+    return shlex.join(["python", *sys.argv])
 
 
-def seed(text: str) -> int:
-    """Read a whole number of at least 0."""
-    return _read(int, text, lambda value: value >= 0, "a whole number of at least 0")
-
-
-def rate(text: str) -> float:
-    """Read a learning rate."""
-    return _read(float, text, lambda value: 0 < value < math.inf, "a number above 0")
-
-
-def accuracy(text: str) -> float:
-    """Read an accuracy as a share (0.915) or in per cent (91.5)."""
-    value = _read(float, text, lambda value: 0 <= value <= 100, "a share (0…1) or a percentage (1…100)")
-    return value if value <= 1 else value / 100
-
-
-def _read(kind: Callable, text: str, fits: Callable, expected: str) -> float:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = math.nan
-    if not fits(value):
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
-    return value
-
-
-def load(
-    name: str, args: argparse.Namespace, stand_in: bool = False
-) -> tuple[mc.data.Dataset, mc.data.Dataset]:
+def load(choice: Choice, stand_in: bool = False) -> tuple[Choice, Dataset, Dataset]:
     """Load a data set; with ``stand_in``, fall back on synthetic data, loudly, where it is not to be had.
 
-    A folder named with ``--data`` that does not hold it is an error: it was meant.
+    A folder that was named and does not hold it is an error: it was meant.
     """
     try:
-        return mc.data.load(name, args.data)
+        return choice, *choice.load()
     except mc.errors.DataNotFoundError as reason:
-        if args.strict_data or args.data or not stand_in:
+        if choice.folder or not stand_in:
             raise
-        print(BANNER.format(line="!" * 88, name=name.upper(), reason=reason), file=sys.stderr, flush=True)
-        return mc.data.load("synthetic")
+        name = choice.name.upper()
+        print(BANNER.format(line="!" * 88, name=name, reason=reason), file=sys.stderr, flush=True)
+        synthetic = Choice("synthetic", images=choice.images)
+        return synthetic, *synthetic.load()
 
 
 def train_and_report(
-    trainer: mc.Trainer,
-    train: mc.data.Dataset,
-    test: mc.data.Dataset,
+    name: str,
     args: argparse.Namespace,
-) -> int:
-    """Train with a one-cycle schedule, use the test set once, write the run; return the exit status."""
-    out = report.check_run(args.out or f"runs/{train.name}")
-    print(f"data {train.name}: {len(train):,} training and {len(test):,} test images")
-    engine = f"{trainer.engine.name} engine, {num_threads()} threads"
-    print(f"device {trainer.device}, {engine}, {trainer.model.precision}, seed {args.seed}\n")
-    trainer.model.summary()
-    print(flush=True)
-    trainer.fit(
-        train,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        validation=0.05,
-        callbacks=[mc.train.LearningRateSchedule(mc.schedules.OneCycle(args.lr))],
-        seed=args.seed,
-    )
-    result = trainer.evaluate(test)
-    settings = {name: getattr(args, name) for name in ("batch_size", "lr", "seed")}
-    metrics = report.write_run(out, trainer, train, test, result, started=START, **settings)
-    print(f"\n{result.table()}\n\n{test.name}, test set: {result}")
-    print(f"{metrics['seconds_total']:.1f} s in all; see {out}")
-    if args.target_accuracy is not None and result.accuracy < args.target_accuracy:
+    out: str,
+    stand_in: bool = False,
+    add: Callable[[Page, Run], None] | None = None,
+) -> Run:
+    """Train by a recipe, use the test set once, and write the run, to ``out`` if no other place is named."""
+    recipe = options.changed(zoo.recipe(name), args)
+    choice, train, test = load(Choice(recipe.dataset, args.data, images=args.images), stand_in)
+    out = args.out or (out if train.name == recipe.dataset else f"runs/{train.name}")
+    run = study.run(recipe, train, test, choice, out, command(), START, args.seed, args.device, add=add)
+    tell(run)
+    return run
+
+
+def tell(run: Run) -> None:
+    """Print how a run has ended."""
+    print(f"{run.evaluation.table()}\n\n{run.metrics['dataset']}, test set: {run.evaluation}")
+    if "mirrored_accuracy" in run.metrics:
+        print(f"with each image's mirror image as well: accuracy {run.metrics['mirrored_accuracy']:.2%}")
+    print(f"{time.perf_counter() - START:.1f} s in all; see {run.folder}/report.html")
+
+
+def status(args: argparse.Namespace, accuracy: float) -> int:
+    """Return the exit status: 1 if the accuracy misses a target."""
+    if args.target_accuracy is not None and accuracy < args.target_accuracy:
         print(f"below the target of {args.target_accuracy:.2%}", file=sys.stderr)
         return 1
     return 0

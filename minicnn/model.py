@@ -235,7 +235,11 @@ class Sequential:
         return sum(array.size for layer in self.layers for array in layer.params.values())
 
     def summary(self, file: Any = None) -> None:
-        """Print a table: layer, output shape, parameters; multiply-adds and activations for one image."""
+        """Print ``summary_table``."""
+        print(self.summary_table(), file=file or sys.stdout)
+
+    def summary_table(self) -> str:
+        """Return a table: layer, output shape, parameters; multiply-adds and activations for one image."""
         rows = [("layer", "output shape", "parameters", "multiply-adds", "activations")]
         rows.append(("input", _shape_text(self.input_shape), "", "", ""))
         for layer in self.layers:
@@ -247,10 +251,12 @@ class Sequential:
         outputs = sum(math.prod(layer.output_shape) for layer in self.layers)
         rows.append(self._row("total", "", self.parameters, multiply_adds, outputs))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        lines = []
         for row in rows:
             cells = [row[0].ljust(widths[0]), row[1].ljust(widths[1])]
             cells += [text.rjust(width) for text, width in zip(row[2:], widths[2:], strict=True)]
-            print("  ".join(cells).rstrip(), file=file or sys.stdout)
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
 
     def _row(
         self, name: str, shape: str, parameters: int, multiply_adds: int, outputs: int

@@ -1,27 +1,49 @@
-"""What a training run leaves behind: a folder with the model, its numbers and its figures."""
+"""A finished training run: the folder that holds it, and the page that shows it."""
 
 import json
 import time
+import zipfile
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minicnn import plots
-from minicnn.data import Dataset
-from minicnn.errors import ConfigError, StateError
-from minicnn.files import check_file, replacing
-from minicnn.info import versions
-from minicnn.kernels.threads import num_threads
-from minicnn.train import Evaluation, Trainer
+import numpy as np
 
-FILES = (
-    "model.safetensors",
-    "history.csv",
-    "metrics.json",
-    "learning_curves.png",
-    "confusion_matrix.png",
-    "samples.png",
-    "mistakes.png",
-)
+from minicnn import info, serialize
+from minicnn.data import Choice, Dataset
+from minicnn.errors import ConfigError, DataError, StateError
+from minicnn.files import check_file, replacing
+from minicnn.kernels.threads import num_threads
+from minicnn.model import Sequential
+from minicnn.report import sections
+from minicnn.report.page import NAME, Page
+from minicnn.train import Evaluation, History, Trainer
+
+MODEL, HISTORY, METRICS, PREDICTIONS = "model.safetensors", "history.csv", "metrics.json", "predictions.npz"
+FILES = MODEL, HISTORY, METRICS, PREDICTIONS, NAME
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, as ``read_run`` finds it.
+
+    Attributes
+    ----------
+    folder : Path
+    model : Sequential
+    history : History
+    evaluation : Evaluation
+        On the test set.
+    metrics : dict
+        All numbers, the settings, the machine, the command and the choice of data.
+    """
+
+    folder: Path
+    model: Sequential
+    history: History
+    evaluation: Evaluation
+    metrics: dict[str, Any]
 
 
 def check_run(folder: str | Path) -> Path:
@@ -43,13 +65,15 @@ def write_run(
     train: Dataset,
     test: Dataset,
     evaluation: Evaluation,
+    choice: Choice,
+    command: str,
     started: float,
     **settings: Any,
-) -> dict[str, Any]:
-    """Write everything about a finished run to ``folder`` and return the metrics.
+) -> Run:
+    """Write the model and the numbers of a finished run to ``folder``, and return it.
 
-    The files are those of ``FILES``. Each is replaced only by a complete one, and the data set's name
-    is in each of them.
+    The files are those of ``FILES`` but for the page, which ``page_of`` makes. Each is replaced only by a
+    complete one.
 
     Parameters
     ----------
@@ -57,9 +81,12 @@ def write_run(
         After ``fit``.
     evaluation
         What ``trainer.evaluate(test)`` returned.
+    choice
+        Where the data came from.
+    command
+        What a person types to have the same run.
     started
-        What ``time.perf_counter()`` gave when the program began; for ``seconds_total``, in which
-        drawing and writing are counted.
+        What ``time.perf_counter()`` gave when the program began; for ``seconds_total``, which ends here.
     settings
         More numbers and names for ``metrics.json``, such as the seed.
 
@@ -72,40 +99,102 @@ def write_run(
     ConfigError
         If a setting cannot be written as JSON.
     """
-    folder, history, name = check_run(folder), trainer.history, test.name
+    folder, history = check_run(folder), trainer.history
     if len(history) == 0:
         raise StateError("write_run: nothing was trained yet; call trainer.fit(…) first")
     metrics = {
-        "dataset": name,
+        "dataset": test.name,
         "test_accuracy": evaluation.accuracy,
         "test_loss": evaluation.loss,
+        "calibration_error": evaluation.calibration().error,
         "epochs": len(history),
         "seconds_training": history.seconds,
+        "seconds_total": time.perf_counter() - started,
         "images_per_second": history.images_per_second,
         "parameters": trainer.model.parameters,
         **settings,
+        "images": {"training": len(train), "test": len(test)},
+        "data": choice.asdict(),
+        "command": command,
         "device": trainer.device,
         "engine": trainer.engine.name,
         "precision": trainer.model.precision,
         "threads": num_threads(),
-        "versions": versions(),
+        "processor": info.processor(),
+        "blas": info.blas(),
+        "versions": info.versions(),
     }
     try:
-        json.dumps(metrics)
-    except TypeError as reason:
+        text = json.dumps(metrics, indent=2, allow_nan=False)
+    except (TypeError, ValueError) as reason:
         raise ConfigError(f"write_run: a setting is neither text nor a plain number: {reason}") from reason
     trainer.model.info |= {"dataset": train.name, "test_accuracy": f"{evaluation.accuracy:.4f}"}
-    trainer.model.save(folder / "model.safetensors")
-    history.to_csv(folder / "history.csv")
-    figures = {
-        "learning_curves": plots.learning_curves(history, f"{train.name}: learning curves"),
-        "confusion_matrix": plots.confusion_matrix(evaluation, f"{name}: accuracy {evaluation.accuracy:.2%}"),
-        "samples": plots.samples(train, title=f"{train.name}: the first nine training images"),
-        "mistakes": plots.mistakes(test, evaluation),
+    trainer.model.save(folder / MODEL)
+    history.to_csv(folder / HISTORY)
+    with replacing(folder / PREDICTIONS) as temporary:
+        np.savez_compressed(temporary, labels=evaluation.labels, probabilities=evaluation.probabilities)
+    with replacing(folder / METRICS) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return Run(folder, trainer.model, history, evaluation, metrics)
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read what ``write_run`` wrote.
+
+    Raises
+    ------
+    DataError, ModelFileError
+        If a file is missing or damaged.
+    """
+    folder = Path(folder)
+    try:
+        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        # Opened here, because np.load leaves a damaged file open.
+        with (folder / PREDICTIONS).open("rb") as stream, np.load(stream) as file:
+            labels, probabilities = file["labels"], file["probabilities"]
+        history = History.from_csv(folder / HISTORY)
+        loss = float(metrics["test_loss"])
+    except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, zlib.error) as reason:
+        raise DataError(
+            f"{folder}: expected the folder of a finished run, with {METRICS}, {PREDICTIONS} and {HISTORY}, "
+            f"as minicnn train leaves it ({reason})"
+        ) from reason
+    model = serialize.load(folder / MODEL)
+    return Run(folder, model, history, Evaluation(loss, labels, probabilities, model.class_names), metrics)
+
+
+def page_of(run: Run, train: Dataset, test: Dataset) -> Page:
+    """Return the page of a run, with its figures drawn, to be added to or written to ``run.folder``.
+
+    Raises
+    ------
+    DataError
+        If ``test`` is not the set that the run was tested on.
+    """
+    if not np.array_equal(run.evaluation.labels, test.labels):
+        raise DataError(
+            f"{run.folder}: the run was tested on other images than these {len(test):,} of {test.name}: "
+            "give the data that it was made with"
+        )
+    metrics = run.metrics
+    facts = {
+        "test accuracy": f"{metrics['test_accuracy']:.2%}",
+        "test loss": f"{metrics['test_loss']:.4f}",
+        "parameters": f"{metrics['parameters']:,}",
+        "epochs": str(metrics["epochs"]),
+        "training time": sections.duration(metrics["seconds_training"]),
     }
-    for figure_name, figure in figures.items():
-        plots.save(figure, folder / f"{figure_name}.png")
-    metrics["seconds_total"] = time.perf_counter() - started
-    with replacing(folder / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    return metrics
+    if "mirrored_accuracy" in metrics:
+        facts["with mirror images"] = f"{metrics['mirrored_accuracy']:.2%}"
+    lead = (
+        f"A convolutional network, trained on {metrics['images']['training']:,} images of {train.name} and "
+        f"tested once on {metrics['images']['test']:,} that it had never seen."
+    )
+    page = Page(f"{train.name}: {metrics['test_accuracy']:.2%}", lead, facts)
+    sections.add_network(page, run.model)
+    sections.add_data(page, train, test)
+    sections.add_training(page, run.history)
+    sections.add_results(page, test, run.evaluation)
+    sections.add_inside(page, run.model, test)
+    sections.add_origin(page, metrics)
+    return page

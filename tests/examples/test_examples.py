@@ -15,15 +15,33 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import kernels, report
+from minicnn import kernels, report, study
+from minicnn.data import choice
 from minicnn.errors import DataNotFoundError
 from minicnn.kernels import threads
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = ("train_fashion", "train_mnist")
 FILES = {
-    *("model.safetensors", "metrics.json", "history.csv"),
-    *("learning_curves.png", "confusion_matrix.png", "samples.png", "mistakes.png"),
+    *("model.safetensors", "metrics.json", "history.csv", "predictions.npz", "report.html"),
+    *("network.png", "class_counts.png", "class_means.png", "samples.png", "learning_curves.png"),
+    *("confusion_matrix.png", "calibration.png", "mistakes.png"),
+    *("filters.png", "first_maps.png", "last_maps.png", "saliency.png", "grad_cam.png"),
+}
+OTHERS = {
+    "mnist_improve": ("mnist", "mnist-improve", {"mnist-baseline.png", "mnist-improved.png"}),
+    "fashion_basic": ("fashion-mnist", "fashion-basic", set()),
+    "fashion_multi": (
+        "fashion-mnist",
+        "fashion-multi",
+        {"chosen_maxpool2d_1.png", "chosen_maxpool2d_2.png", "search.png"},
+    ),
+    "fashion_harness": (
+        "fashion-mnist",
+        "fashion-harness",
+        {"boxes.png", *(f"folds_fashion-{name}.png" for name in ("baseline", "same", "64"))},
+    ),
+    "fashion_vgg3": ("fashion-mnist", "fashion-vgg3", set()),
 }
 
 
@@ -44,7 +62,7 @@ def start(monkeypatch, tmp_path, loaded):
     """Return a function that runs an example in an empty folder and returns its exit status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(EXAMPLES)
-    monkeypatch.setattr(mc.data, "load", lambda name, root=None: loaded.append((name, root)) or small(name))
+    monkeypatch.setattr(choice, "load", lambda name, root=None: loaded.append((name, root)) or small(name))
 
     def run(script, *arguments):
         monkeypatch.delitem(sys.modules, "common", raising=False)
@@ -60,7 +78,7 @@ def start(monkeypatch, tmp_path, loaded):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Leave the figures out, which take most of the time."""
-    monkeypatch.setattr(report.plots, "save", lambda figure, path: None)
+    monkeypatch.setattr(report, "page_of", lambda run, train, test: report.Page("without figures"))
 
 
 @pytest.fixture
@@ -72,7 +90,7 @@ def no_data(start, monkeypatch):
             raise DataNotFoundError(f"{name}: no network")
         return small(name)
 
-    monkeypatch.setattr(mc.data, "load", load)
+    monkeypatch.setattr(choice, "load", load)
 
 
 @pytest.fixture
@@ -93,13 +111,27 @@ def test_a_run_writes_every_file_to_the_folder_of_its_data_set(start, capsys, sc
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     wanted = {"dataset": name, "epochs": 1, "seed": 3, "batch_size": 50, "parameters": 206_922}
     assert {key: metrics[key] for key in wanted} == wanted
+    assert metrics["command"].startswith("python ")
+    assert metrics["command"].endswith(f"{script}.py --epochs 1 --batch-size 50 --seed 3")
     assert 0 < metrics["seconds_training"] < metrics["seconds_total"] < elapsed
     assert metrics["threads"] == threads.num_threads()
-    printed = capsys.readouterr().out
-    assert f"data {name}: 200 training and 50 test images" in printed
-    assert "conv2d_1" in printed  # the summary
+    printed, told = capsys.readouterr()
+    assert f"data {name}: 200 training and 50 test images" in told
+    assert "conv2d_1" in told  # the summary
     assert "precision" in printed  # the table per class
     assert f"accuracy {metrics['test_accuracy']:.2%}" in printed
+
+
+@pytest.mark.parametrize("script", OTHERS)
+def test_the_other_examples_do_all_that_they_say(start, capsys, script):
+    name, folder, further = OTHERS[script]
+    assert start(script, "--seed", "3") == 0
+    assert set(os.listdir(Path("runs", folder))) == FILES | further
+    metrics = json.loads(Path("runs", folder, "metrics.json").read_text(encoding="utf-8"))
+    assert (metrics["dataset"], metrics["seed"]) == (name, 3)
+    page = Path("runs", folder, "report.html").read_text(encoding="utf-8")
+    assert page.count("<img ") == len([file for file in FILES | further if file.endswith(".png")])
+    assert f"accuracy {metrics['test_accuracy']:.2%}" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("no_data")
@@ -120,14 +152,11 @@ class TestSyntheticInPlaceOfReal:
             assert {row["dataset"] for row in csv.DictReader(file)} == {"synthetic"}
         assert mc.load(folder / "model.safetensors").info["dataset"] == "synthetic"
 
-    def test_every_figure_carries_the_name(self, start, monkeypatch):
-        titles = []
-        monkeypatch.setattr(
-            report.plots, "save", lambda f, _: titles.append(f.get_suptitle() or f.axes[0].get_title())
-        )
+    def test_the_report_carries_the_name(self, start):
         assert start("train_fashion") == 0
-        assert len(titles) == 4
-        assert all(text.startswith("synthetic: ") for text in titles)
+        page = Path("runs", "synthetic", "report.html").read_text(encoding="utf-8")
+        assert "<h1>synthetic: " in page
+        assert "fashion-mnist" not in page
 
     def test_strict_data_makes_it_an_error(self, start, capsys, training):
         assert start("train_fashion", "--strict-data") == 2
@@ -214,9 +243,9 @@ class TestBadInput:
         assert training == []
 
     def test_an_output_file_that_cannot_be_written(self, start, capsys, training):
-        Path("here", "mistakes.png").mkdir(parents=True)
+        Path("here", "metrics.json").mkdir(parents=True)
         assert start("train_fashion", "--out", "here") == 2
-        assert "mistakes.png: there is a folder of that name" in capsys.readouterr().err
+        assert "metrics.json: there is a folder of that name" in capsys.readouterr().err
         assert training == []
 
     def test_a_gpu_that_is_not_there(self, start, capsys, training, monkeypatch):
@@ -265,27 +294,27 @@ def test_the_recipe(start, fits, script):
     assert {name: optimizer[name] for name in wanted} == wanted
     assert (optimizer["decoupled"], optimizer["decay_all"]) == (False, False)
     assert arguments["validation"] == 0.05
-    assert [callback.schedule for callback in arguments["callbacks"]] == [mc.schedules.OneCycle(0.02)]
+    assert arguments["callbacks"][0].schedule == mc.schedules.OneCycle(0.02)
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_it_is_said_what_the_result_depends_on(start, capsys, monkeypatch):
-    monkeypatch.setattr(threads, "num_threads", lambda: 3)
+    monkeypatch.setattr(study, "num_threads", lambda: 3)
     with kernels.use("reference"):
         assert start("train_mnist", "--seed", "4") == 0
-    assert "\ndevice cpu, layerwise engine, 3 threads, fp32, seed 4\n" in capsys.readouterr().out
+    assert "\ndevice cpu, layerwise engine, 3 threads, fp32, seed 4\n" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_the_clock_starts_with_the_program_before_the_data_is_loaded(start, monkeypatch):
-    load, write_run, moments = mc.data.load, report.write_run, [time.perf_counter()]
+    load, run, moments = choice.load, study.run, [time.perf_counter()]
 
-    def note(*arguments, started, **settings):
+    def note(recipe, train, test, chosen, out, command, started, *arguments, **settings):
         moments.insert(1, started)
-        return write_run(*arguments, started=started, **settings)
+        return run(recipe, train, test, chosen, out, command, started, *arguments, **settings)
 
-    monkeypatch.setattr(mc.data, "load", lambda *a: moments.append(time.perf_counter()) or load(*a))
-    monkeypatch.setattr(report, "write_run", note)
+    monkeypatch.setattr(choice, "load", lambda *a: moments.append(time.perf_counter()) or load(*a))
+    monkeypatch.setattr(study, "run", note)
     assert start("train_mnist") == 0
     assert len(moments) == 3
     assert moments == sorted(moments)
@@ -299,7 +328,7 @@ def test_through_a_pipe_the_summary_is_read_before_training(start, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(mc.Trainer, "fit", fit)
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding="utf-8"))  # keeps what is not flushed
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(pipe, encoding="utf-8"))  # keeps what is not flushed
     assert start("train_mnist") == 130
     assert "conv2d_1" in read[0]
 
@@ -333,7 +362,7 @@ def test_ctrl_c_ends_in_one_line(start, capsys, monkeypatch):
 
     monkeypatch.setattr(mc.Trainer, "fit", interrupt)
     assert start("train_fashion") == 130
-    assert capsys.readouterr().err.strip() == "interrupted"
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
     assert os.listdir("runs/fashion-mnist") == []
 
 
@@ -343,11 +372,20 @@ def test_ctrl_c_ends_in_one_line(start, capsys, monkeypatch):
 def test_on_real_data_a_first_part_is_learned(start, monkeypatch, script, name):
     from minicnn.data import loader
 
-    train, test = loader.load(name)
-    pixels = train.images[:10_000] / 255
-    monkeypatch.setattr(
-        mc.data, "load", lambda name, root=None: (train.subset(slice(2000)), test.subset(slice(500)))
-    )
-    assert start(script, "--epochs", "3", "--target-accuracy", "0.6") == 0
+    monkeypatch.setattr(choice, "load", loader.load)
+    arguments = ["--images", "2000", "--epochs", "3", "--target-accuracy", "0.6"]
+    assert start(script, *arguments) == 0
     prepare = mc.load(f"runs/{name}/model.safetensors").preprocessing
+    pixels = loader.load(name)[0].images[:2000] / 255
     assert (pixels.mean(), pixels.std()) == pytest.approx((prepare.mean, prepare.std), abs=0.004)
+
+
+@pytest.mark.skipif(not os.environ.get("MINICNN_DATA"), reason="needs real data: MINICNN_DATA is not set")
+@pytest.mark.parametrize("script", OTHERS)
+@pytest.mark.usefixtures("no_figures")
+def test_the_other_examples_learn_from_a_slice_of_the_real_data(start, monkeypatch, script):
+    from minicnn.data import loader
+
+    monkeypatch.setattr(choice, "load", loader.load)
+    arguments = ["--images", "2000", "--epochs", "3", "--lr", "0.02", "--target-accuracy", "0.6"]
+    assert start(script, *arguments) == 0

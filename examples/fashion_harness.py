@@ -1,0 +1,69 @@
+"""The evaluation harness: cross-validate three networks, compare them in pairs, finalise one, predict."""
+
+import common
+
+import minicnn as mc
+from minicnn import plots, study
+from minicnn.cli import options
+from minicnn.data import Choice, Dataset
+from minicnn.report import Page
+from minicnn.train import CrossValidation, compare
+
+RECIPES = "fashion-baseline", "fashion-same", "fashion-64"
+
+
+def main() -> int:
+    """Do what the module says; the test images are used once, by the network that is finalised."""
+    parser = common.parser(__doc__)
+    parser.add_argument("--folds", type=options.count, default=5, help="at least 2 (default: 5)")
+    args = parser.parse_args()
+    out = args.out or "runs/fashion-harness"
+    choice, train, test = common.load(Choice("fashion-mnist", args.data, images=args.images))
+    recipes = [options.changed(mc.zoo.recipe(name), args) for name in RECIPES]
+    results = [recipe.cross_validate(train, args.folds, args.seed, args.device) for recipe in recipes]
+    for line in lines(results):
+        print(line, flush=True)
+
+    best = max(zip(results, recipes, strict=True), key=lambda pair: pair[0].mean)[1]
+    print(f"\nfinalised on all training images: {best.name}")
+    notes = {"baseline_fold_accuracy": results[0].mean}
+    notes |= {f"folds_{cv.name}": list(map(float, cv.accuracies)) for cv in results}
+    run = study.run(
+        best, train, test, choice, out, common.command(), common.START, args.seed, args.device,
+        validation=None, notes=notes, add=lambda page, run: add_folds(page, results),
+    )  # fmt: skip
+    common.tell(run)
+    predict_one(run.folder / "model.safetensors", test)
+    return common.status(args, results[0].mean)
+
+
+def lines(results: list[CrossValidation]) -> list[str]:
+    """Return what the folds say: mean ± standard deviation, and whether differences are real."""
+    baseline, *others = results
+    return [*(f"{cv.name}: {cv}" for cv in results), *(str(compare(cv, baseline)) for cv in others)]
+
+
+def add_folds(page: Page, results: list[CrossValidation]) -> None:
+    """Add the curves of every fold, the boxes and the comparison."""
+    figures = {
+        f"folds_{cv.name}": (plots.fold_curves(cv), f"{cv.name}: every fold and their mean.")
+        for cv in results
+    }
+    caption = "The accuracies of the folds; a line joins those on the same images."
+    figures["boxes"] = plots.accuracy_boxes(results, "Accuracy of the folds"), caption
+    page.section("Cross-validation", " ".join(f"{line}." for line in lines(results)), figures)
+
+
+def predict_one(path: str, test: Dataset) -> None:
+    """Load the model again and predict a single image."""
+    model = mc.load(path)
+    probabilities = model.predict_proba(test.images[:1])[0]
+    best = probabilities.argmax()
+    print(
+        f"the first test image is {test.class_names[test.labels[0]]}; "
+        f"the loaded model says {model.class_names[best]}, {probabilities[best]:.1%}"
+    )
+
+
+if __name__ == "__main__":
+    common.run(main)

@@ -1,0 +1,63 @@
+"""Train several layers with plain SGD on Fashion-MNIST, then look inside: filters, maps, image search."""
+
+import argparse
+
+import common
+import numpy as np
+
+from minicnn import explain, plots
+from minicnn.data import Choice, Dataset
+from minicnn.report import Page, Run
+
+QUERIES = 6
+
+
+def main() -> int:
+    """Train, evaluate, look inside, report."""
+    parser = common.parser(__doc__)
+    parser.add_argument(
+        "--image", type=int, default=0, help="number of the test image to look into (default: 0)"
+    )
+    args = parser.parse_args()
+
+    def look_inside(page: Page, run: Run) -> None:
+        _, test = Choice(**run.metrics["data"]).load()
+        add_feature_maps(page, run, test, args)
+        add_search(page, run, test)
+
+    run = common.train_and_report("fashion-multi", args, "runs/fashion-multi", add=look_inside)
+    return common.status(args, run.evaluation.accuracy)
+
+
+def add_feature_maps(page: Page, run: Run, test: Dataset, args: argparse.Namespace) -> None:
+    """Add what each convolution makes of the chosen image."""
+    number = args.image % len(test)
+    name = test.class_names[test.labels[number]]
+    figures = {}
+    for layer in (layer.name for layer in run.model.layers if layer.name.startswith("maxpool")):
+        maps = explain.feature_maps(run.model, test.images[number : number + 1], layer)[0]
+        title = f"Test image {number}, {name}: {layer}"
+        figures[f"chosen_{layer}"] = plots.feature_maps(maps, title), f"{title}, a tile for each channel."
+    page.section("A chosen image", figures=figures)
+
+
+def add_search(page: Page, run: Run, test: Dataset) -> None:
+    """Add the test images that are nearest to the first few, by what the last hidden layer makes of them."""
+    features = explain.features(run.model, test.images)
+    found = explain.nearest(features, features[:QUERIES], count=7)[:, 1:]  # the nearest is the image itself
+    same = np.mean(test.labels[found] == test.labels[:QUERIES, None])
+    numbers = np.column_stack([np.arange(QUERIES), found])  # what is searched with comes first
+    captions = [[test.class_names[label] for label in labels] for labels in test.labels[numbers]]
+    figure = plots.search_results(
+        test.images[:QUERIES], test.images[found], captions, "Nearest test images by their features"
+    )
+    page.section(
+        "Image search",
+        f"The nearest test images by the cosine of the last hidden layer's features; {same:.0%} of those "
+        "shown are of the class of the image that was searched with.",
+        {"search": (figure, "Left the image that is searched with, then what is found, the nearest first.")},
+    )
+
+
+if __name__ == "__main__":
+    common.run(main)

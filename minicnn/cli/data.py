@@ -1,0 +1,57 @@
+"""``minicnn data``: what a data set holds."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from minicnn.cli import options
+from minicnn.data import Dataset, write_csv
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = options.command(
+        commands,
+        "data",
+        run,
+        "Show what a data set holds. Downloads it if it is not on this machine; can write it as CSV.",
+        "minicnn data --dataset mnist --write-csv csv",
+    )
+    options.add_data(parser)
+    parser.add_argument("--write-csv", metavar="FOLDER", help="write train.csv and test.csv there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, print, and write CSV if that is asked for."""
+    train, test = options.chosen_data(args, "fashion-mnist").load()
+    facts = {"dataset": train.name, "training": _facts(train), "test": _facts(test)}
+    if args.write_csv:
+        facts["files"] = [str(Path(args.write_csv) / f"{part}.csv") for part in ("train", "test")]
+        for data, path in zip((train, test), facts["files"], strict=True):
+            write_csv(data, path)
+    width = max(map(len, train.class_names))
+    lines = [f"{train.name}: {len(train):,} training and {len(test):,} test images"]
+    lines.append(f"images {' × '.join(map(str, train.image_shape))}, {train.images.dtype}")
+    lines.append(
+        f"training pixels: mean {facts['training']['mean']:.4f}, deviation {facts['training']['std']:.4f}"
+    )
+    lines.append(f"\n{'class':<{width}}  training    test")
+    for row in zip(train.class_names, train.class_counts(), test.class_counts(), strict=True):
+        lines.append("{:<{width}}  {:8,}  {:6,}".format(*row, width=width))
+    options.show(args, facts, "\n".join([*lines, *facts.get("files", [])]))
+    return 0
+
+
+def _facts(data: Dataset) -> dict[str, Any]:
+    """Return what there is to say of one part; mean and deviation on the scale 0…1."""
+    from minicnn.preprocessing import Preprocessing
+
+    scale = Preprocessing.standardising(data.images)
+    return {
+        "images": len(data),
+        "shape": list(data.image_shape),
+        "dtype": data.images.dtype.name,
+        "classes": dict(zip(data.class_names, map(int, data.class_counts()), strict=True)),
+        "mean": scale.mean,
+        "std": scale.std,
+    }

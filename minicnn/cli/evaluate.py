@@ -1,0 +1,49 @@
+"""``minicnn evaluate``: how well a saved model does on a test set."""
+
+import argparse
+import sys
+from typing import Any
+
+import minicnn
+from minicnn.cli import options
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = options.command(
+        commands,
+        "evaluate",
+        run,
+        "Evaluate a saved model on a test set. By default on that of the data set that it was trained on. "
+        "Exit status 1 if a target is missed.",
+        "minicnn evaluate runs/fashion-quick/model.safetensors",
+    )
+    parser.add_argument("model", help="a file that was saved with model.save, or by minicnn train")
+    options.add_data(parser, train=False)
+    parser.add_argument(
+        "--mirrored", action="store_true", help="mean of an image's and its mirror image's logits"
+    )
+    options.add_target(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, evaluate, print."""
+    model = minicnn.load(args.model)
+    choice = options.chosen_data(args, model.info.get("dataset", "fashion-mnist"))
+    test = choice.load_test(model.class_names or ())
+    trainer = minicnn.Trainer(model, minicnn.optimizers.SGD())  # which is not asked to train
+    result = trainer.evaluate(test, mirrored=args.mirrored)
+    facts = {
+        "dataset": test.name,
+        "images": len(test),
+        "loss": result.loss,
+        "accuracy": result.accuracy,
+        "calibration_error": result.calibration().error,
+        "confusion": result.confusion.tolist(),
+        "class_names": list(result.class_names),
+    }
+    options.show(args, facts, f"{result.table()}\n\n{test.name}, {len(test):,} test images: {result}")
+    if args.target_accuracy is not None and result.accuracy < args.target_accuracy:
+        print(f"minicnn: below the target of {args.target_accuracy:.2%}", file=sys.stderr)
+        return 1
+    return 0

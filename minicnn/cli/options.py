@@ -1,0 +1,115 @@
+"""What the commands share: how their options are read, where data come from, how results are printed."""
+
+import argparse
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from textwrap import wrap
+from typing import Any
+
+from minicnn import data, zoo
+from minicnn.zoo import Recipe
+
+
+def command(commands: Any, name: str, run: Callable, text: str, example: str) -> argparse.ArgumentParser:
+    """Add a command with its help, which ends in an example, and the option ``--json``."""
+    first = text.partition(". ")[0].rstrip(".")
+    parser = commands.add_parser(
+        name,
+        help=first[0].lower() + first[1:],
+        description="\n".join(wrap(text, 96)),
+        epilog=f"example: {example}",
+        # As they are: argparse would break the example at a hyphen.
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print the result for a program to read")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_data(parser: argparse.ArgumentParser, train: bool = True, test: bool = True) -> None:
+    """Add the options that choose the data."""
+    parser.add_argument("--dataset", help=f"{', '.join(data.names)}, or with CSV files any name")
+    parser.add_argument("--data", help="folder that holds it (default: MINICNN_DATA, else it is downloaded)")
+    if train:
+        parser.add_argument(
+            "--train-csv", metavar="FILE", help="CSV to train on: label, then pixels 0 to 255"
+        )
+    if test:
+        parser.add_argument("--test-csv", metavar="FILE", help="CSV to test on")
+    parser.add_argument("--images", type=count, help="only so many images to train, a fifth of it to test")
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Add the options that change a recipe, and the seed."""
+    parser.add_argument("--epochs", type=count, help="passes over the data (default: the recipe's)")
+    parser.add_argument("--batch-size", type=count, help="default: the recipe's")
+    parser.add_argument("--lr", type=rate, help="highest learning rate (default: the recipe's)")
+    parser.add_argument("--seed", type=seed, default=0, help="of everything that is drawn (default: 0)")
+    parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="default: cpu")
+
+
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """Add the accuracy below which the exit status is 1."""
+    parser.add_argument("--target-accuracy", type=accuracy, help="exit with 1 below it: 0.915 or 91.5")
+
+
+def chosen_data(args: argparse.Namespace, default: str) -> data.Choice:
+    """Return the choice of data that the options of ``add_data`` make."""
+    return data.Choice(
+        args.dataset or default,
+        args.data,
+        getattr(args, "train_csv", None),
+        getattr(args, "test_csv", None),
+        args.images,
+    )
+
+
+def changed(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    """Return the recipe with the changes that the options of ``add_training`` make."""
+    changes = {"epochs": args.epochs, "batch_size": args.batch_size, "learning_rate": args.lr}
+    return replace(recipe, **{name: value for name, value in changes.items() if value is not None})
+
+
+def recipe(name: str) -> Recipe:
+    """Read the name of a recipe."""
+    if name not in zoo.names:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(zoo.names)}, got {name!r}")
+    return zoo.recipe(name)
+
+
+def count(text: str) -> int:
+    """Read a whole number of at least 1."""
+    return _read(int, text, lambda value: value >= 1, "a whole number of at least 1")
+
+
+def seed(text: str) -> int:
+    """Read a whole number of at least 0."""
+    return _read(int, text, lambda value: value >= 0, "a whole number of at least 0")
+
+
+def rate(text: str) -> float:
+    """Read a learning rate."""
+    return _read(float, text, lambda value: 0 < value < math.inf, "a number above 0")
+
+
+def accuracy(text: str) -> float:
+    """Read an accuracy as a share (0.915) or in per cent (91.5)."""
+    value = _read(float, text, lambda value: 0 <= value <= 100, "a share (0…1) or a percentage (1…100)")
+    return value if value <= 1 else value / 100
+
+
+def _read(kind: Callable, text: str, fits: Callable, expected: str) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return value
+
+
+def show(args: argparse.Namespace, facts: Any, text: str) -> None:
+    """Print a result, as text or as JSON."""
+    print(json.dumps(facts, indent=2) if args.json else text)

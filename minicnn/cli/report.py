@@ -1,0 +1,41 @@
+"""``minicnn report``: draw the report of a finished run anew."""
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+from minicnn.cli import options
+from minicnn.data import Choice
+from minicnn.errors import DataError
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = options.command(
+        commands,
+        "report",
+        run,
+        "Draw the report of a finished run anew. Reads the folder that minicnn train or an example left, and "
+        "the data that it was made with, and writes report.html and its figures there.",
+        "minicnn report runs/fashion-quick",
+    )
+    parser.add_argument("folder", metavar="RUN", help="the folder of a run")
+    parser.add_argument("--data", help="folder that holds the data set, if it has moved")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, draw, write."""
+    from minicnn.report import page_of, read_run
+
+    done = read_run(args.folder)
+    try:
+        choice = Choice(**done.metrics["data"])
+    except (LookupError, TypeError) as reason:
+        raise DataError(
+            f"{args.folder}: metrics.json does not say where the data came from: {reason}"
+        ) from reason
+    if args.data:
+        choice = replace(choice, folder=args.data)
+    page = page_of(done, *choice.load()).write(done.folder)
+    options.show(args, {"report": str(page)}, str(page))
+    return 0

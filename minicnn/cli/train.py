@@ -1,0 +1,50 @@
+"""``minicnn train``: train by a recipe, test once, and write the run with its report."""
+
+import argparse
+import shlex
+import sys
+import time
+from typing import Any
+
+from minicnn import study, zoo
+from minicnn.cli import options
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = options.command(
+        commands,
+        "train",
+        run,
+        "Train a network by a recipe. Tests it once, and leaves a folder with the model, its numbers, and a "
+        "report to look at. Exit status 1 if a target is missed.",
+        "minicnn train --recipe fashion-quick --out runs/fashion --target-accuracy 91.5",
+    )
+    parser.add_argument(
+        "--recipe",
+        type=options.recipe,
+        default=zoo.recipe("fashion-quick"),
+        help=f"{', '.join(zoo.names)} (default: fashion-quick)",
+    )
+    options.add_data(parser)
+    options.add_training(parser)
+    parser.add_argument("--out", help="folder for the run (default: runs/ and the recipe's name)")
+    options.add_target(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, evaluate, report."""
+    started = time.perf_counter()
+    recipe = options.changed(args.recipe, args)
+    choice = options.chosen_data(args, recipe.dataset)
+    train, test = choice.load()
+    command = shlex.join(["minicnn", *sys.argv[1:]])
+    out = args.out or f"runs/{recipe.name}"
+    done = study.run(recipe, train, test, choice, out, command, started, args.seed, args.device)
+    accuracy = done.evaluation.accuracy
+    told = f"{test.name}, test set: {done.evaluation}\nsee {done.folder}/report.html"
+    options.show(args, done.metrics, f"{done.evaluation.table()}\n\n{told}")
+    if args.target_accuracy is not None and accuracy < args.target_accuracy:
+        print(f"minicnn: below the target of {args.target_accuracy:.2%}", file=sys.stderr)
+        return 1
+    return 0

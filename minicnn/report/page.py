@@ -1,0 +1,109 @@
+"""`Page`: one HTML file that holds all it shows, so that it can be mailed, and opened without a network."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from minicnn import plots
+from minicnn.files import check_file, replacing
+
+NAME = "report.html"
+
+
+@dataclass
+class _Picture:
+    name: str
+    caption: str
+    figure: Figure
+    data: str = ""  # the PNG in base64, once it was drawn
+
+    @property
+    def width(self) -> int:
+        """The figure's width in CSS pixels, of which there are 96 to an inch."""
+        return round(96 * self.figure.get_figwidth())
+
+
+@dataclass
+class _Section:
+    title: str
+    text: str
+    pictures: list[_Picture]
+    table: list[Sequence[object]]
+    code: str
+    anchor: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.anchor = self.title.lower().replace(" ", "-")
+
+
+class Page:
+    """A report, put together section by section.
+
+    Parameters
+    ----------
+    title : str
+    lead : str
+        A sentence or two below the title.
+    facts : dict of str to str, optional
+        The few numbers that matter, name to value, shown large.
+    """
+
+    def __init__(self, title: str, lead: str = "", facts: Mapping[str, str] | None = None) -> None:
+        self.title, self.lead, self.facts = title, lead, dict(facts or {})
+        self.sections: list[_Section] = []
+
+    def section(
+        self,
+        title: str,
+        text: str = "",
+        figures: Mapping[str, tuple[Figure, str]] | None = None,
+        table: Sequence[Sequence[object]] = (),
+        code: str = "",
+    ) -> None:
+        """Add a section.
+
+        Parameters
+        ----------
+        title, text : str
+        figures : dict of str to (Figure, str), optional
+            By the name of the file, without ``.png``: the figure, and what it shows, for its caption and for
+            those who cannot see it.
+        table : sequence of rows
+            The first holds the headings. Cells are text; numbers are written as they are.
+        code : str
+            Text to be shown as it is: a command, a summary.
+        """
+        pictures = [_Picture(name, caption, figure) for name, (figure, caption) in (figures or {}).items()]
+        self.sections.append(_Section(title, text, pictures, list(table), code))
+
+    def write(self, folder: str | Path) -> Path:
+        """Write every figure as PNG and the page, ``report.html``, to ``folder``; return the page's path.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be written.
+        """
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        folder = Path(folder)
+        check_file(folder / NAME)
+        for picture in (picture for section in self.sections for picture in section.pictures):
+            path = folder / f"{picture.name}.png"
+            plots.save(picture.figure, path)
+            picture.data = base64.b64encode(path.read_bytes()).decode()
+        # Everything that is filled in is escaped: a class may be called "<b>".
+        templates = Environment(
+            loader=PackageLoader("minicnn", "report"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        text = templates.get_template("page.html").render(page=self)
+        with replacing(folder / NAME) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        return folder / NAME

@@ -1,0 +1,335 @@
+"""The commands that train, judge and predict: on small data, and as the person at the shell sees them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minicnn as mc
+from minicnn import cli, report
+
+SMALL = ["--dataset", "synthetic", "--images", "300", "--epochs", "2", "--batch-size", "10", "--lr", "0.02"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Train once with the command line, and return the run's folder."""
+    out = tmp_path_factory.mktemp("runs") / "one"
+    assert cli.main(["train", *SMALL, "--seed", "3", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    monkeypatch.setattr(report, "page_of", lambda run, train, test: report.Page("without figures"))
+
+
+def told(capsys, *arguments):
+    """Run a command with --json; return its exit status, what it printed, and its words on stderr."""
+    status = cli.main([*arguments, "--json"])
+    out, err = capsys.readouterr()
+    return status, json.loads(out) if out else None, err
+
+
+class TestTrain:
+    def test_the_folder_holds_the_run(self, folder):
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        assert metrics["recipe"] == "fashion-quick"
+        assert (metrics["seed"], metrics["epochs"], metrics["batch_size"]) == (3, 2, 10)
+        assert metrics["data"]["name"] == "synthetic"
+        assert metrics["images"] == {"training": 300, "test": 60}
+        assert (folder / "report.html").exists()
+        assert not (folder / "checkpoint.safetensors").exists()
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_the_result_is_on_stdout_and_the_rest_on_stderr(self, capsys, tmp_path):
+        assert cli.main(["train", *SMALL, "--out", str(tmp_path)]) == 0
+        out, err = capsys.readouterr()
+        assert out.startswith("class ")
+        assert "synthetic, test set: loss" in out
+        assert out.endswith(f"see {tmp_path}/report.html\n")
+        assert "conv2d_1" in err
+        assert "epoch 2/2" in err
+        assert "epoch" not in out
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_for_programs_stdout_is_json_alone(self, capsys, tmp_path):
+        status, facts, _ = told(capsys, "train", *SMALL, "--out", str(tmp_path))
+        assert status == 0
+        assert facts == json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_a_missed_target_is_exit_status_1_and_the_run_is_there(self, capsys, tmp_path):
+        assert cli.main(["train", *SMALL, "--out", str(tmp_path), "--target-accuracy", "99.9"]) == 1
+        assert "minicnn: below the target of 99.90%" in capsys.readouterr().err
+        assert (tmp_path / "metrics.json").exists()
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_without_out_it_is_named_after_the_recipe(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert cli.main(["train", "--recipe", "mnist-quick", *SMALL]) == 0
+        assert os.listdir("runs") == ["mnist-quick"]
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_it_trains_on_csv_files(self, capsys, tmp_path):
+        train, test = mc.data.load("synthetic", sizes=(200, 40))
+        for data, name in ((train, "a.csv"), (test, "b.csv")):
+            mc.data.write_csv(data, tmp_path / name)
+        files = ["--train-csv", str(tmp_path / "a.csv"), "--test-csv", str(tmp_path / "b.csv")]
+        status, facts, _ = told(capsys, "train", *files, "--epochs", "1", "--out", str(tmp_path / "run"))
+        assert status == 0
+        assert facts["images"] == {"training": 200, "test": 40}
+        assert mc.load(tmp_path / "run" / "model.safetensors").class_names[0] == "T-shirt/top"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--recipe", "fashion-bst"],
+            ["--epochs", "0"],
+            ["--images", "0"],
+            ["--lr", "nan"],
+            ["--target-accuracy", "101"],
+            ["--device", "tpu"],
+        ],
+        ids=" ".join,
+    )
+    def test_bad_options_are_exit_status_2(self, arguments, capsys):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["train", *arguments])
+        assert caught.value.code == 2
+        assert f"error: argument {arguments[0]}: " in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--dataset", "fashion"], "did you mean 'fashion-mnist'"),
+            (["--train-csv", "a.csv"], "expected a CSV file to train on and one to test on"),
+            (["--train-csv", "a.csv", "--test-csv", "b.csv", "--data", "c"], "got both: leave one out"),
+            (["--train-csv", "a.csv", "--test-csv", "b.csv"], "a.csv"),
+            (["--data", "nowhere"], "train-images-idx3-ubyte"),
+        ],
+    )
+    def test_data_that_cannot_be_had_are_exit_status_2_in_one_line(
+        self, arguments, message, capsys, tmp_path, monkeypatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        assert cli.main(["train", *arguments]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("minicnn: ")
+        assert message in err
+        assert os.listdir(tmp_path) == []
+
+    def test_ctrl_c_leaves_the_last_checkpoint_and_says_so(self, tmp_path):
+        arguments = ["train", "--dataset", "synthetic", "--images", "3000", "--epochs", "500", "--out", "run"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "minicnn", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            cwd=tmp_path,
+        )
+        checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+        while process.poll() is None and not checkpoint.exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert out == ""
+        assert "Traceback" not in err
+        assert f"is in {Path('run', 'checkpoint.safetensors')}\n" in err
+        assert err.endswith("minicnn: interrupted\n")
+        assert os.listdir(tmp_path / "run") == ["checkpoint.safetensors"]
+        assert mc.load(checkpoint).info["dataset"] == "synthetic"
+
+
+class TestEvaluate:
+    def test_it_gives_the_numbers_of_the_run(self, folder, capsys):
+        model = str(folder / "model.safetensors")
+        status, facts, err = told(capsys, "evaluate", model, "--images", "300")
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        assert (status, err) == (0, "")
+        assert (facts["dataset"], facts["images"]) == ("synthetic", 60)
+        assert (facts["accuracy"], facts["loss"]) == (metrics["test_accuracy"], metrics["test_loss"])
+        assert np.sum(facts["confusion"]) == 60
+
+    def test_printed_it_is_the_table_and_the_accuracy(self, folder, capsys):
+        assert cli.main(["evaluate", str(folder / "model.safetensors"), "--images", "300"]) == 0
+        out = capsys.readouterr().out
+        assert out.startswith("class ")
+        assert "synthetic, 60 test images: loss" in out
+
+    def test_mirrored_it_gives_others(self, folder, capsys):
+        arguments = ["evaluate", str(folder / "model.safetensors"), "--images", "300"]
+        plain, mirrored = (told(capsys, *arguments, *more)[1] for more in ([], ["--mirrored"]))
+        assert plain["loss"] != mirrored["loss"]
+
+    def test_a_csv_file_is_tested_on(self, folder, capsys, tmp_path):
+        _, test = mc.data.load("synthetic")
+        mc.data.write_csv(test.subset(slice(60)), tmp_path / "test.csv")
+        model, file = str(folder / "model.safetensors"), str(tmp_path / "test.csv")
+        _, facts, _ = told(capsys, "evaluate", model, "--test-csv", file)
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        assert facts["accuracy"] == metrics["test_accuracy"]
+
+    def test_a_missed_target_is_exit_status_1(self, folder, capsys):
+        model = str(folder / "model.safetensors")
+        assert cli.main(["evaluate", model, "--images", "300", "--target-accuracy", "100"]) == 1
+        assert "below the target of 100.00%" in capsys.readouterr().err
+
+    def test_a_file_that_is_no_model_is_exit_status_2(self, tmp_path, capsys):
+        (tmp_path / "model.safetensors").write_text("no model")
+        assert cli.main(["evaluate", str(tmp_path / "model.safetensors")]) == 2
+        assert capsys.readouterr().err.startswith("minicnn: ")
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Write a dark trouser on white, and return its path."""
+    _, test = mc.data.load("synthetic")
+    image = test.images[test.labels == 1][0, ..., 0]
+    large = Image.fromarray(255 - image).resize((280, 280))
+    canvas = Image.new("L", (500, 400), 255)
+    canvas.paste(large, (150, 60))
+    canvas.save(tmp_path / "trouser.png")
+    return str(tmp_path / "trouser.png")
+
+
+class TestPredict:
+    def test_it_prints_the_three_most_probable_classes(self, folder, capsys, picture):
+        status, facts, _ = told(capsys, "predict", str(folder / "model.safetensors"), picture)
+        (answer,) = facts
+        fed = mc.data.read_picture(picture)
+        wanted = mc.load(folder / "model.safetensors").predict_proba(fed[None])[0]
+        assert status == 0
+        assert answer["image"] == picture
+        probabilities = [a["probability"] for a in answer["answers"]]
+        assert probabilities == pytest.approx(sorted(wanted, reverse=True)[:3])
+        assert answer["answers"][0]["class"] == "Trouser"
+
+    def test_several_pictures_are_a_line_each(self, folder, capsys, picture):
+        assert cli.main(["predict", str(folder / "model.safetensors"), picture, picture]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 2
+        assert lines[0].startswith(f"{picture}: Trouser ")
+        assert lines[0].count("%") == 3
+
+    def test_what_the_model_is_fed_can_be_seen(self, folder, capsys, picture, tmp_path):
+        fed = tmp_path / "fed.png"
+        model = str(folder / "model.safetensors")
+        assert cli.main(["predict", model, picture, "--show-input", str(fed)]) == 0
+        with Image.open(fed) as image:
+            assert (image.size, image.mode) == ((28, 28), "L")
+            np.testing.assert_array_equal(np.asarray(image), mc.data.read_picture(picture)[..., 0])
+
+    def test_inversion_can_be_said(self, folder, capsys, picture):
+        model, answers = str(folder / "model.safetensors"), {}
+        for option in ("--invert", "--no-invert"):
+            answers[option] = told(capsys, "predict", model, picture, option)[1][0]["answers"]
+        assert answers["--invert"] == told(capsys, "predict", model, picture)[1][0]["answers"]
+        assert answers["--invert"] != answers["--no-invert"]
+
+    def test_digits_are_given_their_margin(self, folder, picture, capsys, tmp_path):
+        model = mc.load(folder / "model.safetensors")
+        model.info["dataset"] = "mnist"
+        model.save(tmp_path / "digits.safetensors")
+        fed = tmp_path / "fed.png"
+        arguments = [str(tmp_path / "digits.safetensors"), picture, "--show-input", str(fed)]
+        assert cli.main(["predict", *arguments]) == 0
+        with Image.open(fed) as image:
+            rows = np.flatnonzero(np.asarray(image).max(axis=1) > 20)
+        assert rows[-1] - rows[0] + 1 <= 21
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [(["nowhere.png"], "nowhere.png"), (["a.png", "b.png", "--show-input", "c.png"], "got 2 pictures")],
+    )
+    def test_bad_input_is_exit_status_2_in_one_line(self, folder, capsys, more, message):
+        assert cli.main(["predict", str(folder / "model.safetensors"), *more]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert message in err
+        assert len(err.splitlines()) == 1
+
+
+class TestCrossval:
+    RECIPES = ("--recipe", "fashion-quick", "fashion-baseline")
+
+    def test_each_recipe_has_its_folds_and_further_ones_are_compared_with_the_first(self, capsys):
+        status, facts, err = told(capsys, "crossval", *self.RECIPES, "--folds", "3", *SMALL)
+        assert status == 0
+        assert [r["recipe"] for r in facts["recipes"]] == ["fashion-quick", "fashion-baseline"]
+        first, second = (np.array(r["accuracies"]) for r in facts["recipes"])
+        assert len(first) == 3
+        assert facts["recipes"][0]["mean"] == pytest.approx(first.mean())
+        (comparison,) = facts["comparisons"]
+        assert comparison["difference"] == pytest.approx((second - first).mean())
+        assert comparison["text"].startswith("fashion-baseline is ")
+        assert "epoch 2/2" in err
+
+    def test_printed_it_is_a_line_each(self, capsys):
+        assert cli.main(["crossval", *self.RECIPES, "--folds", "2", *SMALL]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 3
+        assert lines[0].startswith("fashion-quick: ")
+        assert lines[0].endswith("% (2 folds)")
+
+    def test_one_fold_is_exit_status_2(self, capsys):
+        assert cli.main(["crossval", *self.RECIPES, "--folds", "1", *SMALL]) == 2
+        assert "minicnn: " in capsys.readouterr().err
+
+
+class TestReport:
+    def test_it_is_drawn_anew_and_the_same(self, folder, capsys):
+        page = folder / "report.html"
+        before = page.read_text(encoding="utf-8")
+        page.unlink()
+        status, facts, _ = told(capsys, "report", str(folder))
+        assert (status, facts) == (0, {"report": str(page)})
+        assert page.read_text(encoding="utf-8") == before
+
+    def test_a_folder_that_is_no_run_is_exit_status_2(self, tmp_path, capsys):
+        assert cli.main(["report", str(tmp_path)]) == 2
+        assert "expected the folder of a finished run" in capsys.readouterr().err
+
+    def test_metrics_without_the_data_are_exit_status_2(self, folder, tmp_path, capsys):
+        for name in ("model.safetensors", "history.csv", "predictions.npz"):
+            (tmp_path / name).write_bytes((folder / name).read_bytes())
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics["data"] = {"place": "unknown"}
+        (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        assert cli.main(["report", str(tmp_path)]) == 2
+        assert "does not say where the data came from" in capsys.readouterr().err
+
+
+class TestData:
+    def test_it_shows_what_there_is(self, capsys):
+        status, facts, _ = told(capsys, "data", "--dataset", "synthetic", "--images", "100")
+        assert status == 0
+        assert facts["training"]["images"] == 100
+        assert facts["test"]["images"] == 20
+        assert sum(facts["training"]["classes"].values()) == 100
+        train, _ = mc.data.load("synthetic")
+        assert facts["training"]["mean"] == pytest.approx((train.images[:100] / 255).mean())
+
+    def test_printed_it_is_a_table(self, capsys):
+        assert cli.main(["data", "--dataset", "synthetic"]) == 0
+        out = capsys.readouterr().out
+        assert out.startswith("synthetic: 20,000 training and 4,000 test images\nimages 28 × 28 × 1, uint8\n")
+        assert "\nTrouser" in out
+
+    def test_it_writes_csv_files_that_are_the_same_data(self, capsys, tmp_path):
+        arguments = ["data", "--dataset", "synthetic", "--images", "50", "--write-csv", str(tmp_path)]
+        assert cli.main(arguments) == 0
+        train, _ = mc.data.load("synthetic")
+        read = mc.data.read_csv(tmp_path / "train.csv", train.class_names)
+        np.testing.assert_array_equal(read.images, train.images[:50])
+        assert str(tmp_path / "test.csv") in capsys.readouterr().out

@@ -1,0 +1,342 @@
+"""`write_run`, `read_run`, `page_of`: a folder with everything about a run, true and readable by others."""
+
+import csv
+import importlib.metadata
+import json
+import os
+import platform
+import time
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from finished import CHOICE, COMMAND, data, finished, trained
+from numpy.testing import assert_array_equal
+
+import minicnn as mc
+from minicnn import report
+from minicnn.data import Choice, Dataset
+from minicnn.errors import ConfigError, DataError, ModelFileError, OutputError, StateError
+from minicnn.kernels import threads
+from minicnn.report import run as module
+
+FILES = {"model.safetensors", "metrics.json", "history.csv", "predictions.npz"}
+PICTURES = {
+    *("network.png", "class_counts.png", "samples.png", "class_means.png", "learning_curves.png"),
+    *("confusion_matrix.png", "calibration.png", "mistakes.png"),
+    *("filters.png", "first_maps.png", "last_maps.png", "saliency.png", "grad_cam.png"),
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """Train a tiny model, write the run once; return the run, the trainer and both sets."""
+    return finished(tmp_path_factory.mktemp("runs") / "one" / "deep")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the files of a run, to be damaged."""
+    finished(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def write(folder, done, started=0.0, **settings):
+    """Write the run again, elsewhere."""
+    run, trainer, train, test = done
+    return report.write_run(
+        folder, trainer, train, test, run.evaluation, CHOICE, COMMAND, started, **settings
+    )
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is not JSON")
+
+
+class TestWriteRun:
+    def test_every_file_is_there_and_no_other(self, done):
+        assert set(os.listdir(done[0].folder)) == FILES
+
+    def test_the_metrics_are_json_and_what_was_returned(self, done):
+        text = (done[0].folder / "metrics.json").read_text(encoding="utf-8")
+        assert json.loads(text, parse_constant=refuse) == done[0].metrics
+        assert text.endswith("}\n")
+
+    def test_the_metrics_are_true(self, done):
+        run, trainer, _, _ = done
+        metrics = run.metrics
+        assert metrics["dataset"] == "testset"
+        assert metrics["test_accuracy"] == run.evaluation.accuracy
+        assert metrics["test_loss"] == run.evaluation.loss
+        assert metrics["calibration_error"] == run.evaluation.calibration().error
+        assert metrics["epochs"] == 2
+        assert metrics["seconds_training"] == trainer.history.seconds > 0
+        assert metrics["images_per_second"] == trainer.history.images_per_second > 0
+        assert metrics["parameters"] == (3 * 3 * 2 + 2) + (3 * 2 * 2 * 3 + 3)
+        assert metrics["images"] == {"training": 24, "test": 9}
+        assert metrics["device"] == "cpu"
+        assert metrics["engine"] == "fused"
+        assert metrics["precision"] == "fp32"
+
+    def test_the_data_and_the_command_can_be_had_again(self, done):
+        metrics = json.loads((done[0].folder / "metrics.json").read_text(encoding="utf-8"))
+        assert Choice(**metrics["data"]) == CHOICE
+        assert metrics["command"] == COMMAND
+
+    def test_the_settings_are_in_the_metrics(self, done, tmp_path):
+        assert done[0].metrics["seed"] == 7
+        metrics = write(tmp_path, done, recipe="tiny", batch_size=8).metrics
+        assert (metrics["recipe"], metrics["batch_size"]) == ("tiny", 8)
+
+    def test_the_threads_are_those_of_the_kernels(self, done, tmp_path, monkeypatch):
+        assert done[0].metrics["threads"] == threads.num_threads()
+        monkeypatch.setattr(module, "num_threads", lambda: 3)
+        assert write(tmp_path, done).metrics["threads"] == 3
+
+    def test_seconds_total_counts_from_the_start(self, done, tmp_path):
+        started = time.perf_counter()
+        total = write(tmp_path, done, started).metrics["seconds_total"]
+        assert 0 <= total <= time.perf_counter() - started
+        assert write(tmp_path, done, started - 1000).metrics["seconds_total"] >= 1000
+
+    def test_the_versions_that_a_result_depends_on_are_named(self, done):
+        versions = done[0].metrics["versions"]
+        assert versions["python"] == platform.python_version()
+        assert versions["minicnn"] == mc.__version__
+        assert versions["numpy"] == np.__version__
+        assert versions["numba"] == importlib.metadata.version("numba")
+        assert versions["platform"]
+
+    def test_the_model_predicts_and_knows_what_it_was_trained_on(self, done):
+        run, _, _, test = done
+        model = mc.load(run.folder / "model.safetensors")
+        assert model.info == {"dataset": "trainset", "test_accuracy": f"{run.evaluation.accuracy:.4f}"}
+        assert model.class_names == ("ant", "bee", "cat")
+        assert_array_equal(model.predict(test.images), run.evaluation.predicted)
+
+    def test_what_the_model_knew_before_it_still_knows(self, tmp_path):
+        train, test = data(), data(9, 1, "testset")
+        trainer = trained(train)
+        trainer.model.info = {"recipe": "tiny"}
+        evaluation = trainer.evaluate(test)
+        report.write_run(tmp_path, trainer, train, test, evaluation, CHOICE, COMMAND, 0.0)
+        info = mc.load(tmp_path / "model.safetensors").info
+        assert (info["recipe"], info["dataset"]) == ("tiny", "trainset")
+
+    def test_the_history_is_the_trainers(self, done):
+        run, trainer, _, _ = done
+        with (run.folder / "history.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert [float(row["val_loss"]) for row in rows] == trainer.history["val_loss"]
+        assert {row["dataset"] for row in rows} == {"trainset"}
+
+    def test_the_predictions_are_plain_arrays(self, done):
+        run, _, _, test = done
+        with np.load(run.folder / "predictions.npz", allow_pickle=False) as file:
+            assert set(file) == {"labels", "probabilities"}
+            assert_array_equal(file["labels"], test.labels)
+            assert_array_equal(file["probabilities"], run.evaluation.probabilities)
+
+    def test_a_folder_that_cannot_be_written_is_refused(self, done, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OutputError, match="cannot write"):
+            write(tmp_path / "file", done)
+
+    def test_nothing_is_written_before_training(self, done, tmp_path):
+        run, trainer, train, test = done
+        untrained = mc.Trainer(trainer.model, mc.optimizers.SGD(0.1))
+        with pytest.raises(StateError, match=r"call trainer\.fit"):
+            report.write_run(tmp_path, untrained, train, test, run.evaluation, CHOICE, COMMAND, 0.0)
+        assert os.listdir(tmp_path) == []
+
+    @pytest.mark.parametrize("value", [np.int64(3), {1, 2}, float("nan"), float("inf")], ids=repr)
+    def test_nothing_is_written_of_settings_that_are_no_json(self, done, tmp_path, value):
+        info = dict(done[1].model.info)
+        with pytest.raises(ConfigError, match=r"a setting is neither text nor a plain number: .*JSON"):
+            write(tmp_path, done, setting=value)
+        assert os.listdir(tmp_path) == []
+        assert done[1].model.info == info
+
+    def test_a_failure_leaves_the_old_predictions(self, done, tmp_path, monkeypatch):
+        def broken(file, **_):
+            file.write_bytes(b"half")
+            raise RuntimeError("no more disk")
+
+        (tmp_path / "predictions.npz").write_bytes(b"old")
+        monkeypatch.setattr(module.np, "savez_compressed", broken)
+        with pytest.raises(RuntimeError, match="disk"):
+            write(tmp_path, done)
+        assert (tmp_path / "predictions.npz").read_bytes() == b"old"
+        assert set(os.listdir(tmp_path)) <= FILES
+
+
+class TestCheckRun:
+    def test_the_folder_is_made_empty_and_returned(self, tmp_path):
+        assert report.check_run(str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
+        assert os.listdir(tmp_path / "a" / "b") == []
+
+    def test_an_earlier_run_stays_as_it_is(self, tmp_path):
+        (tmp_path / "metrics.json").write_text("old")
+        report.check_run(tmp_path)
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"metrics.json": "old"}
+
+    def test_a_place_that_cannot_be_written_is_refused(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OutputError, match="cannot write"):
+            report.check_run(tmp_path / "file")
+
+    @pytest.mark.parametrize("name", sorted(FILES | {"report.html"}))
+    def test_a_folder_in_the_place_of_any_file_is_refused(self, tmp_path, name):
+        (tmp_path / name).mkdir()
+        with pytest.raises(OutputError, match=f"{name}: there is a folder of that name"):
+            report.check_run(tmp_path)
+
+
+class TestReadRun:
+    def test_it_is_what_was_written(self, done):
+        run, trainer, _, test = done
+        read = report.read_run(str(run.folder))
+        assert read.folder == run.folder
+        assert read.metrics == run.metrics
+        assert read.history.dataset == "trainset"
+        assert read.history.rows == trainer.history.rows
+        assert read.evaluation.loss == run.evaluation.loss
+        assert read.evaluation.class_names == ("ant", "bee", "cat")
+        for name in ("labels", "probabilities"):
+            expected, found = getattr(run.evaluation, name), getattr(read.evaluation, name)
+            assert found.dtype == expected.dtype
+            assert_array_equal(found, expected)
+        assert_array_equal(read.model.logits(test.images), run.model.logits(test.images))
+
+    @pytest.mark.parametrize("name", sorted(FILES - {"model.safetensors"}))
+    def test_a_missing_file_is_named(self, folder, name):
+        (folder / name).unlink()
+        with pytest.raises(DataError, match=f"expected the folder of a finished run, with metrics.*{name}"):
+            report.read_run(folder)
+
+    def test_a_missing_model_is_named(self, folder):
+        (folder / "model.safetensors").unlink()
+        with pytest.raises(ModelFileError, match=r"model\.safetensors: there is no such file"):
+            report.read_run(folder)
+
+    def test_a_folder_that_is_not_there_is_refused(self, tmp_path):
+        with pytest.raises(DataError, match="nothing: expected the folder of a finished run"):
+            report.read_run(tmp_path / "nothing")
+
+    @pytest.mark.parametrize(
+        "content", ["", "{", "[]", "3", "{}", '{"test_loss": null}', '{"test_loss": "low"}', b"\xff\xfe{}"]
+    )
+    def test_damaged_metrics_are_refused(self, folder, content):
+        content = content if isinstance(content, bytes) else content.encode()
+        (folder / "metrics.json").write_bytes(content)
+        with pytest.raises(DataError, match="expected the folder of a finished run"):
+            report.read_run(folder)
+
+    @pytest.mark.parametrize("keep", [0, 1, 10, -10])
+    def test_predictions_that_were_cut_short_are_refused(self, folder, keep):
+        content = (folder / "predictions.npz").read_bytes()
+        (folder / "predictions.npz").write_bytes(content[:keep])
+        with pytest.raises(DataError, match="expected the folder of a finished run"):
+            report.read_run(folder)
+
+    def test_predictions_with_a_changed_byte_are_refused(self, folder):
+        path = folder / "predictions.npz"
+        content = path.read_bytes()
+        with zipfile.ZipFile(path) as file:  # the probabilities are its last member
+            stop, size = file.start_dir, file.getinfo("probabilities.npy").compress_size
+        for place in range(stop - size, stop, 7):
+            changed = bytearray(content)
+            changed[place] ^= 0xFF
+            path.write_bytes(changed)
+            with pytest.raises(DataError, match="expected the folder of a finished run"):
+                report.read_run(folder)
+
+    @pytest.mark.parametrize(
+        "arrays",
+        [
+            {"labels": np.zeros(9, np.int64)},
+            {"probabilities": np.ones((9, 3))},
+            {"labels": np.array(["ant", None], object), "probabilities": np.ones((9, 3))},
+        ],
+        ids=("without probabilities", "without labels", "with objects"),
+    )
+    def test_other_predictions_are_refused(self, folder, arrays):
+        np.savez_compressed(folder / "predictions.npz", **arrays)
+        with pytest.raises(DataError, match="expected the folder of a finished run"):
+            report.read_run(folder)
+
+    def test_a_damaged_history_is_refused(self, folder):
+        (folder / "history.csv").write_text("dataset,epoch,loss\ntrainset,1,low\n")
+        with pytest.raises(DataError, match="expected a history"):
+            report.read_run(folder)
+
+    def test_a_damaged_model_is_refused(self, folder):
+        content = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(content[:-8])
+        with pytest.raises(ModelFileError, match="not a readable safetensors file"):
+            report.read_run(folder)
+
+
+class TestPageOf:
+    def test_a_run_that_was_read_gives_the_page_of_the_run_that_was_written(self, done):
+        run, _, train, test = done
+        page, again = (report.page_of(found, train, test) for found in (run, report.read_run(run.folder)))
+        assert (again.title, again.lead, again.facts) == (page.title, page.lead, page.facts)
+        for one, other in zip(page.sections, again.sections, strict=True):
+            assert (one.title, one.text, one.table, one.code) == (
+                *(other.title, other.text, other.table, other.code),
+            )
+            assert [p.name for p in one.pictures] == [p.name for p in other.pictures]
+
+    def test_its_facts_are_those_of_the_run(self, done):
+        run, _, train, test = done
+        metrics = run.metrics | {"test_accuracy": 0.91234, "test_loss": 0.25678, "parameters": 1234567}
+        metrics |= {"seconds_training": 61.4, "epochs": 12, "images": {"training": 54000, "test": 10000}}
+        page = report.page_of(replace(run, metrics=metrics), train, test)
+        assert page.title == "trainset: 91.23%"
+        assert page.facts == {
+            "test accuracy": "91.23%",
+            "test loss": "0.2568",
+            "parameters": "1,234,567",
+            "epochs": "12",
+            "training time": "61 s",
+        }
+        assert "54,000 images of trainset" in page.lead
+        assert "once on 10,000" in page.lead
+
+    def test_mirrored_images_are_a_fact_where_they_were_tested(self, done):
+        run, _, train, test = done
+        page = report.page_of(replace(run, metrics=run.metrics | {"mirrored_accuracy": 0.875}), train, test)
+        assert page.facts["with mirror images"] == "87.50%"
+
+    def test_nothing_is_written_until_it_is_asked_for(self, done):
+        run, _, train, test = done
+        report.page_of(run, train, test)
+        assert set(os.listdir(run.folder)) == FILES
+
+    def test_written_it_lies_in_the_folder_of_the_run(self, done, tmp_path):
+        run, _, train, test = done
+        report.page_of(run, train, test).write(tmp_path)
+        assert set(os.listdir(tmp_path)) == PICTURES | {"report.html"}
+
+    @pytest.mark.parametrize("which", ["fewer", "in another order"])
+    def test_other_test_data_are_refused(self, done, which):
+        run, _, train, test = done
+        order = np.arange(8) if which == "fewer" else np.arange(9)[::-1]
+        other = Dataset(test.images[order], test.labels[order], test.class_names, "other")
+        with pytest.raises(DataError, match=f"other images than these {len(order)} of other: give the data"):
+            report.page_of(run, train, other)
+
+
+def test_the_files_are_listed():
+    assert len(module.FILES) == len(FILES) + 1
+    assert set(module.FILES) == FILES | {"report.html"}
+
+
+def test_the_version_is_that_of_the_package():
+    try:
+        installed = importlib.metadata.version("minicnn")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("minicnn is not installed, only on the path")
+    assert mc.__version__ == installed
