@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from minicnn import plots
+from minicnn.errors import ConfigError
 from minicnn.files import check_file, replacing
 
 NAME = "report.html"
@@ -75,7 +76,18 @@ class Page:
             The first holds the headings. Cells are text; numbers are written as they are.
         code : str
             Text to be shown as it is: a command, a summary.
+
+        Raises
+        ------
+        ConfigError
+            If there is a section of that title, or a figure of that name, on the page already.
         """
+        names = [picture.name for section in self.sections for picture in section.pictures]
+        taken = {*names, *(section.title for section in self.sections)} & {title, *(figures or {})}
+        if taken:
+            raise ConfigError(
+                f"the page has {min(taken)!r} already: give the section and each figure another name"
+            )
         pictures = [_Picture(name, caption, figure) for name, (figure, caption) in (figures or {}).items()]
         self.sections.append(_Section(title, text, pictures, list(table), code))
 

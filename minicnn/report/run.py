@@ -22,6 +22,17 @@ from minicnn.train import Evaluation, History, Trainer
 
 MODEL, HISTORY, METRICS, PREDICTIONS = "model.safetensors", "history.csv", "metrics.json", "predictions.npz"
 FILES = MODEL, HISTORY, METRICS, PREDICTIONS, NAME
+# What a page cannot do without.
+NEEDED = (
+    "test_accuracy",
+    "test_loss",
+    "parameters",
+    "epochs",
+    "seconds_training",
+    "images",
+    "versions",
+    "command",
+)
 
 
 @dataclass(frozen=True)
@@ -153,7 +164,9 @@ def read_run(folder: str | Path) -> Run:
         with (folder / PREDICTIONS).open("rb") as stream, np.load(stream) as file:
             labels, probabilities = file["labels"], file["probabilities"]
         history = History.from_csv(folder / HISTORY)
-        loss = float(metrics["test_loss"])
+        loss = float({name: metrics[name] for name in NEEDED}["test_loss"])
+        if probabilities.shape != (len(labels), probabilities.shape[-1]):
+            raise ValueError(f"{len(labels)} labels, but probabilities of shape {probabilities.shape}")
     except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, zlib.error) as reason:
         raise DataError(
             f"{folder}: expected the folder of a finished run, with {METRICS}, {PREDICTIONS} and {HISTORY}, "

@@ -94,10 +94,17 @@ def add_inside(page: Page, model: Sequential, test: Dataset) -> None:
 def add_origin(page: Page, metrics: dict[str, Any]) -> None:
     """Add the command, the settings, the time and the machine."""
     left_out = {"versions", "data", "images", "command"}
-    rows = [(name.replace("_", " "), value) for name, value in metrics.items() if name not in left_out]
-    rows += [(name, value) for name, value in metrics["versions"].items()]
+    numbers = {name: value for name, value in metrics.items() if name not in left_out} | metrics["versions"]
+    rows = [(name.replace("_", " "), _text(value)) for name, value in numbers.items()]
     page.section("Origin", "This command makes the run again.", code=metrics["command"])
     page.section("Numbers and machine", table=[("name", "value"), *rows])
+
+
+def _text(value: object) -> str:
+    """Return a number with as many digits as say something."""
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def duration(seconds: float) -> str:

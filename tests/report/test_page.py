@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from minicnn import report
-from minicnn.errors import OutputError
+from minicnn.errors import ConfigError, OutputError
 from minicnn.report import Page
 
 NASTY = '<b>"it\'s" & </section><script>alert(1)</script>'
@@ -213,3 +213,14 @@ class TestWrite:
         page = Page("t")
         page.section("How the weights moved")
         assert parsed(page.write(tmp_path)).attributes("section") == [{"id": "how-the-weights-moved"}]
+
+
+@pytest.mark.parametrize(
+    ("title", "name"), [("First", "b"), ("Second", "a")], ids=["a section's title", "a figure's name"]
+)
+def test_what_is_on_the_page_already_is_refused(title, name):
+    page = Page("A page")
+    page.section("First", figures={"a": (Figure(), "a figure")})
+    with pytest.raises(ConfigError, match="already: give the section and each figure another name"):
+        page.section(title, figures={name: (Figure(), "another")})
+    assert len(page.sections) == 1

@@ -233,6 +233,23 @@ class TestReadRun:
         with pytest.raises(DataError, match="expected the folder of a finished run"):
             report.read_run(folder)
 
+    @pytest.mark.parametrize("name", ["test_accuracy", "images", "versions", "command"])
+    def test_metrics_without_what_the_page_needs_are_refused(self, folder, name):
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        del metrics[name]
+        (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        with pytest.raises(DataError, match=f"expected the folder of a finished run.*{name}"):
+            report.read_run(folder)
+
+    def test_predictions_of_another_number_are_refused(self, folder):
+        with np.load(folder / "predictions.npz") as file:
+            arrays = dict(file)
+        np.savez(
+            folder / "predictions.npz", labels=arrays["labels"][1:], probabilities=arrays["probabilities"]
+        )
+        with pytest.raises(DataError, match="expected the folder of a finished run"):
+            report.read_run(folder)
+
     @pytest.mark.parametrize("keep", [0, 1, 10, -10])
     def test_predictions_that_were_cut_short_are_refused(self, folder, keep):
         content = (folder / "predictions.npz").read_bytes()

@@ -166,8 +166,8 @@ class TestOrigin:
         assert origin.code == COMMAND
         rows = dict(numbers.table[1:])
         assert numbers.table[0] == ("name", "value")
-        assert rows["seed"] == 7
-        assert rows["test accuracy"] == run.evaluation.accuracy
+        assert rows["seed"] == "7"
+        assert rows["test accuracy"] == f"{run.evaluation.accuracy:.5g}"
         assert rows["numpy"] == np.__version__
         assert rows["processor"] == run.metrics["processor"]
         assert not {"command", "data", "images", "versions"} & set(rows)
