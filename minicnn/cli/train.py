@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from minicnn import study, zoo
+from minicnn import zoo
 from minicnn.cli import options
 
 
@@ -24,16 +24,22 @@ def add(commands: Any) -> None:
         "--recipe",
         type=options.recipe,
         default=zoo.recipe("fashion-quick"),
-        help=f"{', '.join(zoo.names)} (default: fashion-quick)",
+        metavar="NAME",
+        help="one of those below (default: fashion-quick)",
     )
     options.add_data(parser)
     options.add_training(parser)
     parser.add_argument("--out", help="folder for the run (default: runs/ and the recipe's name)")
     options.add_target(parser)
+    width = max(map(len, zoo.names))
+    recipes = "\n".join(f"  {name:{width}}  {zoo.recipe(name).about}" for name in zoo.names)
+    parser.epilog = f"recipes:\n{recipes}\n\n{parser.epilog}"
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, evaluate, report."""
+    from minicnn import study  # here, because it brings matplotlib, which takes a while to import
+
     started = time.perf_counter()
     recipe = options.changed(args.recipe, args)
     choice = options.chosen_data(args, recipe.dataset)
