@@ -48,8 +48,8 @@ def main() -> int:
 
 
 def make_files(folder: Path, data: str | None) -> None:
-    """Write the data set as Kaggle does, unless that was done before."""
-    if not all((folder / name).exists() for name in NAMES):
+    """Write the data set as Kaggle does, unless that was done before and no other place is named."""
+    if data or not all((folder / name).exists() for name in NAMES):
         for part, name in zip(Choice("fashion-mnist", data).load(), NAMES, strict=True):
             write_csv(part, folder / name)
 

@@ -36,6 +36,7 @@ def main() -> int:
     evaluation = final.evaluate(test)
     print(f"{mc.zoo.recipe(RECIPES[0]).name}, test set: {baseline}")
     settings = {"recipe": best.name, "seed": args.seed, "baseline_test_accuracy": baseline.accuracy}
+    settings["sections_of_its_own"] = True
     run = report.write_run(out, final, train, test, evaluation, choice, command(), START, **settings)
     page = report.page_of(run, train, test)
     add_comparison(page, trials, baseline, run)

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import report
 from minicnn.data import Choice, Dataset
+from minicnn.errors import MiniCNNError
 from minicnn.kernels.threads import num_threads
 from minicnn.train import Checkpoint, Trainer
 from minicnn.zoo import Recipe
@@ -58,50 +59,50 @@ def run(
     MiniCNNError
         What ``Trainer`` and ``report.write_run`` raise.
     KeyboardInterrupt
-        When training was broken off, after saying where the checkpoint is.
+        When it was broken off; where the checkpoint, or the model, is has been said then.
     """
     out = report.check_run(out)
     trainer = recipe.trainer(train, seed, device)
-    _introduce(recipe, trainer, train, test, seed)
-    _fit(trainer, recipe, train, out / CHECKPOINT, seed, validation)
-    evaluation = trainer.evaluate(test)
-    settings: dict[str, Any] = {"recipe": recipe.name, "batch_size": recipe.batch_size}
-    settings |= {"learning_rate": recipe.learning_rate, "seed": seed, **(notes or {})}
-    if recipe.augmentation is not None and recipe.augmentation.flip:
-        settings["mirrored_accuracy"] = trainer.evaluate(test, mirrored=True).accuracy
-    written = report.write_run(out, trainer, train, test, evaluation, choice, command, started, **settings)
-    (out / CHECKPOINT).unlink(missing_ok=True)  # the finished model has taken its place
-    page = report.page_of(written, train, test)
-    if add is not None:
-        add(page, written)
-    page.write(out)
-    return written
-
-
-def _fit(
-    trainer: Trainer, recipe: Recipe, train: Dataset, checkpoint: Path, seed: int, validation: float | None
-) -> None:
-    """Train by a recipe, keeping the best model so far in a file."""
-    options = recipe.fit_options()
+    _introduce(recipe, trainer, train, test, seed, out)
+    kept = out / CHECKPOINT
     monitor = "accuracy" if validation is None else "val_accuracy"
-    options["callbacks"].append(Checkpoint(checkpoint, monitor))
+    options = recipe.fit_options()
+    options["callbacks"].append(Checkpoint(kept, monitor))
     try:
         trainer.fit(train, validation=validation, seed=seed, **options)
-    except KeyboardInterrupt:
+        evaluation = trainer.evaluate(test)
+        settings: dict[str, Any] = {"recipe": recipe.name, "batch_size": recipe.batch_size}
+        settings |= {"learning_rate": recipe.learning_rate, "seed": seed, **(notes or {})}
+        settings["sections_of_its_own"] = add is not None
+        if recipe.augmentation is not None and recipe.augmentation.flip:
+            settings["mirrored_accuracy"] = trainer.evaluate(test, mirrored=True).accuracy
+        run = report.write_run(out, trainer, train, test, evaluation, choice, command, started, **settings)
+        kept.unlink(missing_ok=True)  # the finished model has taken its place
+        kept = run.folder / report.MODEL
+        page = report.page_of(run, train, test)
+        if add is not None:
+            add(page, run)
+        page.write(out)
+    except (KeyboardInterrupt, MiniCNNError):
         if len(trainer.history):
             epoch = 1 + int(np.argmax(trainer.history[monitor]))
-            print(f"\nthe best model so far, of epoch {epoch}, is in {checkpoint}", file=sys.stderr)
+            print(f"\nthe best model so far, of epoch {epoch}, is in {kept}", file=sys.stderr)
         raise
+    return run
 
 
-def _introduce(recipe: Recipe, trainer: Trainer, train: Dataset, test: Dataset, seed: int) -> None:
+def _introduce(recipe: Recipe, trainer: Trainer, train: Dataset, test: Dataset, seed: int, out: Path) -> None:
     """Say what is about to happen."""
     engine = f"{trainer.engine.name} engine, {num_threads()} threads"
-    print(
-        f"{recipe.name}: {recipe.about}\n"
-        f"data {train.name}: {len(train):,} training and {len(test):,} test images\n"
-        f"device {trainer.device}, {engine}, {trainer.model.precision}, seed {seed}\n\n"
-        f"{trainer.model.summary_table()}\n",
-        file=sys.stderr,
-        flush=True,
-    )
+    lines = [
+        f"{recipe.name}: {recipe.about}",
+        f"data {train.name}: {len(train):,} training and {len(test):,} test images",
+        f"device {trainer.device}, {engine}, {trainer.model.precision}, seed {seed}",
+        *(
+            f"{out / name}, of an earlier run, will be replaced"
+            for name in (report.MODEL, CHECKPOINT)
+            if (out / name).exists()
+        ),
+        f"\n{trainer.model.summary_table()}\n",
+    ]
+    print("\n".join(lines), file=sys.stderr, flush=True)

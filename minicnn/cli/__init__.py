@@ -5,6 +5,8 @@ to stdout, all else to stderr.
 """
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -13,20 +15,29 @@ from minicnn.cli import crossval, data, evaluate, gradcheck, info, predict, repo
 from minicnn.errors import MiniCNNError
 
 COMMANDS = train, evaluate, predict, crossval, report, gradcheck, data, info
-INTERRUPTED = 130  # what a shell gives for Ctrl-C
+INTERRUPTED, CLOSED = 130, 141  # what a shell gives for Ctrl-C, and for a pipe that nobody reads
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, 1 if a target is missed or a check failed, or 2 for bad input."""
     args = _parser().parse_args(arguments)
+    args.command = shlex.join(["minicnn", *(sys.argv[1:] if arguments is None else arguments)])
     try:
-        return args.run(args)
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
     except MiniCNNError as error:
         print(f"minicnn: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nminicnn: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # as in "minicnn data | head": who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED
+    except OSError as error:
+        print(f"minicnn: the result cannot be written: {error}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from minicnn.cli import options
+from minicnn.errors import ConfigError
 from minicnn.train import compare
 
 
@@ -32,6 +33,8 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Cross-validate, compare, print."""
+    if args.folds < 2:
+        raise ConfigError(f"cross-validation needs at least 2 folds, got {args.folds}")
     recipes = [options.changed(recipe, args) for recipe in args.recipe]
     train = options.chosen_data(args, recipes[0].dataset).load_train()
     results = []

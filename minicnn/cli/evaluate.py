@@ -6,6 +6,7 @@ from typing import Any
 
 import minicnn
 from minicnn.cli import options
+from minicnn.errors import DataError
 
 
 def add(commands: Any) -> None:
@@ -31,6 +32,11 @@ def run(args: argparse.Namespace) -> int:
     model = minicnn.load(args.model)
     choice = options.chosen_data(args, model.info.get("dataset", "fashion-mnist"))
     test = choice.load_test(model.class_names or ())
+    if model.class_names is not None and model.class_names != test.class_names:
+        raise DataError(
+            f"the model tells apart {', '.join(model.class_names)}; {test.name} has the classes "
+            f"{', '.join(test.class_names)}: test it on what it was trained for"
+        )
     trainer = minicnn.Trainer(model, minicnn.optimizers.SGD())  # which is not asked to train
     result = trainer.evaluate(test, mirrored=args.mirrored)
     facts = {

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
@@ -30,7 +31,9 @@ def command(commands: Any, name: str, run: Callable, text: str, example: str) ->
 
 def add_data(parser: argparse.ArgumentParser, train: bool = True, test: bool = True) -> None:
     """Add the options that choose the data."""
-    parser.add_argument("--dataset", help=f"{', '.join(data.names)}, or with CSV files any name")
+    parser.add_argument(
+        "--dataset", help=f"{', '.join(data.names)}; with CSV files any name, or whose class names they have"
+    )
     parser.add_argument("--data", help="folder that holds it (default: MINICNN_DATA, else it is downloaded)")
     if train:
         parser.add_argument(
@@ -57,8 +60,9 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 def chosen_data(args: argparse.Namespace, default: str) -> data.Choice:
     """Return the choice of data that the options of ``add_data`` make."""
+    csv = getattr(args, "train_csv", None) or getattr(args, "test_csv", None)
     return data.Choice(
-        args.dataset or default,
+        args.dataset or (Path(csv).stem if csv else default),
         args.data,
         getattr(args, "train_csv", None),
         getattr(args, "test_csv", None),

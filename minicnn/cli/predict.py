@@ -1,6 +1,7 @@
 """``minicnn predict``: what a saved model takes a person's own pictures for."""
 
 import argparse
+import sys
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
     model.require_classifier()
     margin = MARGINS.get(model.info.get("dataset", ""), 0.0)
     images = [read_picture(path, model.input_shape, args.invert, margin) for path in args.images]
+    for path, image in zip(args.images, images, strict=True):
+        if not image.any():
+            print(f"minicnn: nothing stands out in {path}: the answer says nothing", file=sys.stderr)
     if args.show_input:
         _save(images[0], args.show_input)
     names = model.class_names or tuple(map(str, range(model.output_shape[0])))

@@ -1,12 +1,11 @@
 """``minicnn report``: draw the report of a finished run anew."""
 
 import argparse
-from dataclasses import replace
 from typing import Any
 
 from minicnn.cli import options
 from minicnn.data import Choice
-from minicnn.errors import DataError
+from minicnn.errors import ConfigError, DataError
 
 
 def add(commands: Any) -> None:
@@ -34,8 +33,13 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(
             f"{args.folder}: metrics.json does not say where the data came from: {reason}"
         ) from reason
+    if done.metrics.get("sections_of_its_own"):
+        raise ConfigError(
+            f"{args.folder}: its report has sections that only the command that made it can draw: "
+            f"{done.metrics['command']}"
+        )
     if args.data:
-        choice = replace(choice, folder=args.data)
+        choice = choice.moved(args.data)
     page = page_of(done, *choice.load()).write(done.folder)
     options.show(args, {"report": str(page)}, str(page))
     return 0

@@ -1,7 +1,6 @@
 """``minicnn train``: train by a recipe, test once, and write the run with its report."""
 
 import argparse
-import shlex
 import sys
 import time
 from typing import Any
@@ -44,9 +43,8 @@ def run(args: argparse.Namespace) -> int:
     recipe = options.changed(args.recipe, args)
     choice = options.chosen_data(args, recipe.dataset)
     train, test = choice.load()
-    command = shlex.join(["minicnn", *sys.argv[1:]])
     out = args.out or f"runs/{recipe.name}"
-    done = study.run(recipe, train, test, choice, out, command, started, args.seed, args.device)
+    done = study.run(recipe, train, test, choice, out, args.command, started, args.seed, args.device)
     accuracy = done.evaluation.accuracy
     told = f"{test.name}, test set: {done.evaluation}\nsee {done.folder}/report.html"
     options.show(args, done.metrics, f"{done.evaluation.table()}\n\n{told}")

@@ -1,7 +1,9 @@
 """A data set as it is chosen on a command line, and noted with what was made of it."""
 
+import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from minicnn.checks import whole_number
@@ -53,6 +55,10 @@ class Choice:
             raise ConfigError(
                 "expected a CSV file to train on and one to test on, got one of them: give both"
             )
+        elif os.path.abspath(self.train_csv) == os.path.abspath(self.test_csv):
+            raise ConfigError(
+                f"{self.train_csv} is to be trained and tested on: keep images apart to test on"
+            )
         else:
             train = self._read(self.train_csv, ())
             test = self._read(self.test_csv, train.class_names)
@@ -79,5 +85,15 @@ class Choice:
         return data if self.images is None else data.subset(slice(max(self.images // divisor, 1)))
 
     def asdict(self) -> dict[str, Any]:
-        """Return it as plain values, from which ``Choice(**…)`` makes it again."""
-        return asdict(self)
+        """Return it as plain values, from which ``Choice(**…)`` makes it again, in any working directory."""
+        paths = {name: getattr(self, name) for name in ("folder", "train_csv", "test_csv")}
+        return asdict(self) | {name: path and os.path.abspath(path) for name, path in paths.items()}
+
+    def moved(self, folder: str) -> "Choice":
+        """Return the same data at another place: the folder that holds the data set, or its CSV files."""
+        if self.train_csv is None:
+            return replace(self, folder=folder)
+        train_csv, test_csv = (
+            str(Path(folder) / Path(path).name) for path in (self.train_csv, self.test_csv)
+        )
+        return replace(self, train_csv=train_csv, test_csv=test_csv)

@@ -4,19 +4,19 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minicnn.data import Dataset
-from minicnn.plots.style import TRAINING, VALIDATION, image_grid
+from minicnn.plots.style import TRAINING, VALIDATION, image_grid, short
 
 
 def samples(data: Dataset, count: int = 9, title: str = "") -> Figure:
     """Draw the first ``count`` images with the names of their classes."""
     shown = data.subset(slice(count))
-    captions = [data.class_names[label] for label in shown.labels]
+    captions = [short(data.class_names[label]) for label in shown.labels]
     return image_grid(shown.images, captions, title or f"{data.name}: the first {len(shown)} images")
 
 
 def class_counts(train: Dataset, test: Dataset, title: str = "") -> Figure:
     """Draw how many images of each class the training and the test set hold."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(max(9, 0.4 * len(train.class_names)), 3.6), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(train.class_names))
     bars = ((train, TRAINING["color"], ""), (test, VALIDATION["color"], "//"))
@@ -26,7 +26,9 @@ def class_counts(train: Dataset, test: Dataset, title: str = "") -> Figure:
             places + shift, data.class_counts(), 0.4, color=colour, hatch=hatch, edgecolor="white",
             label=f"{part}, {len(data):,} images",
         )  # fmt: skip
-    axes.set_xticks(places, train.class_names, rotation=30, ha="right", rotation_mode="anchor")
+    axes.set_xticks(
+        places, list(map(short, train.class_names)), rotation=30, ha="right", rotation_mode="anchor"
+    )
     axes.set_ylabel("images")
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
@@ -40,5 +42,5 @@ def class_means(data: Dataset, title: str = "") -> Figure:
     present = np.flatnonzero(data.class_counts())
     scale = 255 if data.images.dtype == np.uint8 else 1
     means = [data.images[data.labels == label].mean(axis=0) / scale for label in present]
-    names = [data.class_names[label] for label in present]
+    names = [short(data.class_names[label]) for label in present]
     return image_grid(np.stack(means), names, title or f"{data.name}: the mean image of each class", 5)

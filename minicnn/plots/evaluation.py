@@ -2,9 +2,10 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from minicnn.data import Dataset
-from minicnn.plots.style import TRAINING, image_grid, percent
+from minicnn.plots.style import TRAINING, image_grid, percent, short
 from minicnn.train.metrics import Evaluation
 
 
@@ -15,7 +16,7 @@ def confusion_matrix(evaluation: Evaluation, title: str = "") -> Figure:
     """
     counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    classes = len(counts)
+    classes, names = len(counts), list(map(short, evaluation.class_names))
     side = max(4.5, 0.62 * classes + 1.8)
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.subplots()
@@ -26,8 +27,8 @@ def confusion_matrix(evaluation: Evaluation, title: str = "") -> Figure:
             axes.text(
                 predicted, true, counts[true, predicted], ha="center", va="center", color=colour, fontsize=8
             )
-    axes.set_xticks(range(classes), evaluation.class_names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(classes), evaluation.class_names)
+    axes.set_xticks(range(classes), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(classes), names)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_title(title or f"Confusion matrix, accuracy {evaluation.accuracy:.2%}")
@@ -41,7 +42,7 @@ def mistakes(data: Dataset, evaluation: Evaluation, count: int = 16, title: str 
     ``evaluation`` is what ``Trainer.evaluate(data)`` returned.
     """
     wrong = evaluation.mistakes()[:count]
-    names, confidence = data.class_names, evaluation.probabilities.max(axis=1)
+    names, confidence = list(map(short, data.class_names)), evaluation.probabilities.max(axis=1)
     captions = [
         f"is {names[data.labels[i]]}\ntaken for {names[evaluation.predicted[i]]}, {percent(confidence[i])}"
         for i in wrong
@@ -63,6 +64,8 @@ def calibration(evaluation: Evaluation, title: str = "") -> Figure:
     above.legend(loc="upper left")
     below.bar(found.edges[:-1], found.count, np.diff(found.edges), align="edge", color="0.6", edgecolor="w")
     below.set_yscale("log")
+    below.yaxis.set_major_formatter("{x:,.0f}")
+    below.yaxis.set_minor_formatter(NullFormatter())
     below.set_ylabel("images")
     below.set_xlabel("confidence: the highest probability")
     for axes in (above, below):

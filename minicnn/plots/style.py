@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from minicnn.files import replacing
@@ -15,13 +16,15 @@ VALIDATION = {"color": "#c8500a", "linestyle": "--", "marker": "s"}
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write ``figure`` to ``path`` as PNG, 150 dots an inch.
+    """Write ``figure`` to ``path`` as PNG, 150 dots an inch; a $ in a text is a $, not mathematics.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
 
@@ -29,6 +32,11 @@ def save(figure: Figure, path: str | Path) -> None:
 def percent(probability: float) -> str:
     """Return a probability in per cent; what is not certain is not called 100 %."""
     return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
+
+
+def short(name: str, most: int = 22) -> str:
+    """Return a name that is not longer than ``most`` letters."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def epoch_axis(axes: Axes, epochs: int) -> None:
@@ -43,7 +51,7 @@ def image_grid(images: np.ndarray, captions: Sequence[str], title: str, columns:
     """Draw images (K, H, W, C) in a grid, a square one if nothing else is said, each below its caption."""
     columns = max(1, int(np.ceil(np.sqrt(len(images))))) if columns is None else columns
     rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(2.1 * columns + 0.4, 2.2 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(max(2.1 * columns + 0.4, 5), 2.2 * rows + 0.5), layout="constrained")
     figure.suptitle(title)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:

@@ -22,17 +22,17 @@ from minicnn.train import Evaluation, History, Trainer
 
 MODEL, HISTORY, METRICS, PREDICTIONS = "model.safetensors", "history.csv", "metrics.json", "predictions.npz"
 FILES = MODEL, HISTORY, METRICS, PREDICTIONS, NAME
-# What a page cannot do without.
-NEEDED = (
-    "test_accuracy",
-    "test_loss",
-    "parameters",
-    "epochs",
-    "seconds_training",
-    "images",
-    "versions",
-    "command",
-)
+# What a page cannot do without, and of which kind it is.
+NEEDED = {
+    "test_accuracy": float,
+    "test_loss": float,
+    "parameters": int,
+    "epochs": int,
+    "seconds_training": float,
+    "images": dict,
+    "versions": dict,
+    "command": str,
+}
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,10 @@ def read_run(folder: str | Path) -> Run:
         with (folder / PREDICTIONS).open("rb") as stream, np.load(stream) as file:
             labels, probabilities = file["labels"], file["probabilities"]
         history = History.from_csv(folder / HISTORY)
-        loss = float({name: metrics[name] for name in NEEDED}["test_loss"])
+        for name, kind in NEEDED.items():
+            if not isinstance(metrics[name], kind):
+                raise TypeError(f"{name} is {metrics[name]!r}")
+        loss, _ = metrics["test_loss"], [int(metrics["images"][part]) for part in ("training", "test")]
         if probabilities.shape != (len(labels), probabilities.shape[-1]):
             raise ValueError(f"{len(labels)} labels, but probabilities of shape {probabilities.shape}")
     except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, zlib.error) as reason:
@@ -199,9 +202,10 @@ def page_of(run: Run, train: Dataset, test: Dataset) -> Page:
     }
     if "mirrored_accuracy" in metrics:
         facts["with mirror images"] = f"{metrics['mirrored_accuracy']:.2%}"
+    images = metrics["images"]
     lead = (
-        f"A convolutional network, trained on {metrics['images']['training']:,} images of {train.name} and "
-        f"tested once on {metrics['images']['test']:,} that it had never seen."
+        f"A network of {len(run.model.layers)} layers, trained on {images['training']:,} images of "
+        f"{train.name}, and at the end tested on {images['test']:,} others."
     )
     page = Page(f"{train.name}: {metrics['test_accuracy']:.2%}", lead, facts)
     sections.add_network(page, run.model)

@@ -40,7 +40,7 @@ def add_results(page: Page, test: Dataset, evaluation: Evaluation) -> None:
     scores = class_scores(evaluation.confusion)
     columns = zip(scores.precision, scores.recall, scores.f1, scores.support, strict=True)
     rows = [
-        (name, f"{p:.1%}", f"{r:.1%}", f"{f:.1%}", f"{n:,}")
+        (name, f"{p:.1%}", *((f"{r:.1%}", f"{f:.1%}") if n else ("–", "–")), f"{n:,}")
         for name, (p, r, f, n) in zip(evaluation.class_names, columns, strict=True)
     ]
     page.section(

@@ -76,7 +76,8 @@ class WeightAverage(Callback):
     After step t = 1, 2, … ā ← d·ā + (1 − d)·w, for all parameters and for BatchNorm's running averages,
     with d = min(decay, (1 + t) / (10 + t)), so that the first, poor weights are soon forgotten.
     Between the epochs (validation, checkpoints) and after the last one the model holds ā; its own
-    weights come back for the next epoch's steps.
+    weights come back for the next epoch's steps. It stands behind an EarlyStopping in the list of
+    callbacks: the last one ends first, and what the other restores remains.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """The command line: what it prints, and its exit status."""
 
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -136,6 +137,15 @@ def test_ctrl_c_is_exit_status_130_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(info, "describe", interrupt)
     assert cli.main(["info"]) == 130
     assert capsys.readouterr().err == "\nminicnn: interrupted\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs bash and /dev/full, as on Linux")
+@pytest.mark.parametrize(("target", "status"), [("| true; exit ${PIPESTATUS[0]}", 141), ("> /dev/full", 2)])
+def test_a_result_that_cannot_be_written_ends_without_a_traceback(target, status):
+    line = f"{sys.executable} -m minicnn data --dataset synthetic --images 10 {target}"
+    run = subprocess.run(["bash", "-c", line], capture_output=True, text=True, encoding="utf-8")
+    assert run.returncode == status
+    assert "Traceback" not in run.stderr
 
 
 def test_gradcheck_for_programs(one_layer, capsys):

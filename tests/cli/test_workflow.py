@@ -86,7 +86,18 @@ class TestTrain:
         status, facts, _ = told(capsys, "train", *files, "--epochs", "1", "--out", str(tmp_path / "run"))
         assert status == 0
         assert facts["images"] == {"training": 200, "test": 40}
-        assert mc.load(tmp_path / "run" / "model.safetensors").class_names[0] == "T-shirt/top"
+        model = mc.load(tmp_path / "run" / "model.safetensors")
+        assert (model.info["dataset"], model.class_names[:2]) == ("a", ("0", "1"))
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_csv_files_can_be_said_to_have_the_classes_of_a_known_data_set(self, tmp_path):
+        train, test = mc.data.load("synthetic", sizes=(200, 40))
+        for data, name in ((train, "a.csv"), (test, "b.csv")):
+            mc.data.write_csv(data, tmp_path / name)
+        files = ["--train-csv", str(tmp_path / "a.csv"), "--test-csv", str(tmp_path / "b.csv")]
+        arguments = ["--dataset", "fashion-mnist", "--epochs", "1", "--out", str(tmp_path / "run")]
+        assert cli.main(["train", *files, *arguments]) == 0
+        assert mc.load(tmp_path / "run" / "model.safetensors").class_names == train.class_names
 
     @pytest.mark.parametrize(
         "arguments",
@@ -185,6 +196,12 @@ class TestEvaluate:
         assert cli.main(["evaluate", model, "--images", "300", "--target-accuracy", "100"]) == 1
         assert "below the target of 100.00%" in capsys.readouterr().err
 
+    def test_data_with_other_classes_are_exit_status_2(self, folder, tmp_path, capsys, monkeypatch):
+        digits = mc.data.Dataset(np.zeros((10, 28, 28, 1), np.uint8), np.arange(10), name="mnist")
+        monkeypatch.setattr(mc.data.choice, "load", lambda name, root=None: (digits, digits))
+        assert cli.main(["evaluate", str(folder / "model.safetensors"), "--dataset", "mnist"]) == 2
+        assert "mnist has the classes 0, 1, 2" in capsys.readouterr().err
+
     def test_a_file_that_is_no_model_is_exit_status_2(self, tmp_path, capsys):
         (tmp_path / "model.safetensors").write_text("no model")
         assert cli.main(["evaluate", str(tmp_path / "model.safetensors")]) == 2
@@ -236,6 +253,13 @@ class TestPredict:
             answers[option] = told(capsys, "predict", model, picture, option)[1][0]["answers"]
         assert answers["--invert"] == told(capsys, "predict", model, picture)[1][0]["answers"]
         assert answers["--invert"] != answers["--no-invert"]
+
+    def test_a_picture_of_nothing_is_said_to_be_one(self, folder, capsys, tmp_path):
+        Image.new("L", (50, 40), 128).save(tmp_path / "grey.png")
+        assert cli.main(["predict", str(folder / "model.safetensors"), str(tmp_path / "grey.png")]) == 0
+        out, err = capsys.readouterr()
+        assert err == f"minicnn: nothing stands out in {tmp_path / 'grey.png'}: the answer says nothing\n"
+        assert out.count("%") == 3
 
     def test_digits_are_given_their_margin(self, folder, picture, capsys, tmp_path):
         model = mc.load(folder / "model.safetensors")
@@ -295,6 +319,35 @@ class TestReport:
         status, facts, _ = told(capsys, "report", str(folder))
         assert (status, facts) == (0, {"report": str(page)})
         assert page.read_text(encoding="utf-8") == before
+
+    def test_a_report_with_sections_of_its_own_is_left_as_it_is(self, folder, tmp_path, capsys):
+        for name in os.listdir(folder):
+            (tmp_path / name).write_bytes((folder / name).read_bytes())
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics |= {"sections_of_its_own": True, "command": "python examples/other.py"}
+        (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        before = (tmp_path / "report.html").read_bytes()
+        assert cli.main(["report", str(tmp_path)]) == 2
+        assert capsys.readouterr().err.endswith(
+            "only the command that made it can draw: python examples/other.py\n"
+        )
+        assert (tmp_path / "report.html").read_bytes() == before
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_data_that_have_moved_are_found_where_it_is_said(self, tmp_path, capsys, monkeypatch):
+        train, test = mc.data.load("synthetic", sizes=(100, 20))
+        (tmp_path / "old").mkdir()
+        for data, name in ((train, "a.csv"), (test, "b.csv")):
+            mc.data.write_csv(data, tmp_path / "old" / name)
+        monkeypatch.chdir(tmp_path)
+        files = ["--train-csv", "old/a.csv", "--test-csv", "old/b.csv"]
+        assert cli.main(["train", *files, "--epochs", "1", "--out", "run"]) == 0
+        monkeypatch.chdir("run")
+        assert cli.main(["report", "."]) == 0
+        (tmp_path / "old").rename(tmp_path / "new")
+        assert cli.main(["report", "."]) == 2
+        assert "a.csv" in capsys.readouterr().err
+        assert cli.main(["report", ".", "--data", "../new"]) == 0
 
     def test_a_folder_that_is_no_run_is_exit_status_2(self, tmp_path, capsys):
         assert cli.main(["report", str(tmp_path)]) == 2

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,9 +145,29 @@ def test_refuses_a_folder_together_with_files(files):
 
 
 @pytest.mark.parametrize(
-    "chosen", [Choice(), Choice("mnist", "/data"), Choice("pets", None, "a.csv", "b.csv", 10)], ids=str
+    "chosen", [Choice(), Choice("mnist", "/data"), Choice("pets", None, "/a.csv", "/b.csv", 10)], ids=str
 )
 def test_it_goes_through_json(chosen):
     values = json.loads(json.dumps(chosen.asdict()))
     assert set(values) == {"name", "folder", "train_csv", "test_csv", "images"}
     assert Choice(**values) == chosen
+
+
+def test_its_values_hold_in_another_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = Choice("pets", None, "a.csv", "sub/b.csv").asdict()
+    assert values["train_csv"] == str(tmp_path / "a.csv")
+    assert values["test_csv"] == str(tmp_path / "sub" / "b.csv")
+    assert Choice("mnist", "data").asdict()["folder"] == str(tmp_path / "data")
+
+
+def test_it_can_be_moved():
+    assert Choice("mnist", "/old", images=5).moved("/new") == Choice("mnist", "/new", images=5)
+    moved = Choice("pets", None, "/old/a.csv", "/old/b.csv").moved("new")
+    assert moved == Choice("pets", None, str(Path("new", "a.csv")), str(Path("new", "b.csv")))
+
+
+def test_refuses_to_test_on_what_it_trains_on(tmp_path):
+    file = tmp_path / "a.csv"
+    with pytest.raises(ConfigError, match="is to be trained and tested on: keep images apart"):
+        Choice("pets", None, str(file), str(tmp_path / "." / "a.csv")).load()

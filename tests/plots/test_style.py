@@ -114,3 +114,17 @@ def test_epochs_are_counted_in_whole_numbers(epochs):
     ticks = [tick for tick in axes.get_xticks() if 0.5 <= tick <= epochs + 0.5]
     assert ticks
     assert_array_equal(ticks, np.round(ticks))
+
+
+def test_a_dollar_is_a_dollar_and_not_mathematics(tmp_path):
+    figure = Figure()
+    axes = figure.subplots()
+    axes.set_title("cost $a_{$ x")
+    axes.set_xticks([0, 1], ["$^", "b$_"])
+    style.save(figure, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_long_name_is_cut():
+    assert style.short("x" * 22) == "x" * 22
+    assert style.short("x" * 23) == "x" * 21 + "…"

@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 
 import minicnn as mc
 from minicnn import report
-from minicnn.data import Choice, Dataset
+from minicnn.data import Dataset
 from minicnn.errors import ConfigError, DataError, ModelFileError, OutputError, StateError
 from minicnn.kernels import threads
 from minicnn.report import run as module
@@ -81,7 +81,7 @@ class TestWriteRun:
 
     def test_the_data_and_the_command_can_be_had_again(self, done):
         metrics = json.loads((done[0].folder / "metrics.json").read_text(encoding="utf-8"))
-        assert Choice(**metrics["data"]) == CHOICE
+        assert metrics["data"] == CHOICE.asdict()
         assert metrics["command"] == COMMAND
 
     def test_the_settings_are_in_the_metrics(self, done, tmp_path):
@@ -233,6 +233,19 @@ class TestReadRun:
         with pytest.raises(DataError, match="expected the folder of a finished run"):
             report.read_run(folder)
 
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *(("test_accuracy", "high"), ("parameters", None), ("images", []), ("images", {"training": 3})),
+            *(("versions", None), ("seconds_training", "long"), ("command", 7)),
+        ],
+    )
+    def test_metrics_of_another_kind_are_refused(self, folder, name, value):
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        (folder / "metrics.json").write_text(json.dumps(metrics | {name: value}), encoding="utf-8")
+        with pytest.raises(DataError, match="expected the folder of a finished run"):
+            report.read_run(folder)
+
     @pytest.mark.parametrize("name", ["test_accuracy", "images", "versions", "command"])
     def test_metrics_without_what_the_page_needs_are_refused(self, folder, name):
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -320,7 +333,7 @@ class TestPageOf:
             "training time": "61 s",
         }
         assert "54,000 images of trainset" in page.lead
-        assert "once on 10,000" in page.lead
+        assert "tested on 10,000 others" in page.lead
 
     def test_mirrored_images_are_a_fact_where_they_were_tested(self, done):
         run, _, train, test = done

@@ -152,7 +152,7 @@ class TestResults:
             ("class", "precision", "recall", "F1", "images"),
             ("a", "100.0%", "66.7%", "80.0%", "3"),
             ("b", "50.0%", "100.0%", "66.7%", "1"),
-            ("c", "0.0%", "0.0%", "0.0%", "0"),
+            ("c", "0.0%", "–", "–", "0"),
         ]
         assert titles(page) == ["Classes", "Calibration", "Mistakes"]
 
