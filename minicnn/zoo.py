@@ -278,7 +278,7 @@ _RECIPES = {
             "fashion-mnist",
             several_layers,
             epochs=15,
-            learning_rate=0.1,
+            learning_rate=0.05,
             batch_size=32,
             momentum=0.0,
             schedule=schedules.Cosine,

@@ -77,8 +77,8 @@ def add_inside(page: Page, model: Sequential, test: Dataset) -> None:
     shown = [int(np.argmax(test.labels == label)) for label in np.unique(test.labels)][:10]
     images, names = test.images[shown], test.class_names
     captions = [
-        f"is {names[test.labels[i]]}\ntaken for {names[predicted]}"
-        for i, predicted in zip(shown, model.predict(images), strict=True)
+        names[is_] if is_ == predicted else f"is {names[is_]}\ntaken for {names[predicted]}"
+        for is_, predicted in zip(test.labels[shown], model.predict(images), strict=True)
     ]
     figures["saliency"] = (
         plots.heat_maps(images, explain.saliency(model, images), captions, "Saliency"),

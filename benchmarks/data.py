@@ -1,0 +1,63 @@
+"""How long data take: Kaggle's CSV file of 60,000 images, and the augmentation of a batch beside its step.
+
+python benchmarks/data.py
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import report
+from matplotlib.figure import Figure
+
+import minicnn as mc
+
+BATCH = 128
+
+
+def median(run: Callable[[], object], times: int) -> float:
+    """Return the median of the seconds of several runs, after one that is not counted."""
+    run()
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def measure() -> dict[str, float]:
+    """Return what each thing takes, in seconds."""
+    train, _ = mc.data.load("fashion-mnist")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fashion-mnist_train.csv"
+        found = {"write the CSV file of 60,000 images": median(lambda: mc.data.write_csv(train, path), 3)}
+        found["read it"] = median(lambda: mc.data.read_csv(path), 5)
+    images, labels, rng = train.images[:BATCH], train.labels[:BATCH], np.random.default_rng(0)
+    everything = mc.data.Augmentation(flip=True, shift=2, erase=0.5)
+    found[f"mirror, move and erase {BATCH} images"] = median(lambda: everything(images, rng), 200)
+    for name in ("fashion-quick", "fashion-best"):
+        step = mc.zoo.recipe(name).trainer(train).engine.train_step
+        found[f"a step of {name} on {BATCH} images"] = median(lambda step=step: step(images, labels), 20)
+    return found
+
+
+def main() -> None:
+    """Measure, print the table, write JSON and the plot."""
+    found = measure()
+    print(report.table(["what", "median"], [[name, f"{1000 * s:,.2f} ms"] for name, s in found.items()]))
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(list(found), [1000 * s for s in found.values()], color="#1f5fa8")
+    axes.set_xscale("log")
+    axes.set_xlabel("milliseconds (median)")
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    report.write("data", {"seconds": found}, figure)
+
+
+if __name__ == "__main__":
+    main()
