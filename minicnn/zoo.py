@@ -199,32 +199,50 @@ def vgg3(classes: int) -> list[Layer]:
     return [*convolutions, L.MaxPool2D(2), *head]
 
 
-def normalised(*filters: int) -> list[Layer]:
-    """Return a convolution, BatchNorm and ReLU for each number of filters, with a pool in the last one.
+def normalised(filters: int, pool: bool = False) -> list[Layer]:
+    """Return a convolution, with or without a pool, BatchNorm and ReLU.
 
-    The pool stands in front of BatchNorm, which then has a quarter of the pixels to normalise, and the
-    convolution a backward pass of a quarter of the pixels.
+    The pool stands in front of BatchNorm, which then has a quarter of the pixels to normalise, and behind
+    the convolution, whose backward pass is then over a quarter of the pixels.
     """
-    found: list[Layer] = []
-    for i, count in enumerate(filters, start=1):
-        # Without a bias of its own: BatchNorm takes its mean away again.
-        found.append(L.Conv2D(count, 3, padding="same", use_bias=False))
-        if i == len(filters):
-            found.append(L.MaxPool2D(2))
-        found += [L.BatchNorm(), L.ReLU()]
-    return found
+    # Without a bias of its own: BatchNorm would take it away again.
+    convolution = L.Conv2D(filters, 3, padding="same", use_bias=False)
+    return [convolution, *([L.MaxPool2D(2)] if pool else []), L.BatchNorm(), L.ReLU()]
 
 
 def normalised_small(classes: int) -> list[Layer]:
     """Return three normalised convolutions and a normalised hidden layer."""
+    convolutions = [*normalised(32, pool=True), *normalised(64), *normalised(64, pool=True)]
     head = [L.Flatten(), L.Dense(128, use_bias=False), L.BatchNorm(), L.ReLU()]
-    return [*normalised(32), *normalised(64, 64), *head, L.Dense(classes)]
+    return [*convolutions, *head, L.Dense(classes, kernel_initializer="glorot_uniform")]
 
 
 def normalised_deep(classes: int) -> list[Layer]:
-    """Return five normalised convolutions and a pool over the whole image: no hidden layer is needed."""
-    convolutions = [*normalised(32), *normalised(64, 64), *normalised(128, 128)]
-    return [*convolutions, L.GlobalMaxPool2D(), L.Dense(classes)]
+    """Return six normalised convolutions and a pool over the whole image: no hidden layer is needed."""
+    return [
+        *normalised(16),
+        *normalised(32, pool=True),
+        *normalised(64),
+        *normalised(64, pool=True),
+        *normalised(128),
+        *normalised(128),
+        L.GlobalMaxPool2D(),
+        L.Dense(classes, kernel_initializer="glorot_uniform"),
+    ]
+
+
+def normalised_wide(classes: int) -> list[Layer]:
+    """Return ``normalised_deep`` with twice the filters, which is four times the work."""
+    return [
+        *normalised(32),
+        *normalised(64, pool=True),
+        *normalised(128),
+        *normalised(128, pool=True),
+        *normalised(256),
+        *normalised(256),
+        L.GlobalMaxPool2D(),
+        L.Dense(classes, kernel_initializer="glorot_uniform"),
+    ]
 
 
 _QUICK = {
@@ -236,7 +254,6 @@ _QUICK = {
 }
 _NOTEBOOK = {"learning_rate": 0.01, "batch_size": 32, "epochs": 10, "standardise": False}
 _BEST = {
-    "network": normalised_deep,
     "learning_rate": 0.1,
     "nesterov": True,
     "weight_decay": 5e-4,
@@ -255,7 +272,7 @@ _RECIPES = {
             "three convolutions with BatchNorm, and moved images",
             "mnist",
             normalised_small,
-            epochs=8,
+            epochs=6,
             learning_rate=0.1,
             nesterov=True,
             weight_decay=5e-4,
@@ -298,17 +315,28 @@ _RECIPES = {
         ),
         Recipe(
             "fashion-best",
-            "the best in a sitting on two cores",
+            "six convolutions with BatchNorm: the best in a sitting on two cores",
             "fashion-mnist",
-            epochs=18,
+            normalised_deep,
+            epochs=17,
             augmentation=Augmentation(flip=True, shift=1),
+            **_BEST,
+        ),
+        Recipe(
+            "fashion-max",
+            "twice as wide, for a night on two cores or minutes on a GPU",
+            "fashion-mnist",
+            normalised_wide,
+            epochs=50,
+            augmentation=Augmentation(flip=True, shift=1, erase=0.5),
             **_BEST,
         ),
         Recipe(
             "mnist-best",
             "the same for digits",
             "mnist",
-            epochs=15,
+            normalised_deep,
+            epochs=13,
             augmentation=Augmentation(shift=2),
             **_BEST,
         ),

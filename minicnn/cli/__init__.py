@@ -32,10 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nminicnn: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # as in "minicnn data | head": who reads has seen enough
+    except OSError as error:  # from stdout: any other file's is a MiniCNNError
+        # What it still holds goes nowhere, or Python would complain of it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED
-    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # as in "minicnn data | head": who reads has seen enough
+            return CLOSED
         print(f"minicnn: the result cannot be written: {error}", file=sys.stderr)
         return 2
 
