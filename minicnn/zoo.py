@@ -217,15 +217,15 @@ def normalised_small(classes: int) -> list[Layer]:
     return [*convolutions, *head, L.Dense(classes, kernel_initializer="glorot_uniform")]
 
 
-def normalised_deep(classes: int) -> list[Layer]:
+def normalised_deep(classes: int, width: int = 1) -> list[Layer]:
     """Return six normalised convolutions and a pool over the whole image: no hidden layer is needed."""
     return [
-        *normalised(16),
-        *normalised(32, pool=True),
-        *normalised(64),
-        *normalised(64, pool=True),
-        *normalised(128),
-        *normalised(128),
+        *normalised(16 * width),
+        *normalised(32 * width, pool=True),
+        *normalised(64 * width),
+        *normalised(64 * width, pool=True),
+        *normalised(128 * width),
+        *normalised(128 * width),
         L.GlobalMaxPool2D(),
         L.Dense(classes, kernel_initializer="glorot_uniform"),
     ]
@@ -233,16 +233,7 @@ def normalised_deep(classes: int) -> list[Layer]:
 
 def normalised_wide(classes: int) -> list[Layer]:
     """Return ``normalised_deep`` with twice the filters, which is four times the work."""
-    return [
-        *normalised(32),
-        *normalised(64, pool=True),
-        *normalised(128),
-        *normalised(128, pool=True),
-        *normalised(256),
-        *normalised(256),
-        L.GlobalMaxPool2D(),
-        L.Dense(classes, kernel_initializer="glorot_uniform"),
-    ]
+    return normalised_deep(classes, width=2)
 
 
 _QUICK = {
