@@ -82,14 +82,6 @@ def tell(run: Run) -> None:
     print(f"{time.perf_counter() - START:.1f} s in all; see {run.folder}/report.html")
 
 
-def status(args: argparse.Namespace, accuracy: float) -> int:
-    """Return the exit status: 1 if the accuracy misses a target."""
-    if args.target_accuracy is not None and accuracy < args.target_accuracy:
-        print(f"below the target of {args.target_accuracy:.2%}", file=sys.stderr)
-        return 1
-    return 0
-
-
 def run(main: Callable[[], int]) -> NoReturn:
     """Call ``main`` and exit with its status; bad input and Ctrl-C end in one line, not in a traceback."""
     try:

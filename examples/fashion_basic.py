@@ -44,7 +44,7 @@ def main() -> int:
     )
     common.tell(run)
     print(f"the first nine images, with their names: {run.folder}/samples.png")
-    return common.status(args, run.evaluation.accuracy)
+    return options.status(args, run.evaluation.accuracy)
 
 
 def make_files(folder: Path, data: str | None) -> None:

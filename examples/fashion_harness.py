@@ -34,7 +34,7 @@ def main() -> int:
     )  # fmt: skip
     common.tell(run)
     predict_one(run.folder / "model.safetensors", test)
-    return common.status(args, results[0].mean)
+    return options.status(args, results[0].mean)
 
 
 def lines(results: list[CrossValidation]) -> list[str]:

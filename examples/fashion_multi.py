@@ -6,6 +6,7 @@ import common
 import numpy as np
 
 from minicnn import explain, plots
+from minicnn.cli import options
 from minicnn.data import Choice, Dataset
 from minicnn.report import Page, Run
 
@@ -26,7 +27,7 @@ def main() -> int:
         add_search(page, run, test)
 
     run = common.train_and_report("fashion-multi", args, "runs/fashion-multi", add=look_inside)
-    return common.status(args, run.evaluation.accuracy)
+    return options.status(args, run.evaluation.accuracy)
 
 
 def add_feature_maps(page: Page, run: Run, test: Dataset, args: argparse.Namespace) -> None:

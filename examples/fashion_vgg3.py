@@ -3,6 +3,7 @@
 import common
 
 import minicnn as mc
+from minicnn.cli import options
 
 
 def main() -> int:
@@ -16,7 +17,7 @@ def main() -> int:
         probabilities = model.predict_proba(image[None])[0]
         best = probabilities.argmax()
         print(f"is {test.class_names[label]}: taken for {model.class_names[best]}, {probabilities[best]:.1%}")
-    return common.status(args, run.evaluation.accuracy)
+    return options.status(args, run.evaluation.accuracy)
 
 
 if __name__ == "__main__":

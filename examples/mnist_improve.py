@@ -42,7 +42,7 @@ def main() -> int:
     add_comparison(page, trials, baseline, run)
     page.write(out)
     common.tell(run)
-    return common.status(args, evaluation.accuracy)
+    return options.status(args, evaluation.accuracy)
 
 
 def train_on(

@@ -1,7 +1,6 @@
 """``minicnn evaluate``: how well a saved model does on a test set."""
 
 import argparse
-import sys
 from typing import Any
 
 import minicnn
@@ -49,7 +48,4 @@ def run(args: argparse.Namespace) -> int:
         "class_names": list(result.class_names),
     }
     options.show(args, facts, f"{result.table()}\n\n{test.name}, {len(test):,} test images: {result}")
-    if args.target_accuracy is not None and result.accuracy < args.target_accuracy:
-        print(f"minicnn: below the target of {args.target_accuracy:.2%}", file=sys.stderr)
-        return 1
-    return 0
+    return options.status(args, result.accuracy)

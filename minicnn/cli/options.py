@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +113,14 @@ def _read(kind: Callable, text: str, fits: Callable, expected: str) -> Any:
     if not fits(value):
         raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
     return value
+
+
+def status(args: argparse.Namespace, accuracy: float) -> int:
+    """Return the exit status: 1, and say so, if the accuracy misses the target of ``add_target``."""
+    if args.target_accuracy is None or accuracy >= args.target_accuracy:
+        return 0
+    print(f"minicnn: below the target of {args.target_accuracy:.2%}", file=sys.stderr)
+    return 1
 
 
 def show(args: argparse.Namespace, facts: Any, text: str) -> None:

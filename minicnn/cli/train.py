@@ -1,7 +1,6 @@
 """``minicnn train``: train by a recipe, test once, and write the run with its report."""
 
 import argparse
-import sys
 import time
 from typing import Any
 
@@ -45,10 +44,6 @@ def run(args: argparse.Namespace) -> int:
     train, test = choice.load()
     out = args.out or f"runs/{recipe.name}"
     done = study.run(recipe, train, test, choice, out, args.command, started, args.seed, args.device)
-    accuracy = done.evaluation.accuracy
     told = f"{test.name}, test set: {done.evaluation}\nsee {done.folder}/report.html"
     options.show(args, done.metrics, f"{done.evaluation.table()}\n\n{told}")
-    if args.target_accuracy is not None and accuracy < args.target_accuracy:
-        print(f"minicnn: below the target of {args.target_accuracy:.2%}", file=sys.stderr)
-        return 1
-    return 0
+    return options.status(args, done.evaluation.accuracy)

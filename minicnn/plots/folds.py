@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minicnn.errors import ConfigError
-from minicnn.plots.style import TRAINING, VALIDATION, epoch_axis
+from minicnn.plots.style import TRAINING, VALIDATION, epoch_axis, loss_and_accuracy
 from minicnn.train.crossval import CrossValidation, require_same_folds
 
 
@@ -16,13 +16,10 @@ def fold_curves(cv: CrossValidation, title: str = "") -> Figure:
 
     Where training stopped early, the mean reaches as far as every fold does.
     """
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    loss, accuracy = figure.subplots(1, 2)
+    text = title or f"{cv.name}: learning curves of {len(cv.histories)} folds and their mean"
+    figure, loss, accuracy = loss_and_accuracy(text)
     _curves(loss, cv, "loss", 1.0)
-    loss.set_ylabel("loss (cross-entropy)")
     _curves(accuracy, cv, "accuracy", 100.0)
-    accuracy.set_ylabel("accuracy (%)")
-    figure.suptitle(title or f"{cv.name}: learning curves of {len(cv.histories)} folds and their mean")
     return figure
 
 

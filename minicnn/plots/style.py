@@ -39,6 +39,16 @@ def short(name: str, most: int = 22) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
+def loss_and_accuracy(title: str) -> tuple[Figure, Axes, Axes]:
+    """Return a figure for two curves side by side, and the places for the loss and for the accuracy."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    loss.set_ylabel("loss (cross-entropy)")
+    accuracy.set_ylabel("accuracy (%)")
+    figure.suptitle(title)
+    return figure, loss, accuracy
+
+
 def epoch_axis(axes: Axes, epochs: int) -> None:
     """Let the axis from left to right count the epochs, in whole numbers."""
     axes.set_xlabel("epoch")

@@ -4,19 +4,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from minicnn.plots.style import TRAINING, VALIDATION, epoch_axis
+from minicnn.plots.style import TRAINING, VALIDATION, epoch_axis, loss_and_accuracy
 from minicnn.train.history import History
 
 
 def learning_curves(history: History, title: str = "") -> Figure:
     """Draw loss and accuracy over the epochs, training against validation where there was one."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    loss, accuracy = figure.subplots(1, 2)
+    figure, loss, accuracy = loss_and_accuracy(title or "Learning curves")
     _curve(loss, history, "loss", 1.0)
-    loss.set_ylabel("loss (cross-entropy)")
     _curve(accuracy, history, "accuracy", 100.0)
-    accuracy.set_ylabel("accuracy (%)")
-    figure.suptitle(title or "Learning curves")
     return figure
 
 
