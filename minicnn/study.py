@@ -78,13 +78,14 @@ def run(
             settings["mirrored_accuracy"] = trainer.evaluate(test, mirrored=True).accuracy
         run = report.write_run(out, trainer, train, test, evaluation, choice, command, started, **settings)
         kept.unlink(missing_ok=True)  # the finished model has taken its place
-        kept = run.folder / report.MODEL
         page = report.page_of(run, train, test)
         if add is not None:
             add(page, run)
         page.write(out)
     except (KeyboardInterrupt, MiniCNNError):
-        if len(trainer.history):
+        if len(trainer.history) == recipe.epochs and not kept.exists():
+            print(f"\nthe finished model is in {out / report.MODEL}", file=sys.stderr)
+        elif len(trainer.history):
             epoch = 1 + int(np.argmax(trainer.history[monitor]))
             print(f"\nthe best model so far, of epoch {epoch}, is in {kept}", file=sys.stderr)
         raise

@@ -221,6 +221,18 @@ class TestBrokenOff:
         assert "best model" not in told
         assert os.listdir(tmp_path) == []
 
+    @pytest.mark.usefixtures("plain")
+    def test_while_the_report_is_drawn_there_is_the_finished_model(self, tmp_path, capsys):
+        def add(page, done):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(TINY, tmp_path, add=add)
+        told = capsys.readouterr().err
+        assert f"the finished model is in {tmp_path / 'model.safetensors'}\n" in told
+        assert "best model" not in told
+        assert mc.load(tmp_path / "model.safetensors").class_names == TRAIN.class_names
+
     def test_an_earlier_run_in_the_folder_stays(self, broken_off, tmp_path):
         (tmp_path / "metrics.json").write_text("old")
         (tmp_path / "report.html").write_text("old")
