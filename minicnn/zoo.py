@@ -290,6 +290,7 @@ _RECIPES = {
             batch_size=32,
             momentum=0.0,
             schedule=schedules.Cosine,
+            augmentation=Augmentation(flip=True, shift=1),
         ),
         Recipe("fashion-baseline", "one convolution", "fashion-mnist", one_convolution, **_NOTEBOOK),
         Recipe("fashion-same", 'one convolution, "same" padding', "fashion-mnist", same_padding, **_NOTEBOOK),
