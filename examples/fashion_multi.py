@@ -1,13 +1,12 @@
 """Train several layers with plain SGD on Fashion-MNIST, then look inside: filters, maps, image search."""
 
-import argparse
-
 import common
 import numpy as np
 
 from minicnn import explain, plots
 from minicnn.cli import options
 from minicnn.data import Choice, Dataset
+from minicnn.errors import ConfigError
 from minicnn.report import Page, Run
 
 QUERIES = 6
@@ -20,19 +19,20 @@ def main() -> int:
         "--image", type=int, default=0, help="number of the test image to look into (default: 0)"
     )
     args = parser.parse_args()
+    _, _, test = common.load(Choice("fashion-mnist", args.data, images=args.images))
+    if not 0 <= args.image < len(test):
+        raise ConfigError(f"--image must be from 0 to {len(test) - 1}, got {args.image}")
 
     def look_inside(page: Page, run: Run) -> None:
-        _, test = Choice(**run.metrics["data"]).load()
-        add_feature_maps(page, run, test, args)
+        add_feature_maps(page, run, test, args.image)
         add_search(page, run, test)
 
     run = common.train_and_report("fashion-multi", args, "runs/fashion-multi", add=look_inside)
     return options.status(args, run.evaluation.accuracy)
 
 
-def add_feature_maps(page: Page, run: Run, test: Dataset, args: argparse.Namespace) -> None:
+def add_feature_maps(page: Page, run: Run, test: Dataset, number: int) -> None:
     """Add what each convolution makes of the chosen image."""
-    number = args.image % len(test)
     name = test.class_names[test.labels[number]]
     figures = {}
     for layer in (layer.name for layer in run.model.layers if layer.name.startswith("maxpool")):

@@ -134,6 +134,13 @@ def test_the_other_examples_do_all_that_they_say(start, capsys, script):
     assert f"accuracy {metrics['test_accuracy']:.2%}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("image", ["-1", "50"])
+def test_an_image_to_look_into_that_is_not_there_is_refused_before_training(start, training, capsys, image):
+    assert start("fashion_multi", "--image", image) == 2
+    assert f"--image must be from 0 to 49, got {image}" in capsys.readouterr().err
+    assert not training
+
+
 @pytest.mark.usefixtures("no_data")
 class TestSyntheticInPlaceOfReal:
     def test_it_is_said_loudly_and_every_output_carries_the_name(self, start, capsys):
