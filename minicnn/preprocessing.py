@@ -1,5 +1,6 @@
 """From stored images to what a network is fed; saved with the model, so that it always gets the same."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,11 @@ class Preprocessing:
     ----------
     mean, std : float
         On the scale 0…1; std above 0. For Fashion-MNIST, mean 0.286 and std 0.353.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is not a finite number, or std not above 0.
     """
 
     mean: float = 0.0
@@ -42,10 +48,13 @@ class Preprocessing:
             If all pixels are equal.
         """
         scale = 1 / 255 if images.dtype == np.uint8 else 1.0
-        # Summed up in float64 in pieces: no second copy of the images, eight times as large.
-        pieces = [np.asarray(images[i : i + 1000], np.float64) for i in range(0, len(images), 1000)]
-        mean = sum(piece.sum() for piece in pieces) / images.size
-        std = (sum(((piece - mean) ** 2).sum() for piece in pieces) / images.size) ** 0.5
+
+        def pieces() -> Iterator[np.ndarray]:
+            # One at a time: all images in float64 would take eight times the memory of the images.
+            return (np.asarray(images[i : i + 1000], np.float64) for i in range(0, len(images), 1000))
+
+        mean = sum(piece.sum() for piece in pieces()) / images.size
+        std = (sum(((piece - mean) ** 2).sum() for piece in pieces()) / images.size) ** 0.5
         return cls(mean * scale, std * scale)
 
     def __call__(self, images: Array, dtype: np.dtype, out: Array | None = None) -> Array:

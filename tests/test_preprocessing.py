@@ -1,5 +1,7 @@
 """`Preprocessing`: the formula, and every kind of images that it refuses."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -171,6 +173,14 @@ class TestStandardising:
 
     def test_it_is_on_the_scale_of_0_to_1(self):
         assert Preprocessing.standardising(np.array([[[[0]], [[51]]]], np.uint8)) == Preprocessing(0.1, 0.1)
+
+    def test_many_images_need_little_memory(self):
+        images = np.random.default_rng(0).integers(0, 256, (20_000, 8, 8, 1), np.uint8)
+        tracemalloc.start()
+        Preprocessing.standardising(images)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 4 * 1000 * 64 * 8  # a few pieces of a thousand images in float64, not twenty
 
     def test_pixels_that_are_all_equal_are_refused(self):
         with pytest.raises(ConfigError, match="std"):

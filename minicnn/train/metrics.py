@@ -66,7 +66,7 @@ class Evaluation:
     Attributes
     ----------
     loss : float
-        Mean over all images, of the trainer's loss.
+        The cross-entropy, mean over all images.
     labels : (N,) int64
     probabilities : (N, K)
     class_names : tuple of str

@@ -214,6 +214,9 @@ class Trainer:
     def evaluate(self, data: Dataset, batch_size: int = 256, mirrored: bool = False) -> Evaluation:
         """Return loss and accuracy, and all that follows from the probabilities, on ``data``.
 
+        The loss is the cross-entropy without label smoothing, whatever the training's is: it judges the
+        probabilities, and can be compared between recipes.
+
         With ``mirrored`` the logits are the mean of those for an image and for its mirror image, which
         costs twice the time. Works in batches: but for a few (N, K) arrays (and the mirror images),
         memory does not grow with the data. Raises what
@@ -226,7 +229,7 @@ class Trainer:
         if mirrored:
             logits = (logits + self.model.logits(data.images[:, :, ::-1], batch_size)) / 2
         # The loss of all rows at once: one more pass over (N, K) numbers, the mean already weighted.
-        loss = self.loss(logits, data.labels)
+        loss = SoftmaxCrossEntropy()(logits, data.labels)
         return Evaluation(loss, data.labels, softmax(logits), data.class_names)
 
     def _split(
