@@ -303,7 +303,10 @@ _RECIPES = {
             "fashion-mnist",
             vgg3,
             epochs=20,
-            learning_rate=0.01,
+            learning_rate=0.02,
+            weight_decay=5e-4,
+            schedule=schedules.Cosine,
+            augmentation=Augmentation(flip=True, shift=1),
         ),
         Recipe(
             "fashion-best",
