@@ -7,7 +7,7 @@ from minicnn import plots, study
 from minicnn.cli import options
 from minicnn.data import Choice, Dataset
 from minicnn.report import Page
-from minicnn.train import CrossValidation, compare
+from minicnn.train import CrossValidation, compare_with
 
 RECIPES = "fashion-baseline", "fashion-same", "fashion-64"
 
@@ -24,7 +24,7 @@ def main() -> int:
     for line in lines(results):
         print(line, flush=True)
 
-    best = max(zip(results, recipes, strict=True), key=lambda pair: pair[0].mean)[1]
+    best = recipes[choose(results)]
     print(f"\nfinalised on all training images: {best.name}")
     notes = {"baseline_fold_accuracy": results[0].mean}
     notes |= {f"folds_{cv.name}": list(map(float, cv.accuracies)) for cv in results}
@@ -38,9 +38,18 @@ def main() -> int:
 
 
 def lines(results: list[CrossValidation]) -> list[str]:
-    """Return what the folds say: mean ± standard deviation, and whether differences are real."""
-    baseline, *others = results
-    return [*(f"{cv.name}: {cv}" for cv in results), *(str(compare(cv, baseline)) for cv in others)]
+    """Return what the folds say: mean ± standard deviation, and whether differences are more than chance."""
+    return [*(f"{cv.name}: {cv}" for cv in results), *map(str, compare_with(results[0], results[1:]))]
+
+
+def choose(results: list[CrossValidation]) -> int:
+    """Return the place of the best of those that are better than the baseline by more than chance, else 0."""
+    better = [
+        place
+        for place, found in enumerate(compare_with(results[0], results[1:]), start=1)
+        if found.significant and found.difference > 0
+    ]
+    return max(better, key=lambda place: results[place].mean, default=0)
 
 
 def add_folds(page: Page, results: list[CrossValidation]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from minicnn.cli import options
 from minicnn.errors import ConfigError
-from minicnn.train import compare
+from minicnn.train import compare_with
 
 
 def add(commands: Any) -> None:
@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
         help="one or more, see minicnn train --help",
     )
     parser.add_argument("--folds", type=options.count, default=5, help="at least 2 (default: 5)")
-    options.add_data(parser, test=False)
+    options.add_data(parser, test=False, images="only so many training images")
     options.add_training(parser)
 
 
@@ -36,12 +36,18 @@ def run(args: argparse.Namespace) -> int:
     if args.folds < 2:
         raise ConfigError(f"cross-validation needs at least 2 folds, got {args.folds}")
     recipes = [options.changed(recipe, args) for recipe in args.recipe]
-    train = options.chosen_data(args, recipes[0].dataset).load_train()
+    datasets = sorted({recipe.dataset for recipe in recipes})
+    if len(datasets) > 1 and not (args.dataset or args.train_csv):
+        raise ConfigError(
+            f"the recipes are for {' and '.join(datasets)}, and are compared on the same images: "
+            "say on which, with --dataset"
+        )
+    train = options.chosen_data(args, datasets[0]).load_train()
     results = []
     for recipe in recipes:
         print(f"{recipe.name}: {recipe.about}", file=sys.stderr, flush=True)
         results.append(recipe.cross_validate(train, args.folds, args.seed, args.device))
-    comparisons = [compare(other, results[0]) for other in results[1:]]
+    comparisons = compare_with(results[0], results[1:])
     facts = {
         "dataset": train.name,
         "folds": args.folds,
@@ -51,7 +57,13 @@ def run(args: argparse.Namespace) -> int:
             for r in results
         ],
         "comparisons": [
-            {"difference": c.difference, "interval": list(c.interval), "p": c.p, "text": str(c)}
+            {
+                "difference": c.difference,
+                "interval": list(c.interval),
+                "p": c.p,
+                "level": c.level,
+                "text": str(c),
+            }
             for c in comparisons
         ],
     }

@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
         "minicnn evaluate runs/fashion-quick/model.safetensors",
     )
     parser.add_argument("model", help="a file that was saved with model.save, or by minicnn train")
-    options.add_data(parser, train=False)
+    options.add_data(parser, train=False, images="only so many test images")
     parser.add_argument(
         "--mirrored", action="store_true", help="mean of an image's and its mirror image's logits"
     )

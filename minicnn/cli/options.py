@@ -11,6 +11,7 @@ from textwrap import wrap
 from typing import Any
 
 from minicnn import data, zoo
+from minicnn.errors import ConfigError
 from minicnn.zoo import Recipe
 
 
@@ -30,7 +31,12 @@ def command(commands: Any, name: str, run: Callable, text: str, example: str) ->
     return parser
 
 
-def add_data(parser: argparse.ArgumentParser, train: bool = True, test: bool = True) -> None:
+def add_data(
+    parser: argparse.ArgumentParser,
+    train: bool = True,
+    test: bool = True,
+    images: str = "only so many images to train, a fifth of it to test",
+) -> None:
     """Add the options that choose the data."""
     parser.add_argument(
         "--dataset", help=f"{', '.join(data.names)}; with CSV files any name, or whose class names they have"
@@ -42,7 +48,7 @@ def add_data(parser: argparse.ArgumentParser, train: bool = True, test: bool = T
         )
     if test:
         parser.add_argument("--test-csv", metavar="FILE", help="CSV to test on")
-    parser.add_argument("--images", type=count, help="only so many images to train, a fifth of it to test")
+    parser.add_argument("--images", type=count, help=images)
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -79,9 +85,10 @@ def changed(recipe: Recipe, args: argparse.Namespace) -> Recipe:
 
 def recipe(name: str) -> Recipe:
     """Read the name of a recipe."""
-    if name not in zoo.names:
-        raise argparse.ArgumentTypeError(f"expected one of {', '.join(zoo.names)}, got {name!r}")
-    return zoo.recipe(name)
+    try:
+        return zoo.recipe(name)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def count(text: str) -> int:

@@ -27,7 +27,8 @@ class Choice:
     train_csv, test_csv : str, optional
         Files for ``data.read_csv``, instead of the data set of that name.
     images : int, optional
-        Take only the first so many images to train, and a fifth of that number to test.
+        Take only the first so many images to train, and a fifth of that number to test; where one of the
+        two sets is loaded alone, so many of it.
 
     Raises
     ------
@@ -73,8 +74,8 @@ class Choice:
     def load_test(self, class_names: Sequence[str]) -> Dataset:
         """Return the test set alone, whose classes are a model's."""
         if self.test_csv is None:
-            return self.load()[1]
-        return self._some(self._read(self.test_csv, class_names), 5)
+            return self._some(replace(self, images=None).load()[1], 1)
+        return self._some(self._read(self.test_csv, class_names), 1)
 
     def _read(self, path: str, class_names: Sequence[str]) -> Dataset:
         if self.name in SOURCES:

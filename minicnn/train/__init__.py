@@ -8,7 +8,7 @@ from minicnn.train.callbacks import (
     LearningRateSchedule,
     WeightAverage,
 )
-from minicnn.train.crossval import Comparison, CrossValidation, compare, cross_validate
+from minicnn.train.crossval import Comparison, CrossValidation, compare, compare_with, cross_validate
 from minicnn.train.history import History
 from minicnn.train.metrics import Evaluation
 from minicnn.train.trainer import Trainer
@@ -26,5 +26,6 @@ __all__ = [
     "Trainer",
     "WeightAverage",
     "compare",
+    "compare_with",
     "cross_validate",
 ]

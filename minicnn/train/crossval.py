@@ -1,13 +1,14 @@
-"""k-fold cross-validation, and whether one model is really better than another."""
+"""k-fold cross-validation, and whether one model is better than another by more than chance."""
 
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from minicnn.checks import number
 from minicnn.data import Dataset
 from minicnn.data.split import k_folds
 from minicnn.errors import ConfigError, DataError
@@ -128,9 +129,11 @@ class Comparison:
     difference : float
         Mean accuracy of the first less that of the second, as shares: 0.01 is one percentage point.
     interval : (float, float)
-        95 % confidence interval of the difference.
+        Confidence interval of the difference, of 1 − level.
     t, p : float
         The statistic, and the probability of one at least as far from 0 if the models were equally good.
+    level : float
+        The probability at which a difference where there is none may be called one.
     """
 
     first: str
@@ -139,24 +142,26 @@ class Comparison:
     interval: tuple[float, float]
     t: float
     p: float
+    level: float = 0.05
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is real at the 5 % level."""
-        return self.p < 0.05
+        """Whether the difference is more than chance, at the level."""
+        return self.p < self.level
 
     def __str__(self) -> str:
         sign, word = (1, "better") if self.difference >= 0 else (-1, "worse")
         low, high = sorted(100 * sign * end for end in self.interval)
         chance = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
-        verdict = "a real difference at the 5 % level" if self.significant else "cannot be told from chance"
+        verdict = "more than chance" if self.significant else "cannot be told from chance"
         return (
             f"{self.first} is {100 * abs(self.difference):.2f} points {word} than {self.second} "
-            f"(95 % interval {low:.2f} to {high:.2f}, {chance}): {verdict}"
+            f"({100 * (1 - self.level):.4g} % interval {low:.2f} to {high:.2f}, {chance}): "
+            f"{verdict} at the {100 * self.level:.3g} % level"
         )
 
 
-def compare(a: CrossValidation, b: CrossValidation) -> Comparison:
+def compare(a: CrossValidation, b: CrossValidation, level: float = 0.05) -> Comparison:
     """Test whether the mean accuracies of two models on the same folds differ by more than chance.
 
     The corrected resampled t-test, on the differences dᵢ of the k folds, with mean d̄ and sample
@@ -175,8 +180,9 @@ def compare(a: CrossValidation, b: CrossValidation) -> Comparison:
     Raises
     ------
     ConfigError
-        If the two were not cross-validated on the same folds.
+        If the two were not cross-validated on the same folds, or the level is not between 0 and 1.
     """
+    level = number(level, "level", "(0, 1)")
     require_same_folds(a, b)
     from scipy import stats
 
@@ -190,9 +196,17 @@ def compare(a: CrossValidation, b: CrossValidation) -> Comparison:
         t = math.copysign(math.inf, mean)
     else:
         t = 0.0
-    reach = float(stats.t.ppf(0.975, k - 1)) * error
+    reach = float(stats.t.ppf(1 - level / 2, k - 1)) * error
     p = float(2 * stats.t.sf(abs(t), k - 1))
-    return Comparison(a.name, b.name, mean, (mean - reach, mean + reach), t, p)
+    return Comparison(a.name, b.name, mean, (mean - reach, mean + reach), t, p, level)
+
+
+def compare_with(baseline: CrossValidation, others: Sequence[CrossValidation]) -> list[Comparison]:
+    """Compare each of m others with the baseline, at the level of 5 % / m; see ``compare``.
+
+    So the probability that any difference is called one where there is none stays below 5 % (Bonferroni).
+    """
+    return [compare(other, baseline, 0.05 / len(others)) for other in others]
 
 
 def require_same_folds(a: CrossValidation, b: CrossValidation) -> None:

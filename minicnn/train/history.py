@@ -24,8 +24,8 @@ class History:
 
     The columns are ``epoch`` (from 1), ``loss`` and ``accuracy`` (means over the epoch's training
     batches, as they were met: augmented, the loss with label smoothing), ``val_loss`` and
-    ``val_accuracy`` (where there was validation, see ``Trainer.evaluate``), ``learning_rate`` (at the epoch's last step), ``seconds`` (training, without validation) and
-    ``images_per_second``.
+    ``val_accuracy`` (where there was validation, see ``Trainer.evaluate``), ``learning_rate`` (at the
+    epoch's last step), ``seconds`` (training, without validation) and ``images_per_second``.
 
     Attributes
     ----------

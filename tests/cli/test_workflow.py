@@ -165,7 +165,7 @@ class TestTrain:
 class TestEvaluate:
     def test_it_gives_the_numbers_of_the_run(self, folder, capsys):
         model = str(folder / "model.safetensors")
-        status, facts, err = told(capsys, "evaluate", model, "--images", "300")
+        status, facts, err = told(capsys, "evaluate", model, "--images", "60")
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         assert (status, err) == (0, "")
         assert (facts["dataset"], facts["images"]) == ("synthetic", 60)
@@ -173,13 +173,13 @@ class TestEvaluate:
         assert np.sum(facts["confusion"]) == 60
 
     def test_printed_it_is_the_table_and_the_accuracy(self, folder, capsys):
-        assert cli.main(["evaluate", str(folder / "model.safetensors"), "--images", "300"]) == 0
+        assert cli.main(["evaluate", str(folder / "model.safetensors"), "--images", "60"]) == 0
         out = capsys.readouterr().out
         assert out.startswith("class ")
         assert "synthetic, 60 test images: loss" in out
 
     def test_mirrored_it_gives_others(self, folder, capsys):
-        arguments = ["evaluate", str(folder / "model.safetensors"), "--images", "300"]
+        arguments = ["evaluate", str(folder / "model.safetensors"), "--images", "60"]
         plain, mirrored = (told(capsys, *arguments, *more)[1] for more in ([], ["--mirrored"]))
         assert plain["loss"] != mirrored["loss"]
 
@@ -193,7 +193,7 @@ class TestEvaluate:
 
     def test_a_missed_target_is_exit_status_1(self, folder, capsys):
         model = str(folder / "model.safetensors")
-        assert cli.main(["evaluate", model, "--images", "300", "--target-accuracy", "100"]) == 1
+        assert cli.main(["evaluate", model, "--images", "60", "--target-accuracy", "100"]) == 1
         assert "below the target of 100.00%" in capsys.readouterr().err
 
     def test_data_with_other_classes_are_exit_status_2(self, folder, tmp_path, capsys, monkeypatch):
@@ -305,6 +305,12 @@ class TestCrossval:
         assert len(lines) == 3
         assert lines[0].startswith("fashion-quick: ")
         assert lines[0].endswith("% (2 folds)")
+
+    def test_recipes_for_different_data_need_to_be_told_on_which(self, capsys):
+        assert cli.main(["crossval", "--recipe", "mnist-quick", "fashion-quick", "--images", "300"]) == 2
+        assert "for fashion-mnist and mnist" in capsys.readouterr().err
+        options = ["--recipe", "mnist-quick", "fashion-quick", "--folds", "2", *SMALL]
+        assert told(capsys, "crossval", *options)[1]["dataset"] == "synthetic"
 
     def test_one_fold_is_exit_status_2(self, capsys):
         assert cli.main(["crossval", *self.RECIPES, "--folds", "1", *SMALL]) == 2

@@ -123,7 +123,12 @@ class TestImages:
         some = Choice("pets", **files, images=images)
         assert [len(data) for data in some.load()] == [train, test]
         assert numbers(some.load_train()) == list(range(train))
+
+    @pytest.mark.parametrize(("images", "test"), [(4, 4), (1, 1), (1000, 10)])
+    def test_of_the_test_set_alone_so_many_are_taken(self, files, loaded, images, test):
+        some = Choice("pets", **files, images=images)
         assert numbers(some.load_test(tuple("abc"))) == list(range(100, 100 + test))
+        assert numbers(Choice("mnist", images=images).load_test(tuple("abc"))) == list(range(100, 100 + test))
 
     def test_more_than_there_are_is_all(self, loaded):
         assert [len(data) for data in Choice(images=1000).load()] == [20, 10]

@@ -396,3 +396,29 @@ def test_the_other_examples_learn_from_a_slice_of_the_real_data(start, monkeypat
     monkeypatch.setattr(choice, "load", loader.load)
     arguments = ["--images", "2000", "--epochs", "3", "--lr", "0.02", "--target-accuracy", "0.6"]
     assert start(script, *arguments) == 0
+
+
+@pytest.mark.parametrize(
+    ("same", "more", "chosen"),
+    [
+        ([91, 92, 93], [90, 91, 92], 0),  # neither is better
+        ([95.0, 96.1, 97.0], [96.0, 97.1, 98.0], 2),  # both are, and the second more so
+        ([95.0, 96.1, 97.0], [99.9, 91.0, 99.9], 1),  # the second may be chance
+        ([90, 99, 99], [90, 99, 99], 0),  # the higher means may be chance
+    ],
+)
+def test_the_harness_takes_what_is_better_than_the_baseline_by_more_than_chance(
+    monkeypatch, same, more, chosen
+):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    choose = runpy.run_path(str(EXAMPLES / "fashion_harness.py"))["choose"]
+    sys.modules.pop("common", None)
+
+    def judged(accuracies):
+        """Return folds of a thousand images, the first of which were classified rightly."""
+        labels = np.zeros(1000, np.int64)
+        right = [np.arange(1000) < round(10 * accuracy) for accuracy in accuracies]
+        folds = [mc.train.Evaluation(0.0, labels, np.stack([r, ~r], 1), ("a", "b")) for r in right]
+        return mc.train.CrossValidation("", (), tuple(folds))
+
+    assert choose([judged([91, 92, 93]), judged(same), judged(more)]) == chosen

@@ -12,7 +12,7 @@ import minicnn as mc
 from minicnn.data import k_folds
 from minicnn.errors import ConfigError, DataError
 from minicnn.train import Callback, Evaluation, History
-from minicnn.train.crossval import Comparison, CrossValidation, compare, cross_validate
+from minicnn.train.crossval import Comparison, CrossValidation, compare, compare_with, cross_validate
 
 FIT = {"epochs": 2, "batch_size": 8, "progress": False}
 
@@ -156,6 +156,27 @@ class TestCompare:
         assert result.p == pytest.approx(1 - x * (3 - x**2) / 2)
         assert result.significant
 
+    def test_another_level_moves_the_verdict_and_the_interval_but_not_p(self):
+        new, old = judged([910, 920, 930, 940, 950], "new"), judged([900] * 5, "old")
+        usual, strict = compare(new, old), compare(new, old, 0.025)
+        assert strict.p == usual.p  # 0.047
+        assert not strict.significant
+        reach = 3.495406 * 0.0106066  # tables: t(0.9875) with 4 degrees of freedom
+        assert_allclose(strict.interval, [0.03 - reach, 0.03 + reach], atol=1e-7)
+        assert str(strict).endswith("p = 0.047): cannot be told from chance at the 2.5 % level")
+        assert "(97.5 % interval" in str(strict)
+
+    @pytest.mark.parametrize("level", [0, 1, math.nan, "0.05"])
+    def test_refuses_a_level_that_is_no_probability(self, level):
+        with pytest.raises(ConfigError, match="level"):
+            compare(judged([900] * 2), judged([910] * 2), level)
+
+    def test_of_several_comparisons_each_is_held_to_its_part_of_five_per_cent(self):
+        baseline, a, b = judged([900, 910], "base"), judged([910, 930], "a"), judged([900, 900], "b")
+        assert compare_with(baseline, [a, b]) == [compare(a, baseline, 0.025), compare(b, baseline, 0.025)]
+        assert compare_with(baseline, [a]) == [compare(a, baseline)]
+        assert compare_with(baseline, []) == []
+
     def test_two_folds_by_hand(self):
         # Differences 1 and 3 points: mean 2, s² = 2, factor 1/2 + 1; t = 2/√3, and with one degree of
         # freedom p = 1 − 2·arctan(t)/π.
@@ -210,22 +231,22 @@ class TestComparison:
             (
                 (0.0042, (0.001, 0.0074), 3.1, 0.021),
                 "A is 0.42 points better than B (95 % interval 0.10 to 0.74, p = 0.021): "
-                "a real difference at the 5 % level",
+                "more than chance at the 5 % level",
             ),
             (
                 (-0.0042, (-0.0074, -0.001), -30.1, 0.0002),
                 "A is 0.42 points worse than B (95 % interval 0.10 to 0.74, p < 0.001): "
-                "a real difference at the 5 % level",
+                "more than chance at the 5 % level",
             ),
             (
                 (-0.001, (-0.004, 0.002), -0.5, 0.6),
                 "A is 0.10 points worse than B (95 % interval -0.20 to 0.40, p = 0.600): "
-                "cannot be told from chance",
+                "cannot be told from chance at the 5 % level",
             ),
             (
                 (0.0, (0.0, 0.0), 0.0, 1.0),
                 "A is 0.00 points better than B (95 % interval 0.00 to 0.00, p = 1.000): "
-                "cannot be told from chance",
+                "cannot be told from chance at the 5 % level",
             ),
         ],
     )
