@@ -20,7 +20,7 @@ from peers import FRAMEWORKS
 import minicnn as mc
 from minicnn.kernels.threads import num_threads
 
-# What a development machine may set, and a user's machine does not: both change how fast BLAS is.
+# Settings that make OpenBLAS faster or slower than it is by itself: it is measured without them.
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 WARM_UP = 4  # steps
 TURN = 0.4  # seconds, but at least MIN_TURN steps; a fifth of them more is run first and not counted

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_info
 
 from minicnn import __version__
@@ -41,8 +42,16 @@ def processor() -> str:
 
 
 def blas() -> str:
-    """Return the BLAS libraries that NumPy uses, with the core type that they chose."""
-    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    """Return the BLAS library that NumPy uses, with the core type that it chose.
+
+    NumPy's wheel brings a library of its own, and SciPy's another. Where NumPy has none of its own (conda, a
+    Linux distribution), it uses one that no wheel brought.
+    """
+    numpy = Path(np.__file__).resolve().parent
+    libraries = {Path(b["filepath"]): b for b in threadpool_info() if b["user_api"] == "blas"}
+    own = [path for path in libraries if {numpy, numpy.with_name("numpy.libs")} & set(path.parents)]
+    shared = [path for path in libraries if not path.parent.name.endswith("libs")]  # scipy.libs, .dylibs
+    found = [libraries[path] for path in sorted(own or shared)]
     names = [f"{b['internal_api']} {b['version']} {b.get('architecture', '')}".strip() for b in found]
     return ", ".join(names) or "not recognised"
 

@@ -33,6 +33,11 @@ class SoftmaxCrossEntropy:
     label_smoothing : float
         α, at least 0 and below 1: the target becomes (1 − α)·t + α / K.
 
+    Raises
+    ------
+    ConfigError
+        If ``label_smoothing`` is not in that range.
+
     Notes
     -----
     Sources: Bishop 2006, "Pattern Recognition and Machine Learning", section 4.3.4; label

@@ -153,7 +153,7 @@ class Sequential:
         """
         self.preprocessing.check(images, self.input_shape)
         batch_size = checks.whole_number(batch_size, "batch_size")
-        from minicnn.engine.network import predict  # the one arrow upwards, see docs/architecture.md
+        from minicnn.engine.network import predict  # upwards, see docs/architecture.md
 
         with np.errstate(over="ignore", invalid="ignore"):  # seen in the result
             logits = np.concatenate([to_numpy(batch) for batch in predict(self, images, batch_size)])
@@ -267,7 +267,7 @@ class Sequential:
 
     def save(self, path: str | Path) -> None:
         """Write the model to ``path`` (safetensors); see ``minicnn.serialize``."""
-        from minicnn import serialize
+        from minicnn import serialize  # upwards, see docs/architecture.md
 
         serialize.save(self, path)
 

@@ -32,6 +32,11 @@ class Optimizer:
         in PyTorch, the decay is scaled by the learning rate).
     decay_all : bool
         True: biases and BatchNorm's scale and shift decay too.
+
+    Raises
+    ------
+    ConfigError
+        If a number is not in its range, or a switch not True or False.
     """
 
     def __init__(self, learning_rate: float, weight_decay: float, decoupled: bool, decay_all: bool) -> None:
@@ -108,6 +113,11 @@ class SGD(Optimizer):
     weight_decay, decoupled, decay_all
         See ``Optimizer``.
 
+    Raises
+    ------
+    ConfigError
+        If a number is not in its range, a switch not True or False, or ``nesterov`` without momentum.
+
     Notes
     -----
     Sources: Sutskever et al. 2013, "On the importance of initialization and momentum in deep
@@ -155,6 +165,11 @@ class Adam(Optimizer):
         ε, above 0.
     weight_decay, decoupled, decay_all
         See ``Optimizer``.
+
+    Raises
+    ------
+    ConfigError
+        If a number is not in its range, or a switch not True or False.
 
     Notes
     -----

@@ -24,6 +24,11 @@ class Schedule:
         The highest rate, above 0.
     warmup_steps : int
         Steps of a straight line from near 0 up to the rate that the shape begins with.
+
+    Raises
+    ------
+    ConfigError
+        If ``learning_rate`` is not above 0, or ``warmup_steps`` not a whole number of at least 0.
     """
 
     learning_rate: float
@@ -63,6 +68,11 @@ class Step(Schedule):
         Shares of the run between 0 and 1, such as (0.5, 0.75).
     factor : float
         Above 0 and at most 1.
+
+    Raises
+    ------
+    ConfigError
+        If ``milestones`` is no sequence, or a number is not in its range; also what ``Schedule`` refuses.
     """
 
     milestones: Sequence[float] = (0.5, 0.75)
@@ -86,6 +96,16 @@ class Cosine(Schedule):
 
     Source: Loshchilov & Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts",
     equation 5, without restarts.
+
+    Parameters
+    ----------
+    final : float
+        Share of the highest rate at the last step, between 0 and 1.
+
+    Raises
+    ------
+    ConfigError
+        If ``final`` is not in that range; also what ``Schedule`` refuses.
     """
 
     final: float = 0.0
@@ -110,7 +130,12 @@ class OneCycle(Schedule):
     peak : float
         Share of the run at which the highest rate is reached, above 0 and below 1.
     start, final : float
-        Shares of the highest rate at the first and the last step.
+        Shares of the highest rate at the first and the last step, between 0 and 1.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is not in its range; also what ``Schedule`` refuses.
     """
 
     peak: float = 0.3

@@ -40,3 +40,14 @@ def test_the_readme_python_runs(monkeypatch, tmp_path, capsys):
 def test_links_lead_to_files_that_are_there(page):
     links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
     assert all((page.parent / link).exists() for link in links if not link.startswith("http"))
+
+
+def test_the_map_of_the_code_names_every_module():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line for line in text.split("\n") if line.startswith("| `")]
+    folders = [f"minicnn/{name}" for name in ("", "kernels/", "layers/", "engine/", "train/", "data/")]
+    for folder in [*folders, "benchmarks/"]:
+        named = [row for row in rows if f"`{folder}" in row.split("|")[1]]
+        named = set(re.findall(r"\w+\.(?:py|cu)", "\n".join(named)))
+        there = {path.name for path in (ROOT / folder).iterdir() if path.suffix in (".py", ".cu")}
+        assert there - named <= {"__init__.py", "__main__.py"}, folder

@@ -23,6 +23,11 @@ class Augmentation:
         The probability that an image loses a rectangle. Its height and width are drawn separately, between
         an eighth and half of the image's, and then its place within the image.
 
+    Raises
+    ------
+    ConfigError
+        If ``flip`` is not True or False, ``shift`` a whole number of at least 0, ``erase`` in 0 … 1.
+
     Notes
     -----
     For images as they are stored, before the preprocessing.

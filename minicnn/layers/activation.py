@@ -37,7 +37,12 @@ class LeakyReLU(Layer):
     Parameters
     ----------
     negative_slope : float
-        a, between 0 and 1.
+        a, at least 0 and below 1.
+
+    Raises
+    ------
+    ConfigError
+        If it is not in that range.
 
     Notes
     -----

@@ -45,6 +45,11 @@ class Conv2D(Layer):
     kernel_initializer : str
         One of ``minicnn.initializers``; He is right in front of a ReLU.
 
+    Raises
+    ------
+    ConfigError
+        If an argument is none of these: a size below 1, a negative padding, an unknown initialiser.
+
     Notes
     -----
     Shapes: x (N, H, W, C), y (N, OH, OW, OC), W (KH, KW, C, OC), b (OC,).

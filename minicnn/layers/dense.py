@@ -26,6 +26,11 @@ class Dense(Layer):
         One of ``minicnn.initializers``. He, the default, is right in front of a ReLU; for the last
         layer, which feeds the softmax, ``"glorot_uniform"`` starts with smaller logits.
 
+    Raises
+    ------
+    ConfigError
+        If ``units`` is below 1, ``use_bias`` neither True nor False, or the initialiser unknown.
+
     Notes
     -----
     Shapes: x (N, D), y (N, units), W (D, units), b (units,).

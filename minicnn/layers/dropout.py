@@ -18,6 +18,11 @@ class Dropout(Layer):
     rate : float
         Share that is silenced, at least 0 and below 1.
 
+    Raises
+    ------
+    ConfigError
+        If ``rate`` is not in that range.
+
     Notes
     -----
     Shapes: any. Masks are drawn on the CPU from a generator of the layer's own, so a seed gives

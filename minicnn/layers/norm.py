@@ -29,6 +29,11 @@ class BatchNorm(Layer):
     epsilon : float
         ε, above 0.
 
+    Raises
+    ------
+    ConfigError
+        If ``momentum`` or ``epsilon`` is not in its range.
+
     Notes
     -----
     Shapes: x and y (N, H, W, C) or (N, C); γ (``gamma``), β (``beta``) and the running averages (C,).

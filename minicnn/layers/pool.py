@@ -63,6 +63,11 @@ class MaxPool2D(_Pool2D):
     padding : "valid", "same", int, (int, int) or ((top, bottom), (left, right))
         Smaller than the window on every side.
 
+    Raises
+    ------
+    ConfigError
+        If a size is below 1, or the padding unknown, negative or not smaller than the window.
+
     Notes
     -----
     Shapes: x (N, H, W, C), y (N, OH, OW, C).
@@ -99,6 +104,11 @@ class AvgPool2D(_Pool2D):
         Step between windows; by default ``pool_size``, so that they do not overlap.
     padding : "valid", "same", int, (int, int) or ((top, bottom), (left, right))
         Smaller than the window on every side; padding is left out of the mean, as in Keras.
+
+    Raises
+    ------
+    ConfigError
+        If a size is below 1, or the padding unknown, negative or not smaller than the window.
 
     Notes
     -----

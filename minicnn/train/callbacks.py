@@ -50,6 +50,16 @@ class LearningRateSchedule(Callback):
     """Set the optimizer's learning rate before each batch to ``schedule(step, total_steps)``.
 
     When training ends, the optimizer has the learning rate again that it had before.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        One of ``minicnn.schedules``, or a function of the step and the number of steps.
+
+    Raises
+    ------
+    ConfigError
+        If ``schedule`` cannot be called.
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -83,6 +93,11 @@ class WeightAverage(Callback):
     ----------
     decay : float
         Between 0 and 1: the average is over about 1 / (1 − decay) steps.
+
+    Raises
+    ------
+    ConfigError
+        If ``decay`` is not between 0 and 1, both left out.
 
     Notes
     -----
@@ -161,6 +176,11 @@ class EarlyStopping(_Monitor):
         At least 0.
     restore_best : bool
         Give the model the weights of its best epoch when training ends.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is none of these; in ``fit``, if it watches a validation that there is not.
     """
 
     def __init__(
@@ -206,6 +226,14 @@ class Checkpoint(_Monitor):
     path : str or Path
         Of the model file; it is replaced only by a complete one.
     monitor : "val_accuracy", "val_loss", "accuracy" or "loss"
+
+    Raises
+    ------
+    ConfigError
+        If ``monitor`` is none of these; in ``fit``, if it watches a validation that there is not, or the
+        model holds what a model file cannot.
+    OutputError
+        In ``fit``, if the file cannot be written.
     """
 
     def __init__(self, path: str | Path, monitor: str = "val_accuracy") -> None:
