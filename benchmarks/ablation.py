@@ -7,7 +7,6 @@ measured before stays in the JSON until the same variant is measured again.
 """
 
 import argparse
-import json
 import statistics
 from dataclasses import replace
 
@@ -16,10 +15,8 @@ from matplotlib.figure import Figure
 
 import minicnn as mc
 from minicnn import layers as L
-from minicnn.files import replacing
 from minicnn.zoo import Recipe
 
-RESULTS = report.RESULTS / "ablation.json"
 BEST = mc.zoo.recipe("fashion-best")
 
 
@@ -58,11 +55,6 @@ def run(recipe: Recipe, seed: int, images: int | None) -> dict[str, float]:
     return {"seed": seed, "accuracy": accuracy, "mirrored": mirrored, "seconds": history.seconds}
 
 
-def measured() -> dict[str, dict]:
-    """Return what is known so far, variant to machine, epochs and runs."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-
-
 def table(results: dict[str, dict]) -> str:
     """Return the accuracies of all variants, and the paired differences from the recipe."""
     base = {r["seed"]: r["accuracy"] for r in results["the recipe"]["runs"]}
@@ -70,8 +62,8 @@ def table(results: dict[str, dict]) -> str:
     for name, result in results.items():
         runs = result["runs"]
         differences = [r["accuracy"] - base[r["seed"]] for r in runs if r["seed"] in base]
-        cells = [spread([r[key] for r in runs]) for key in ("accuracy", "mirrored")]
-        change = "" if name == "the recipe" or not differences else f"{spread(differences, '+')}"
+        cells = [report.spread([r[key] for r in runs]) for key in ("accuracy", "mirrored")]
+        change = "" if name == "the recipe" or not differences else f"{report.spread(differences, '+')}"
         rows.append([name, *cells, change, f"{result['epochs']}", str(len(runs))])
     header = [
         "variant",
@@ -82,12 +74,6 @@ def table(results: dict[str, dict]) -> str:
         "seeds",
     ]
     return report.table(header, rows)
-
-
-def spread(values: list[float], sign: str = "") -> str:
-    """Return mean ± sample standard deviation, in per cent or points."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{100 * statistics.mean(values):{sign}.2f} ± {100 * deviation:.2f}"
 
 
 def draw(results: dict[str, dict]) -> Figure:
@@ -118,15 +104,13 @@ def main() -> None:
         parser.error(f"there is no variant {', '.join(sorted(unknown))}; there are {', '.join(every)}")
     for name in args.variants or every:
         runs = [run(every[name], seed, args.images) for seed in args.seeds]
-        entry = {"machine": report.machine(), "epochs": every[name].epochs, "runs": runs}
-        with replacing(RESULTS) as temporary:
-            temporary.write_text(json.dumps(measured() | {name: entry}, indent=2) + "\n", encoding="utf-8")
+        report.keep("ablation", name, epochs=every[name].epochs, runs=runs)
         print(f"{name}: {runs}", flush=True)
-    results = measured()
+    results = report.known("ablation")
     results = {name: results[name] for name in every if name in results}
     print(table(results))
-    report.plots.save(draw(results), RESULTS.with_suffix(".png"))
-    print(f"\nwritten: {RESULTS} and .png")
+    report.plots.save(draw(results), report.RESULTS / "ablation.png")
+    print(f"\nwritten: {report.RESULTS / 'ablation'}.json and .png")
 
 
 if __name__ == "__main__":

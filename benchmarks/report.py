@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,25 @@ def table(header: list[str], rows: list[list[str]]) -> str:
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows
     ]
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
+
+
+def spread(shares: list[float], sign: str = "") -> str:
+    """Return mean ± sample standard deviation, in per cent; ``sign`` "+": as points, with their sign."""
+    deviation = statistics.stdev(shares) if len(shares) > 1 else 0.0
+    return f"{100 * statistics.mean(shares):{sign}.2f} ± {100 * deviation:.2f}"
+
+
+def known(name: str) -> dict[str, dict[str, Any]]:
+    """Return what ``keep`` has kept under ``name``, entry to machine and results."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def keep(name: str, entry: str, **result: Any) -> None:
+    """Add an entry, with the machine, to ``name``.json: what takes hours is measured in several goes."""
+    text = json.dumps(known(name) | {entry: {"machine": machine(), **result}}, indent=2)
+    with replacing(RESULTS / f"{name}.json") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def write(name: str, result: dict[str, Any], figure: Figure) -> None:

@@ -11,7 +11,6 @@ measured before stays in the JSON until the same study is run again.
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,10 +22,7 @@ from pathlib import Path
 import report
 from matplotlib.figure import Figure
 
-from minicnn.files import replacing
-
 EXAMPLES = Path(__file__).parent.parent / "examples"
-RESULTS = report.RESULTS / "studies.json"
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ STUDIES = {
 
 
 def run(study: Study, seed: int, folder: Path) -> dict[str, float]:
-    """Run an example and return its accuracies, its seconds and its peak memory in MiB."""
+    """Run an example and return its accuracies and its seconds."""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(folder / "cache")}
     command = [sys.executable, str(EXAMPLES / study.script), *study.arguments]
     command += ["--seed", str(seed), "--out", str(folder / "run")]
@@ -69,29 +65,8 @@ def run(study: Study, seed: int, folder: Path) -> dict[str, float]:
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, cwd=folder)
     seconds = time.perf_counter() - start
     metrics = json.loads((folder / "run" / "metrics.json").read_text(encoding="utf-8"))
-    # The largest child so far: an upper bound for this one. Linux counts in KiB.
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     accuracies = {name: metrics[name] for name in study.targets}
-    training = metrics["seconds_training"]
-    return {"seed": seed, **accuracies, "seconds": seconds, "seconds_training": training, "peak_mib": peak}
-
-
-def measured() -> dict[str, dict]:
-    """Return what is known so far, study to machine and runs."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-
-
-def keep(name: str, runs: list[dict]) -> None:
-    """Add the runs of a study to what is known: after each, as the next may take an hour."""
-    text = json.dumps(measured() | {name: {"machine": report.machine(), "runs": runs}}, indent=2)
-    with replacing(RESULTS) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def spread(values: list[float]) -> str:
-    """Return mean ± sample standard deviation, in per cent."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{100 * statistics.mean(values):.2f} ± {100 * deviation:.2f} %"
+    return {"seed": seed, **accuracies, "seconds": seconds, "seconds_training": metrics["seconds_training"]}
 
 
 def rows(results: dict[str, dict]) -> list[list[str]]:
@@ -101,37 +76,41 @@ def rows(results: dict[str, dict]) -> list[list[str]]:
         runs = results.get(name, {}).get("runs", [])
         for metric, target in study.targets.items() if runs else ():
             seconds = [r["seconds"] for r in runs]
+            reached = sum(r[metric] >= target for r in runs)
             found.append(
                 [
                     f"`{' '.join([study.script, *study.arguments[:2]]).replace(' --strict-data', '')}`",
                     metric.replace("_", " "),
                     f"{target:.2%}" if target else "",
-                    spread([r[metric] for r in runs]),
+                    f"{report.spread([r[metric] for r in runs])} %",
+                    f"{reached} of {len(runs)}" if target else "",
                     f"{statistics.median(seconds):.0f} s ({min(seconds):.0f} to {max(seconds):.0f})",
-                    f"{max(r['peak_mib'] for r in runs):.0f} MiB",
-                    str(len(runs)),
                 ]
             )
     return found
 
 
 def draw(results: dict[str, dict]) -> Figure:
-    """Draw each study's accuracies as points, and its targets as marks."""
+    """Draw each study's accuracies as points, and its targets as marks; each data set has its own scale."""
     places = [(name, metric) for name in STUDIES if name in results for metric in STUDIES[name].targets]
-    figure = Figure(figsize=(9, 0.4 * len(places) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    for y, (name, metric) in enumerate(places):
-        axes.plot([100 * r[metric] for r in results[name]["runs"]], [y] * len(results[name]["runs"]), "o",
-                  color="#1f5fa8", alpha=0.7, label="a seed" if y == 0 else None)  # fmt: skip
-        target = STUDIES[name].targets[metric]
-        if target:
-            axes.plot(100 * target, y, "|", color="#c8500a", markersize=16, markeredgewidth=2,
-                      label="target" if y == 0 else None)  # fmt: skip
-    axes.set_yticks(range(len(places)), [f"{name}, {metric.replace('_', ' ')}" for name, metric in places])
-    axes.invert_yaxis()
-    axes.set_xlabel("accuracy (%)")
-    axes.grid(alpha=0.3)
-    axes.legend()
+    halves = [[p for p in places if p[0].startswith(data)] for data in ("fashion", "mnist")]
+    halves = [half for half in halves if half]
+    figure = Figure(figsize=(9, 0.4 * len(places) + 2), layout="constrained")
+    panels = figure.subplots(len(halves), 1, squeeze=False, height_ratios=list(map(len, halves)))[:, 0]
+    for axes, half in zip(panels, halves, strict=True):
+        for y, (name, metric) in enumerate(half):
+            points = [100 * r[metric] for r in results[name]["runs"]]
+            axes.plot(points, [y] * len(points), "o", color="#1f5fa8", alpha=0.7, label="a seed")
+            target = STUDIES[name].targets[metric]
+            if target:
+                axes.plot(100 * target, y, "|", color="#c8500a", ms=16, mew=2, label="target")
+        axes.set_yticks(range(len(half)), [f"{name}, {metric.replace('_', ' ')}" for name, metric in half])
+        axes.margins(y=0.15)
+        axes.invert_yaxis()
+        axes.grid(alpha=0.3)
+    panels[-1].set_xlabel("accuracy (%)")
+    handles = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
+    panels[0].legend(handles.values(), handles.keys())
     return figure
 
 
@@ -149,13 +128,13 @@ def main() -> None:
         for seed in args.seeds:
             with tempfile.TemporaryDirectory() as folder:
                 runs.append(run(STUDIES[name], seed, Path(folder)))
-            keep(name, runs)
+            report.keep("studies", name, runs=runs)  # after each, as the next may take an hour
             print(f"{name}: {runs[-1]}", flush=True)
-    results = measured()
-    header = ["example", "accuracy", "target", "mean ± deviation", "whole process", "peak memory", "seeds"]
+    results = report.known("studies")
+    header = ["example", "accuracy", "target", "mean ± deviation", "seeds that reach it", "whole process"]
     print(report.table(header, rows(results)))
-    report.plots.save(draw(results), RESULTS.with_suffix(".png"))
-    print(f"\nwritten: {RESULTS} and .png")
+    report.plots.save(draw(results), report.RESULTS / "studies.png")
+    print(f"\nwritten: {report.RESULTS / 'studies'}.json and .png")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""How much memory the examples need: the peak of the whole process, with training, evaluation and report.
+
+    python benchmarks/memory.py
+
+One epoch each, as further ones need no more. Not on Windows, which does not tell.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import report
+from matplotlib.figure import Figure
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+COMMANDS = (
+    ("train_fashion.py",),
+    ("train_fashion.py", "--recipe", "best"),
+    ("train_mnist.py",),
+    ("train_mnist.py", "--recipe", "best"),
+)
+
+
+def peak(script: str, *arguments: str) -> float:
+    """Run an example for an epoch, and return the most that its process ever held, in MiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(EXAMPLES / script), *arguments, "--epochs", "1", "--out", folder]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)  # of this child alone
+    if status:
+        raise SystemExit(f"{script} failed")
+    return usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)  # macOS counts in bytes
+
+
+def main() -> None:
+    """Measure, print the table, write JSON and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=3, help="of each (default: 3)")
+    args = parser.parse_args()
+    found = {" ".join(command): [peak(*command) for _ in range(args.runs)] for command in COMMANDS}
+    rows = [
+        [f"`{name}`", f"{statistics.median(mib):.0f} MiB", f"{min(mib):.0f} to {max(mib):.0f}"]
+        for name, mib in found.items()
+    ]
+    print(report.table(["example", "peak memory, median", f"of {args.runs} runs"], rows))
+    figure = Figure(figsize=(8, 2.2), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(list(found), [statistics.median(mib) for mib in found.values()], color="#1f5fa8")
+    axes.set_xlabel("peak memory (MiB, median)")
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    report.write("memory", {"mib": found}, figure)
+
+
+if __name__ == "__main__":
+    main()
