@@ -10,6 +10,19 @@ from minicnn.checks import number
 from minicnn.errors import DataError, DTypeError, NonFiniteError, ShapeError
 
 
+def pixel_moments(images: np.ndarray) -> tuple[float, float]:
+    """Return mean and standard deviation of all pixels, (N, H, W, C) uint8 or floating, on the scale 0…1."""
+
+    def pieces() -> Iterator[np.ndarray]:
+        # One at a time: all images in float64 would take eight times the memory of the images.
+        return (np.asarray(images[i : i + 1000], np.float64) for i in range(0, len(images), 1000))
+
+    scale = 1 / 255 if images.dtype == np.uint8 else 1.0
+    mean = sum(piece.sum() for piece in pieces()) / images.size
+    std = (sum(((piece - mean) ** 2).sum() for piece in pieces()) / images.size) ** 0.5
+    return float(mean * scale), float(std * scale)
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """(x − mean) / std, with x on the scale 0…1: uint8 pixels are divided by 255, floats taken as they are.
@@ -44,18 +57,19 @@ class Preprocessing:
 
         Raises
         ------
-        ConfigError
+        DataError
             If all pixels are equal.
+        ShapeError, DTypeError, NonFiniteError, DataError
+            See ``check``.
         """
-        scale = 1 / 255 if images.dtype == np.uint8 else 1.0
-
-        def pieces() -> Iterator[np.ndarray]:
-            # One at a time: all images in float64 would take eight times the memory of the images.
-            return (np.asarray(images[i : i + 1000], np.float64) for i in range(0, len(images), 1000))
-
-        mean = sum(piece.sum() for piece in pieces()) / images.size
-        std = (sum(((piece - mean) ** 2).sum() for piece in pieces()) / images.size) ** 0.5
-        return cls(mean * scale, std * scale)
+        array_module(images)  # refuses lists
+        cls().check(images, images.shape[1:])
+        if images.min() == images.max():
+            raise DataError(
+                f"expected images with some contrast to standardise by; every pixel of all {len(images):,} "
+                f"is {images.min()}: look at the data"
+            )
+        return cls(*pixel_moments(images))
 
     def __call__(self, images: Array, dtype: np.dtype, out: Array | None = None) -> Array:
         """Return ``images``, (N, H, W, C) uint8 or floating, as network input in ``dtype``, or in ``out``."""

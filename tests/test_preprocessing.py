@@ -183,5 +183,20 @@ class TestStandardising:
         assert peak < 4 * 1000 * 64 * 8  # a few pieces of a thousand images in float64, not twenty
 
     def test_pixels_that_are_all_equal_are_refused(self):
-        with pytest.raises(ConfigError, match="std"):
+        with pytest.raises(DataError, match="every pixel of all 2 is 7: look at the data"):
             Preprocessing.standardising(np.full((2, *SHAPE), 7, np.uint8))
+        with pytest.raises(DataError, match=r"every pixel of all 7 is 0\.1"):
+            Preprocessing.standardising(np.full((7, *SHAPE), 0.1))  # whose deviation rounding makes 5e-17
+
+    @pytest.mark.parametrize(
+        ("images", "error"),
+        [
+            ([[[[0]], [[51]]]], TypeError),
+            (np.zeros((0, *SHAPE), np.uint8), DataError),
+            (pixels().astype(np.int64), DTypeError),
+            (pixels().astype(np.float32), DataError),  # raw pixels as floats
+        ],
+    )
+    def test_what_a_model_would_not_take_is_refused(self, images, error):
+        with pytest.raises(error):
+            Preprocessing.standardising(images)

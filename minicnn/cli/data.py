@@ -6,6 +6,7 @@ from typing import Any
 
 from minicnn.cli import options
 from minicnn.data import Dataset, write_csv
+from minicnn.preprocessing import pixel_moments
 
 
 def add(commands: Any) -> None:
@@ -44,14 +45,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _facts(data: Dataset) -> dict[str, Any]:
     """Return what there is to say of one part; mean and deviation on the scale 0…1."""
-    from minicnn.preprocessing import Preprocessing
-
-    scale = Preprocessing.standardising(data.images)
+    mean, std = pixel_moments(data.images)
     return {
         "images": len(data),
         "shape": list(data.image_shape),
         "dtype": data.images.dtype.name,
         "classes": dict(zip(data.class_names, map(int, data.class_counts()), strict=True)),
-        "mean": scale.mean,
-        "std": scale.std,
+        "mean": mean,
+        "std": std,
     }

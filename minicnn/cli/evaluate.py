@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 import minicnn
+from minicnn import data
 from minicnn.cli import options
 from minicnn.errors import DataError
 
@@ -29,7 +30,10 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Load, evaluate, print."""
     model = minicnn.load(args.model)
-    choice = options.chosen_data(args, model.info.get("dataset", "fashion-mnist"))
+    trained_on = model.info.get("dataset", "fashion-mnist")
+    if not (args.dataset or args.test_csv) and trained_on not in data.names:
+        raise DataError(f"the model was trained on {trained_on!r}, from a file: name one with --test-csv")
+    choice = options.chosen_data(args, trained_on)
     test = choice.load_test(model.class_names or ())
     if model.class_names is not None and model.class_names != test.class_names:
         raise DataError(

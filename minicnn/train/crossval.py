@@ -31,11 +31,14 @@ class CrossValidation:
         One for each fold; validation is the fold.
     evaluations : tuple of Evaluation
         Of each fold, after its training.
+    seed : int
+        Of the folds.
     """
 
     name: str
     histories: tuple[History, ...]
     evaluations: tuple[Evaluation, ...]
+    seed: int = 0
 
     @property
     def accuracies(self) -> np.ndarray:
@@ -115,7 +118,7 @@ def cross_validate(
         callbacks = make_callbacks() if make_callbacks else ()
         histories.append(trainer.fit(rest, validation=fold, callbacks=callbacks, seed=seed, **fit))
         evaluations.append(trainer.evaluate(fold))
-    return CrossValidation(name, tuple(histories), tuple(evaluations))
+    return CrossValidation(name, tuple(histories), tuple(evaluations), seed)
 
 
 @dataclass(frozen=True)
@@ -215,11 +218,13 @@ def require_same_folds(a: CrossValidation, b: CrossValidation) -> None:
     Raises
     ------
     ConfigError
-        If they have another number of folds, or other labels in one.
+        If they have another seed, another number of folds, or other labels in one.
     """
     labels_a, labels_b = ([evaluation.labels for evaluation in cv.evaluations] for cv in (a, b))
-    if len(labels_a) != len(labels_b) or not all(map(np.array_equal, labels_a, labels_b)):
+    # The seed as well: of data that are sorted by class, any seed's folds have the same labels.
+    same_labels = len(labels_a) == len(labels_b) and all(map(np.array_equal, labels_a, labels_b))
+    if a.seed != b.seed or not same_labels:
         raise ConfigError(
-            f"{a.name} and {b.name} were not evaluated on the same folds ({len(labels_a)} and "
-            f"{len(labels_b)}): cross-validate both with the same data, k and seed"
+            f"{a.name} and {b.name} were not evaluated on the same folds ({len(labels_a)}, seed {a.seed}, "
+            f"and {len(labels_b)}, seed {b.seed}): cross-validate both with the same data, k and seed"
         )

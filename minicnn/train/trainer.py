@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from minicnn.backend import array_module, resolve_device, tensor_cores
-from minicnn.checks import whole_number
+from minicnn.checks import flag, whole_number
 from minicnn.data import Augmentation, Dataset, split
 from minicnn.engine import make_engine
 from minicnn.errors import ConfigError, DataError, NonFiniteError
@@ -223,6 +223,7 @@ class Trainer:
         ``fit`` raises for data that the model cannot take, and NonFiniteError if the model's output
         holds NaN or infinity.
         """
+        mirrored = flag(mirrored, "mirrored")
         self._check(data)
         # In float64: rounding must not make a tie of two close logits, and so another prediction.
         logits = self.model.logits(data.images, batch_size).astype(np.float64)

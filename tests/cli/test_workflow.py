@@ -191,6 +191,14 @@ class TestEvaluate:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         assert facts["accuracy"] == metrics["test_accuracy"]
 
+    def test_a_model_that_was_trained_on_a_file_needs_one_to_be_tested_on(self, folder, capsys, tmp_path):
+        model = mc.load(folder / "model.safetensors")
+        model.info["dataset"] = "pets_train"
+        model.save(tmp_path / "pets.safetensors")
+        assert cli.main(["evaluate", str(tmp_path / "pets.safetensors")]) == 2
+        told = capsys.readouterr().err
+        assert "trained on 'pets_train', from a file: name one with --test-csv" in told
+
     def test_a_missed_target_is_exit_status_1(self, folder, capsys):
         model = str(folder / "model.safetensors")
         assert cli.main(["evaluate", model, "--images", "60", "--target-accuracy", "100"]) == 1

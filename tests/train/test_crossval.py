@@ -1,6 +1,7 @@
 """Cross-validation: who is trained and judged on what; the comparison: numbers worked out by hand."""
 
 import math
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -211,9 +212,15 @@ class TestCompare:
 
     def test_refuses_another_number_of_folds(self):
         with pytest.raises(
-            ConfigError, match=r"a and b were not .* same folds \(2 and 3\): cross-validate both"
+            ConfigError,
+            match=r"a and b were not .* same folds \(2 with seed 0, and 3 with seed 0\): cross-validate both",
         ):
             compare(judged([900] * 2, "a"), judged([900] * 3, "b"))
+
+    def test_refuses_another_seed_though_the_labels_of_sorted_data_are_the_same(self):
+        one, other = judged([900, 910]), replace(judged([900, 910]), seed=1)
+        with pytest.raises(ConfigError, match="2, seed 0, and 2, seed 1"):
+            compare(one, other)
 
     def test_refuses_folds_of_other_images(self):
         labels = np.zeros(1000, np.int64)

@@ -276,6 +276,10 @@ class TestEvaluating:
         assert_array_equal(runner.model.predict(data().images), np.ones(24))
         assert_array_equal(result.predicted, np.ones(24))
 
+    def test_mirrored_is_true_or_false(self):
+        with pytest.raises(ConfigError, match="mirrored must be True or False, got 'no'"):
+            trainer().evaluate(data(), mirrored="no")
+
     @pytest.mark.parametrize("batch_size", [0, -1, 2.5])
     def test_an_unusable_batch_size_is_refused(self, batch_size):
         with pytest.raises(ConfigError, match="batch_size"):
