@@ -188,7 +188,7 @@ def saliency(model: Sequential, images: Array, classes: np.ndarray | None = None
     Raises
     ------
     ConfigError
-        If the model is no classifier.
+        If the model is no classifier, or its input is no image.
     ShapeError, DTypeError, DataError
         If ``classes`` are not one for each image, integers, and classes of the model.
 
@@ -197,6 +197,11 @@ def saliency(model: Sequential, images: Array, classes: np.ndarray | None = None
     Source: Simonyan, Vedaldi & Zisserman 2014, "Deep Inside Convolutional Networks: Visualising Image
     Classification Models and Saliency Maps", section 3.
     """
+    if len(model.input_shape) != 3:
+        raise ConfigError(
+            f"saliency needs a model whose input is an image (H, W, C); that of this one is "
+            f"{model.input_shape}: begin the model with Flatten, and give it images"
+        )
     std = model.preprocessing.std  # the network input is (pixel − mean) / std
     batches = _gradients(model, images, classes, depth=0)
     return np.concatenate([np.abs(dx).max(axis=3) / std for _, dx in batches])

@@ -337,6 +337,11 @@ class TestSaliency:
         maps = explain.saliency(model, pixels(2, (1, 2, 2)), np.array([0, 1]))
         assert_array_equal(maps, [[[12, 8]], [[0, 2]]])
 
+    def test_a_model_whose_input_is_no_image_is_refused(self):
+        model = Sequential([L.Dense(2)], (6,), dtype="float64")
+        with pytest.raises(ConfigError, match=r"an image \(H, W, C\); that of this one is \(6,\): begin"):
+            explain.saliency(model, pixels(4, (6,)))
+
 
 def numeric_cam(model, images, classes, place):
     """Return the maps before they are resized: by differences, in prediction, with the model's own layers."""

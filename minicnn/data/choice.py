@@ -13,6 +13,9 @@ from minicnn.data.dataset import Dataset
 from minicnn.data.loader import load
 from minicnn.errors import ConfigError
 
+PATHS = ("folder", "train_csv", "test_csv")
+"""The fields of a choice that name a folder or a file."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -33,7 +36,8 @@ class Choice:
     Raises
     ------
     ConfigError
-        If both a folder and files are given, or ``images`` is not a whole number of at least 1.
+        If both a folder and files are given, one of them is no path, or ``images`` is not a whole number
+        of at least 1.
     """
 
     name: str = "fashion-mnist"
@@ -43,6 +47,9 @@ class Choice:
     images: int | None = None
 
     def __post_init__(self) -> None:
+        for name in PATHS:
+            if not isinstance(getattr(self, name), str | os.PathLike | None):
+                raise ConfigError(f"{name} must be a path such as 'data', got {getattr(self, name)!r}")
         if self.folder is not None and (self.train_csv is not None or self.test_csv is not None):
             raise ConfigError("a data set comes from a folder or from CSV files, got both: leave one out")
         if self.images is not None:
@@ -56,7 +63,7 @@ class Choice:
             raise ConfigError(
                 "expected a CSV file to train on and one to test on, got one of them: give both"
             )
-        elif os.path.abspath(self.train_csv) == os.path.abspath(self.test_csv):
+        elif _same_file(self.train_csv, self.test_csv):
             raise ConfigError(
                 f"{self.train_csv} is to be trained and tested on: keep images apart to test on"
             )
@@ -87,7 +94,7 @@ class Choice:
 
     def asdict(self) -> dict[str, Any]:
         """Return it as plain values, from which ``Choice(**…)`` makes it again, in any working directory."""
-        paths = {name: getattr(self, name) for name in ("folder", "train_csv", "test_csv")}
+        paths = {name: getattr(self, name) for name in PATHS}
         return asdict(self) | {name: path and os.path.abspath(path) for name, path in paths.items()}
 
     def moved(self, folder: str) -> "Choice":
@@ -98,3 +105,11 @@ class Choice:
             str(Path(folder) / Path(path).name) for path in (self.train_csv, self.test_csv)
         )
         return replace(self, train_csv=train_csv, test_csv=test_csv)
+
+
+def _same_file(first: str, second: str) -> bool:
+    """Whether two paths lead to one file, by a link or not; a file that is missing is told by its name."""
+    try:
+        return os.path.samefile(first, second)
+    except OSError:
+        return os.path.realpath(first) == os.path.realpath(second)

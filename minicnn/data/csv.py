@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from minicnn import checks
-from minicnn.data.dataset import Dataset
+from minicnn.data.dataset import Dataset, checked_names
 from minicnn.data.idx import read_content
 from minicnn.errors import ConfigError, DataError, DTypeError
 from minicnn.files import replacing
 
 NUMBERS = tuple(map(str, range(256)))
+LABEL_TITLES = ("label", "class", "target")
+"""What a header calls the column of labels, however it is spelt."""
 
 
 def read_csv(
@@ -57,11 +59,14 @@ def read_csv(
     DataNotFoundError
         When there is no such file.
     DataError
-        When the file is no such table; the message names line and column, both counted from 1. Or when
-        a label has no class name.
+        When the file is no such table, or its header has the label in another column than the first; the
+        message names line and column, both counted from 1. Or when a label has no class name.
     ConfigError
-        When ``image_shape`` or ``class_names`` are not of their kind.
+        When ``path``, ``image_shape`` or ``class_names`` are not of their kind.
     """
+    if not isinstance(path, str | PathLike):
+        raise ConfigError(f"path must be that of a file, such as 'train.csv', got {path!r}")
+    class_names = checked_names(class_names)
     if image_shape is not None:
         image_shape = checks.shape(image_shape, "image_shape")
         if len(image_shape) != 3:
@@ -70,8 +75,9 @@ def read_csv(
     head = next((i for i, line in enumerate(lines) if line), None)
     if head is None:
         raise DataError(f"{path}: expected a CSV file of labels and pixels; it is empty: fetch it again")
-    titles = lines[head].split(",")
-    shape = _image_shape(f"{path}, line {head + 1}", len(titles), image_shape)
+    place, titles = f"{path}, line {head + 1}", _titles(lines[head])
+    _check_titles(place, titles)
+    shape = _image_shape(place, len(titles), image_shape)
     first = head + 1 if _is_title(titles[0]) else head
     if not any(lines[first:]):
         raise DataError(f"{path}: expected an image on each line; there is only a header: fetch it again")
@@ -137,6 +143,27 @@ def _lines(path: str | PathLike) -> list[str]:
         ) from error
 
 
+def _titles(line: str) -> list[str]:
+    """Return the fields of a header, without quotes."""
+    return [field.strip().strip("\"'").strip() for field in line.split(",")]
+
+
+def _check_titles(place: str, titles: list[str]) -> None:
+    """Refuse a header whose first column is not the label; pixels would be taken for it."""
+    first, *others = titles
+    if not first and any(map(_is_title, others)):
+        raise DataError(
+            f"{place}: an index column stands before the label: write the file without it "
+            "(with pandas, index=False)"
+        )
+    for column, title in enumerate(others, 2):
+        if title.lower() in LABEL_TITLES:
+            raise DataError(
+                f"{place}: the label must be the first column; the header has it in column {column} "
+                f"({title}): write the file again with that column first"
+            )
+
+
 def _image_shape(place: str, fields: int, wanted: tuple[int, int, int] | None) -> tuple[int, int, int]:
     """Return the shape of images whose label and pixels are so many fields."""
     if fields == 1:
@@ -162,7 +189,7 @@ def _is_title(field: str) -> bool:
     try:
         float(field)
     except ValueError:
-        return bool(field.strip())
+        return bool(field)
     return False
 
 
@@ -181,13 +208,13 @@ def _mistake(lines: list[str], head: int, first: int) -> str:
 
     Line by line, then field by field: slow, but only where there is a mistake.
     """
-    titles = lines[head].split(",")
+    titles = _titles(lines[head])
     row = next(i for i in range(first, len(lines)) if lines[i] and not _is_row(lines[i], len(titles)))
     fields = lines[row].split(",")
     if len(fields) != len(titles):
         return f"line {row + 1}: expected {len(titles)} fields, as in line {head + 1}; got {len(fields)}"
     column = next(i for i, field in enumerate(fields) if _parse([field]) is None)
-    title = f" ({titles[column].strip()})" if first > head else ""
+    title = f" ({titles[column]})" if first > head else ""
     found = repr(fields[column][:20]) if fields[column].strip() else "nothing"
     return f"line {row + 1}, column {column + 1}{title}: expected a whole number 0…255; got {found}"
 

@@ -48,7 +48,7 @@ class Dataset:
     def __post_init__(self) -> None:
         _check_images(self.images)
         _check_labels(self.labels, len(self.images))
-        names = _checked_names(self.class_names) or _default_names(self.labels)
+        names = checked_names(self.class_names) or _default_names(self.labels)
         _check_range(self.labels, len(names))
         # The dataclass is frozen, so its own fields are set the long way.
         object.__setattr__(self, "class_names", names)
@@ -152,7 +152,7 @@ def _check_range(labels: np.ndarray, classes: int) -> None:
         )
 
 
-def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
+def checked_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return the class names as a tuple of text."""
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise ConfigError(f"class_names must be a sequence such as ('cat', 'dog'), got {names!r}")

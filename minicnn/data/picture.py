@@ -52,9 +52,10 @@ def read_picture(
         object = picture − ground    or    ground − picture, whichever is the stronger
 
     What is hardly visible becomes 0. The rest is cut to its bounding box, scaled until it fills
-    ``image_shape`` but for the margin, and brightened to 255. The box is put in the middle; then the
-    centre of mass is moved there as far as the margin allows. A picture of one colour, or of noise
-    alone, becomes 0 everywhere.
+    ``image_shape`` but for the margin, and brightened to 255. The box is put in the middle, an odd pixel
+    that remains above it or on its left, as in Fashion-MNIST; then the centre of mass is moved to pixel
+    (H // 2, W // 2), as in MNIST, as far as the margin allows. A picture of one colour, or of noise alone,
+    becomes 0 everywhere.
 
     With three channels the picture keeps its colours: it is only scaled as a whole and centred, on the
     colour of its border.
@@ -63,7 +64,9 @@ def read_picture(
     ----------
     path : str or path
         A picture in any format that Pillow reads, of any depth and colour. It is turned upright as its
-        EXIF data say. Transparent parts become black behind a light object and white behind a dark one.
+        EXIF data say. Numbers of 32 bits, floating or not, which have no fixed black and white, are
+        stretched so that the lowest becomes black and the highest white. Transparent parts become black
+        behind a light object and white behind a dark one.
     image_shape : tuple of int
         Of the result, (H, W, C), where C is 1 or 3.
     invert : bool, optional
@@ -85,7 +88,8 @@ def read_picture(
     DataNotFoundError
         If there is no such file.
     DataError
-        If the file is no picture, is damaged or cut short, or has more than 40 million pixels.
+        If the file is no picture, is damaged or cut short, has more than 40 million pixels, or one that
+        is NaN or infinite.
     """
     H, W, C = _checked_shape(image_shape)
     margins = _margins(H, W, margin)
@@ -136,7 +140,7 @@ def _read(path: str | PathLike) -> "Image.Image":
     try:
         with _open(path) as file:
             _check_size(file, path)
-            picture = _eight_bits(ImageOps.exif_transpose(file))
+            picture = _eight_bits(ImageOps.exif_transpose(file), path)
             picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     except MiniCNNError:
         raise
@@ -175,13 +179,19 @@ def _check_size(file: "Image.Image", path: str | PathLike) -> None:
         )
 
 
-def _eight_bits(picture: "Image.Image") -> "Image.Image":
-    """Return a picture of 16 bits a pixel as one of 8: Pillow's own conversion clips."""
+def _eight_bits(picture: "Image.Image", path: str | PathLike) -> "Image.Image":
+    """Return a picture of 16 or 32 bits a pixel as one of 8: Pillow's own conversion clips."""
     from PIL import Image
 
-    if not picture.mode.startswith("I"):
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode not in ("I", "F"):
         return picture
-    return Image.fromarray(np.clip(np.asarray(picture) >> 8, 0, 255).astype(np.uint8))
+    grey = np.asarray(picture, np.float64)
+    if not np.isfinite(grey).all():
+        raise DataError(f"{path}: expected finite pixels; some are NaN or infinite: replace them")
+    grey = grey - grey.min()
+    return Image.fromarray((grey * (255 / (grey.max() or 1))).round().astype(np.uint8))
 
 
 def _flatten(picture: "Image.Image") -> "Image.Image":
@@ -266,19 +276,23 @@ def _brighten(pixels: np.ndarray) -> np.ndarray:
 def _frame(pixels: np.ndarray, size: tuple[int, int], ground: float | np.ndarray) -> np.ndarray:
     """Return an image of ``size`` on the ground, with a picture (h, w, C) in its middle."""
     h, w, C = pixels.shape
-    top, left = (size[0] - h) // 2, (size[1] - w) // 2
+    # Rounded up: Fashion-MNIST has the wider gap above and on the left.
+    top, left = (size[0] - h + 1) // 2, (size[1] - w + 1) // 2
     image = np.full((*size, C), ground, np.float32)
     image[top : top + h, left : left + w] = pixels
     return image
 
 
 def _centre_mass(image: np.ndarray, margins: tuple[int, int]) -> np.ndarray:
-    """Move the centre of mass of an image (H, W, 1) to the middle, as far as its margins allow."""
+    """Move the centre of mass of an image (H, W, 1) to pixel (H // 2, W // 2), as far as its margins allow.
+
+    MNIST has it there, half a pixel below and to the right of the middle of an image of even size.
+    """
     if not image.any():
         return image
     for axis, margin in enumerate(margins):
         mass = image.sum(axis=(1 - axis, 2))
-        centre = np.average(np.arange(len(mass)) + 0.5, weights=mass)
-        shift = round(np.clip(len(mass) / 2 - centre, -margin, margin))
+        centre = np.average(np.arange(len(mass)), weights=mass)
+        shift = round(np.clip(len(mass) // 2 - centre, -margin, margin))
         image = np.roll(image, shift, axis)  # only empty rows come round
     return image

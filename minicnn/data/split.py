@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.checks import whole_number
+from minicnn.checks import number, whole_number
 from minicnn.data.dataset import Dataset
-from minicnn.errors import ConfigError
+from minicnn.errors import ConfigError, DataError
 
 
 def split(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -32,17 +32,19 @@ def split(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Da
     Raises
     ------
     ConfigError
-        When the fraction is not between 0 and 1, or leaves either result without an image,
+        When the fraction is no number between 0 and 1, or leaves either result without an image,
         or when the seed is no integer of at least 0.
+    DataError
+        When ``dataset`` is none.
     """
-    if not 0 < fraction < 1:
-        raise ConfigError(f"split: fraction must be between 0 and 1, both excluded; got {fraction!r}")
+    _check_dataset(dataset)
+    fraction = number(fraction, "fraction", "(0, 1)")
     whole_number(seed, "seed", 0)
     size = round(fraction * len(dataset))
     if size in (0, len(dataset)):
         raise ConfigError(
             f"split: both results must hold an image; fraction {fraction} of {len(dataset)} images "
-            f"is {size}: choose another fraction or a larger data set"
+            f"is {size}: choose another fraction, or give more images"
         )
     chosen = np.zeros(len(dataset), bool)
     rng = np.random.default_rng(seed)
@@ -76,7 +78,10 @@ def k_folds(dataset: Dataset, k: int = 5, seed: int = 0) -> Iterator[tuple[Datas
     ------
     ConfigError
         When k is no whole number from 2 to the number of images, or the seed none of at least 0.
+    DataError
+        When ``dataset`` is none.
     """
+    _check_dataset(dataset)
     if whole_number(k, "k", 2) > len(dataset):
         raise ConfigError(
             f"k_folds: each of {k} folds needs an image; got {len(dataset)}: choose a smaller k"
@@ -86,6 +91,11 @@ def k_folds(dataset: Dataset, k: int = 5, seed: int = 0) -> Iterator[tuple[Datas
     fold = np.empty(len(dataset), int)
     fold[by_class] = np.arange(len(dataset)) % k
     return ((dataset.subset(fold != i), dataset.subset(fold == i)) for i in range(k))
+
+
+def _check_dataset(dataset: Dataset) -> None:
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"expected a minicnn.data.Dataset, got {type(dataset).__name__}: wrap arrays in one")
 
 
 def _shares(counts: np.ndarray, size: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """History: one row of numbers an epoch."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from minicnn.errors import DataError
@@ -17,6 +17,8 @@ COLUMNS = (
     "seconds",
     "images_per_second",
 )
+NEEDED = ("dataset", "epoch", "loss", "accuracy")
+"""Of a history's table; the other columns may be missing."""
 
 
 class History:
@@ -73,16 +75,18 @@ class History:
         Raises
         ------
         DataError
-            If the file is missing or is no such table.
+            If the file is missing or is no such table; the message names a column that it lacks.
         """
         try:
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
+            # A spreadsheet writes a byte order mark.
+            with open(path, newline="", encoding="utf-8-sig") as file:
+                rows = _read_rows(file)
             history = cls(rows[0]["dataset"])
             for row in rows:
                 del row["dataset"]
                 # A cell is empty where a callback's own column was not filled in this epoch.
-                numbers = {column: float(cell) for column, cell in row.items() if cell != ""}
+                filled = {column: cell for column, cell in row.items() if cell != "" or column in NEEDED}
+                numbers = {column: float(cell) for column, cell in filled.items()}
                 history.append(numbers | {"epoch": int(row["epoch"])})
         except (OSError, LookupError, ValueError, TypeError, csv.Error) as reason:
             raise DataError(f"{path}: expected a history as History.to_csv writes it ({reason})") from reason
@@ -105,3 +109,15 @@ class History:
             writer = csv.DictWriter(file, ["dataset", *self.columns()], lineterminator="\n")
             writer.writeheader()
             writer.writerows({"dataset": self.dataset, **row} for row in self.rows)
+
+
+def _read_rows(lines: Iterable[str]) -> list[dict[str, str]]:
+    """Return the rows of a table with a header; at least one, and with every column that is needed."""
+    table = csv.DictReader(lines)
+    rows = list(table)
+    missing = [column for column in NEEDED if column not in (table.fieldnames or ())]
+    if missing:
+        raise ValueError(f"it has no column {', '.join(missing)}")
+    if not rows:
+        raise ValueError("it has no row below its header")
+    return rows

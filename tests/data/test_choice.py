@@ -1,6 +1,7 @@
 """`Choice`: whether data come from a folder or from files, and how much of them."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,3 +177,25 @@ def test_refuses_to_test_on_what_it_trains_on(tmp_path):
     file = tmp_path / "a.csv"
     with pytest.raises(ConfigError, match="is to be trained and tested on: keep images apart"):
         Choice("pets", None, str(file), str(tmp_path / "." / "a.csv")).load()
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_refuses_to_test_on_a_link_to_what_it_trains_on(link, files, tmp_path):
+    other = str(tmp_path / "other.csv")
+    link(files["train_csv"], other)
+    with pytest.raises(ConfigError, match="is to be trained and tested on"):
+        Choice("pets", None, files["train_csv"], other).load()
+
+
+def test_refuses_a_link_to_a_file_that_is_missing_too(tmp_path):
+    missing, other = str(tmp_path / "none.csv"), str(tmp_path / "other.csv")
+    os.symlink(missing, other)
+    with pytest.raises(ConfigError, match="is to be trained and tested on"):
+        Choice("pets", None, missing, other).load()
+
+
+@pytest.mark.parametrize("name", ["folder", "train_csv", "test_csv"])
+@pytest.mark.parametrize("path", [5, True, ["a"], b"a"])
+def test_refuses_what_is_no_path(name, path):
+    with pytest.raises(ConfigError, match=f"{name} must be a path such as 'data', got "):
+        Choice("mnist", **{name: path})

@@ -140,6 +140,55 @@ class TestMistakes:
     def test_a_header_with_another_number_of_columns_than_every_line(self, tmp_path):
         self.refused(tmp_path, f"{HEADER}\n0,1,2,3\n", ", line 2: expected 5 fields, as in line 1; got 4")
 
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "pixel1,pixel2,pixel3,pixel4,class",
+            '"pixel1","pixel2","pixel3","pixel4","class"',
+            "'pixel1', 'pixel2', 'pixel3', 'pixel4', 'class'",
+            "1,2,3,4,class",
+        ],
+    )
+    def test_a_label_that_does_not_come_first_is_refused(self, tmp_path, header):
+        self.refused(
+            tmp_path,
+            f"{header}\n0,10,20,255,2\n",
+            ", line 1: the label must be the first column; the header has it in column 5 (class): write the "
+            "file again with that column first",
+        )
+
+    @pytest.mark.parametrize("title", ["label", "Label", "TARGET", '"Class"', "' class '"])
+    def test_a_label_is_known_by_its_title_however_it_is_spelt(self, tmp_path, title):
+        self.refused(
+            tmp_path,
+            f"\nid,{title},pixel1,pixel2,pixel3,pixel4\n{ROWS}",
+            ", line 2: the label must be the first column; the header has it in column 2",
+        )
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            ",label,pixel1,pixel2,pixel3,pixel4\n0,2,0,10,20,255\n",
+            '"","label","pixel1","pixel2","pixel3","pixel4"\n0,2,0,10,20,255\n',
+            ",digit,0,1,2,3\n0,2,0,10,20,255\n",
+            f" {HEADER.removeprefix('label')}\n{ROWS}",
+        ],
+    )
+    def test_an_index_column_is_refused(self, tmp_path, content):
+        self.refused(
+            tmp_path,
+            content,
+            ", line 1: an index column stands before the label: write the file without it (with pandas, "
+            "index=False)",
+        )
+
+    def test_a_number_in_quotes_is_no_title(self, tmp_path):
+        self.refused(
+            tmp_path,
+            '"2",0,10,20,255\n' + ROWS,
+            ", line 1, column 1: expected a whole number 0…255; got '\"2",
+        )
+
     @pytest.mark.parametrize("content", [b"", b"\n\n", codecs.BOM_UTF8, gzip.compress(b"")])
     def test_an_empty_file(self, tmp_path, content):
         self.refused(tmp_path, content, ": expected a CSV file of labels and pixels; it is empty")
@@ -207,15 +256,18 @@ class TestMistakes:
             ({"image_shape": 28}, "image_shape must be a tuple such as"),
             ({"image_shape": (28, 28)}, r"image_shape must be \(H, W, C\), got \(28, 28\)"),
             ({"image_shape": (2, 2, 0)}, "at least 1, got 0"),
+            ({"class_names": "abc"}, "class_names must be a sequence"),
+            ({"class_names": 3}, "class_names must be a sequence"),
         ],
     )
-    def test_a_bad_shape_is_refused_before_the_file_is_read(self, tmp_path, arguments, message):
+    def test_a_bad_argument_is_refused_before_the_file_is_read(self, tmp_path, arguments, message):
         with pytest.raises(ConfigError, match=message):
             read_csv(tmp_path / "nowhere", **arguments)
 
-    def test_class_names_of_another_kind_are_refused(self, tmp_path):
-        with pytest.raises(ConfigError, match="class_names must be a sequence"):
-            read_csv(written(tmp_path, ROWS), "abc")
+    @pytest.mark.parametrize("path", [None, 5, ["a.csv"]])
+    def test_what_is_no_path_is_refused(self, path):
+        with pytest.raises(ConfigError, match=r"path must be that of a file, such as 'train\.csv', got "):
+            read_csv(path)
 
 
 @given(st.binary(max_size=60) | st.text("0123456789,.-x \n\r\"'", max_size=60).map(str.encode))

@@ -1,5 +1,6 @@
 """`read_picture` makes the same image of the same object, however it was photographed."""
 
+import os
 import struct
 import sys
 import zlib
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minicnn.data import load
 from minicnn.data.picture import read_picture
 from minicnn.errors import ConfigError, DataError, DataNotFoundError, ShapeError
 
@@ -86,15 +88,44 @@ class TestTheImage:
         by_hand[:, 3:13] = 255
         np.testing.assert_array_equal(image, by_hand)
 
+    def test_what_cannot_be_in_the_middle_has_the_wider_gap_above_and_on_its_left(self, saved):
+        upright, level = np.ones((80, 50)), np.ones((50, 80))
+        by_hand = np.zeros((8, 8, 1), np.uint8)
+        by_hand[:, 2:7] = 255
+        image = read_picture(saved(eight_bits(draw(on_canvas(cover=upright)))), (8, 8, 1))
+        np.testing.assert_array_equal(image, by_hand)
+        image = read_picture(saved(eight_bits(draw(on_canvas(cover=level)))), (8, 8, 1))
+        np.testing.assert_array_equal(image, by_hand.transpose(1, 0, 2))
+
     def test_a_margin_lets_the_centre_of_mass_into_the_middle(self, saved):
         path = saved(eight_bits(draw(on_canvas())))
         mass = read_picture(path, (56, 56, 1), margin=8 / 56)[..., 0].astype(float)
-        middle = np.arange(56) + 0.5
-        assert np.average(middle, weights=mass.sum(axis=1)) == pytest.approx(28, abs=0.51)
-        assert np.average(middle, weights=mass.sum(axis=0)) == pytest.approx(28, abs=0.51)
+        assert np.average(np.arange(56), weights=mass.sum(axis=1)) == pytest.approx(28, abs=0.51)
+        assert np.average(np.arange(56), weights=mass.sum(axis=0)) == pytest.approx(28, abs=0.51)
         rows, columns = np.nonzero(mass > 128)
         assert (rows.min() + rows.max() + 1) / 2 < 26  # the boot is heavy below and on its left
         assert (columns.min() + columns.max() + 1) / 2 > 29
+
+    @pytest.mark.parametrize(("side", "beside"), [(28, 0.7), (29, -0.3)])
+    def test_the_centre_of_mass_is_at_the_pixel_after_half_of_them(self, side, beside, saved):
+        # A ramp, whose centre of mass lies beside the middle of its box; to the nearest pixel, it is there.
+        box = np.arange(side - 8) - (side - 9) / 2
+        ramp = 1 + beside / np.mean(box**2) * box
+        image = np.zeros((side, side, 1))
+        image[4:-4, 4:-4, 0] = np.outer(ramp, ramp) * 255 / ramp.max() ** 2
+        image = image.round().astype(np.uint8)
+        fed = read_picture(saved(Image.fromarray(image[..., 0])), image.shape, margin=4 / side)
+        np.testing.assert_array_equal(fed, image)
+
+    @pytest.mark.skipif(
+        not os.environ.get("MINICNN_DATA"), reason="MINICNN_DATA names no folder with the real data"
+    )
+    @pytest.mark.parametrize(("name", "margin", "most"), [("mnist", 4 / 28, 3), ("fashion-mnist", 0, 9)])
+    def test_the_images_that_people_prepared_come_back(self, name, margin, most, saved):
+        # A pixel's width beside its place, an image differs by 15 and more.
+        images = load(name)[1].images[:100]
+        fed = [read_picture(saved(Image.fromarray(image[..., 0])), margin=margin) for image in images]
+        assert np.abs(np.subtract(fed, images, dtype=float)).mean() < most
 
     @pytest.mark.parametrize(("margin", "first"), [(0, 0), (2 / 28, 4)])
     def test_the_centre_of_mass_moves_no_farther_than_the_margin(self, margin, first, saved):
@@ -176,8 +207,18 @@ class TestTheSameObject:
         pixels = (ground * (1 - 0.9 * on_canvas())).astype(np.uint16)
         assert_same(read_picture(saved(Image.fromarray(pixels), name)), expected, 4)
 
-    def test_with_32_bits(self, saved, expected):
-        pixels = (65_535 * on_canvas()).astype(np.int32)
+    @pytest.mark.parametrize(
+        ("black", "white"), [(0, 1), (0, 255), (-1, 1), (30_000, 60_000), (-3e38, 3e38), (0, 1e-45)]
+    )
+    def test_in_floating_numbers_of_any_range(self, black, white, saved, expected):
+        pixels = np.where(on_canvas() == 1, np.float32(white), np.float32(black))
+        assert_same(read_picture(saved(Image.fromarray(pixels), "picture.tif")), expected, 1)
+
+    @pytest.mark.parametrize(
+        ("black", "white"), [(0, 1), (0, 255), (100_000, 120_000), (-(2**31), 2**31 - 1)]
+    )
+    def test_in_32_bits_of_any_range(self, black, white, saved, expected):
+        pixels = np.where(on_canvas() == 1, black, white).astype(np.int32)
         assert_same(read_picture(saved(Image.fromarray(pixels), "picture.tif")), expected, 1)
 
     @pytest.mark.parametrize("orientation", range(1, 9))
@@ -236,12 +277,12 @@ class TestInvert:
 
     def test_false_takes_what_is_lighter_than_the_ground(self, light_and_dark):
         by_hand = np.zeros((28, 28, 1), np.uint8)
-        by_hand[:, 10:17] = 255
+        by_hand[:, 11:18] = 255
         np.testing.assert_array_equal(read_picture(light_and_dark, invert=False), by_hand)
 
     def test_true_takes_what_is_darker_than_the_ground(self, light_and_dark):
         by_hand = np.zeros((28, 28, 1), np.uint8)
-        by_hand[10:17] = 255
+        by_hand[11:18] = 255
         np.testing.assert_array_equal(read_picture(light_and_dark, invert=True), by_hand)
 
 
@@ -251,6 +292,11 @@ class TestNothingToSee:
     def test_a_picture_of_one_colour_is_black(self, level, size, saved):
         image = read_picture(saved(Image.new("L", size, level)))
         np.testing.assert_array_equal(image, np.zeros((28, 28, 1), np.uint8))
+
+    @pytest.mark.parametrize("level", [0, 0.5, -7, 1e6])
+    def test_nor_are_floating_numbers_of_one_level(self, level, saved):
+        pixels = np.full((30, 20), level, np.float32)
+        assert not read_picture(saved(Image.fromarray(pixels), "picture.tif")).any()
 
     @pytest.mark.parametrize("deviation", [1, 10])
     def test_noise_is_not_stretched(self, deviation, saved):
@@ -327,6 +373,15 @@ class TestRefuses:
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"picture\.png: expected a whole picture"):
             read_picture(path)
+
+    @pytest.mark.parametrize("pixel", [np.nan, np.inf, -np.inf])
+    def test_pixels_that_are_no_numbers(self, pixel, saved):
+        pixels = on_canvas().astype(np.float32)
+        pixels[5, 7] = pixel
+        with pytest.raises(
+            DataError, match=r"picture\.tif: expected finite pixels; some are NaN or infinite"
+        ):
+            read_picture(saved(Image.fromarray(pixels), "picture.tif"))
 
     def test_a_folder(self, tmp_path):
         with pytest.raises(DataError, match=r"expected a whole picture.*check the path"):

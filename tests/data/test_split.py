@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from minicnn.data import Dataset, split
 from minicnn.data.split import k_folds
-from minicnn.errors import ConfigError
+from minicnn.errors import ConfigError, DataError
 
 
 def numbered(labels):
@@ -49,16 +49,27 @@ def test_the_seed_decides():
     assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
-def test_refuses_a_fraction_outside_0_to_1(fraction):
-    with pytest.raises(ConfigError, match="between 0 and 1, both excluded; got"):
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan"), "0.1", None, True, [0.1]])
+def test_refuses_what_is_no_fraction_between_0_and_1(fraction):
+    with pytest.raises(ConfigError, match=r"fraction must be a number in \(0, 1\), got"):
         split(numbered([0, 1, 2, 3]), fraction)
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.9])
 def test_refuses_to_leave_a_part_empty(fraction):
-    with pytest.raises(ConfigError, match="both results must hold an image"):
+    with pytest.raises(ConfigError, match=r"both results must hold an image.*or give more images"):
         split(numbered([0, 1, 2, 3]), fraction)
+
+
+def test_refuses_arrays():
+    with pytest.raises(
+        DataError, match=r"expected a minicnn\.data\.Dataset, got ndarray: wrap arrays in one"
+    ):
+        split(np.zeros((4, 1, 1, 1)), 0.5)
+    with pytest.raises(
+        DataError, match=r"expected a minicnn\.data\.Dataset, got ndarray: wrap arrays in one"
+    ):
+        k_folds(np.zeros((4, 1, 1, 1)), 2)
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5])

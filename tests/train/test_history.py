@@ -1,5 +1,6 @@
 """`History`: columns, sums, and the CSV file, written and read."""
 
+import codecs
 import csv
 import os
 
@@ -113,16 +114,14 @@ class TestFromCsv:
     @pytest.mark.parametrize(
         "content",
         [
-            b"",
-            b"dataset,epoch,loss\n",
-            b"epoch,loss\n1,0.5\n",
-            b"dataset,loss\nx,0.5\n",
-            b"dataset,epoch,loss\nx,1.5,0.5\n",
-            b"dataset,epoch,loss\nx,,0.5\n",
-            b"dataset,epoch,loss\nx,1,low\n",
-            b"dataset,epoch,loss\nx,1,0.5\nx,2\n",
-            b"dataset,epoch,loss\nx,1,0.5,3\n",
-            b"dataset,epoch,loss\nx,1,\xff\n",
+            b"dataset,epoch,loss,accuracy\nx,1.5,0.5,0.9\n",
+            b"dataset,epoch,loss,accuracy\nx,,0.5,0.9\n",
+            b"dataset,epoch,loss,accuracy\nx,1,,0.9\n",
+            b"dataset,epoch,loss,accuracy\nx,1,0.5,\n",
+            b"dataset,epoch,loss,accuracy\nx,1,low,0.9\n",
+            b"dataset,epoch,loss,accuracy\nx,1,0.5,0.9\nx,2,0.4\n",
+            b"dataset,epoch,loss,accuracy\nx,1,0.5,0.9,3\n",
+            b"dataset,epoch,loss,accuracy\nx,1,\xff,0.9\n",
             b"\x89PNG\r\n\x1a\n\0\0",
         ],
     )
@@ -130,6 +129,29 @@ class TestFromCsv:
         (tmp_path / "history.csv").write_bytes(content)
         with pytest.raises(DataError, match=r"history\.csv: expected a history as History\.to_csv writes it"):
             History.from_csv(tmp_path / "history.csv")
+
+    @pytest.mark.parametrize(
+        ("content", "lack"),
+        [
+            ("", "no column dataset, epoch, loss, accuracy"),
+            ("epoch,loss,accuracy\n1,0.5,0.9\n", "no column dataset"),
+            ("dataset,loss,accuracy\nx,0.5,0.9\n", "no column epoch"),
+            ("dataset,epoch,accuracy\nx,1,0.9\n", "no column loss"),
+            ("dataset,epoch,loss\nx,1,0.5\n", "no column accuracy"),
+            ("dataset,epoch\n", "no column loss, accuracy"),
+            ("dataset,epoch,loss,accuracy\n", "no row below its header"),
+        ],
+    )
+    def test_what_a_file_lacks_is_named(self, tmp_path, content, lack):
+        (tmp_path / "history.csv").write_text(content)
+        with pytest.raises(DataError, match=rf"expected a history as .* writes it \(it has {lack}\)"):
+            History.from_csv(tmp_path / "history.csv")
+
+    def test_a_byte_order_mark_is_no_part_of_it(self, tmp_path):
+        path = tmp_path / "history.csv"
+        history().to_csv(path)
+        path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+        assert History.from_csv(path).rows == ROWS
 
     def test_a_file_that_is_not_there_is_refused(self, tmp_path):
         with pytest.raises(DataError, match=r"history\.csv: expected a history"):
