@@ -96,7 +96,8 @@ class SoftmaxCrossEntropy:
     def _value(self, log_p: Array, t: Array) -> float:
         # Where the target is 0 a class does not count, even if its logit is −∞.
         counted = array_module(log_p).where(t > 0, log_p, 0)
-        return float(-(t * counted).sum() / len(log_p))
+        # Not −x, which would make −0.0 of no loss at all.
+        return 0.0 - float((t * counted).sum() / len(log_p))
 
 
 def check_labels(labels: Array, K: int) -> None:
