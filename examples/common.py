@@ -14,7 +14,7 @@ import minicnn as mc
 from minicnn import study, zoo
 from minicnn.cli import options
 from minicnn.data import Choice, Dataset
-from minicnn.report import Page, Run
+from minicnn.report import Run
 
 BANNER = """
 {line}
@@ -58,18 +58,12 @@ def load(choice: Choice, stand_in: bool = False) -> tuple[Choice, Dataset, Datas
         return synthetic, *synthetic.load()
 
 
-def train_and_report(
-    name: str,
-    args: argparse.Namespace,
-    out: str,
-    stand_in: bool = False,
-    add: Callable[[Page, Run], None] | None = None,
-) -> Run:
+def train_and_report(name: str, args: argparse.Namespace, out: str, stand_in: bool = False) -> Run:
     """Train by a recipe, use the test set once, and write the run, to ``out`` if no other place is named."""
     recipe = options.changed(zoo.recipe(name), args)
     choice, train, test = load(Choice(recipe.dataset, args.data, images=args.images), stand_in)
     out = args.out or (out if train.name == recipe.dataset else f"runs/{train.name}")
-    run = study.run(recipe, train, test, choice, out, command(), START, args.seed, args.device, add=add)
+    run = study.run(recipe, train, test, choice, out, command(), START, args.seed, args.device)
     tell(run)
     return run
 

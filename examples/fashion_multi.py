@@ -3,7 +3,7 @@
 import common
 import numpy as np
 
-from minicnn import explain, plots
+from minicnn import explain, plots, study, zoo
 from minicnn.cli import options
 from minicnn.data import Choice, Dataset
 from minicnn.errors import ConfigError
@@ -19,7 +19,7 @@ def main() -> int:
         "--image", type=int, default=0, help="number of the test image to look into (default: 0)"
     )
     args = parser.parse_args()
-    _, _, test = common.load(Choice("fashion-mnist", args.data, images=args.images))
+    choice, train, test = common.load(Choice("fashion-mnist", args.data, images=args.images))
     if not 0 <= args.image < len(test):
         raise ConfigError(f"--image must be from 0 to {len(test) - 1}, got {args.image}")
 
@@ -27,7 +27,13 @@ def main() -> int:
         add_feature_maps(page, run, test, args.image)
         add_search(page, run, test)
 
-    run = common.train_and_report("fashion-multi", args, "runs/fashion-multi", add=look_inside)
+    recipe = options.changed(zoo.recipe("fashion-multi"), args)
+    out = args.out or "runs/fashion-multi"
+    run = study.run(
+        recipe, train, test, choice, out, common.command(), common.START, args.seed, args.device,
+        add=look_inside,
+    )  # fmt: skip
+    common.tell(run)
     return options.status(args, run.evaluation.accuracy)
 
 
@@ -37,8 +43,8 @@ def add_feature_maps(page: Page, run: Run, test: Dataset, number: int) -> None:
     figures = {}
     for layer in (layer.name for layer in run.model.layers if layer.name.startswith("maxpool")):
         maps = explain.feature_maps(run.model, test.images[number : number + 1], layer)[0]
-        title = f"Test image {number}, {name}: {layer}"
-        figures[f"chosen_{layer}"] = plots.feature_maps(maps, title), f"{title}, a tile for each channel."
+        figure = plots.feature_maps(maps, f"Test image {number}, {name}, {layer}")
+        figures[f"chosen_{layer}"] = figure, f"{figure.get_suptitle()}, a tile for each."
     page.section("A chosen image", figures=figures)
 
 

@@ -3,16 +3,20 @@
 import common
 
 import minicnn as mc
+from minicnn import study, zoo
 from minicnn.cli import options
+from minicnn.data import Choice
 
 
 def main() -> int:
     """Train, evaluate, report; then load the model again and predict with it."""
     args = common.parser(__doc__).parse_args()
-    run = common.train_and_report("fashion-vgg3", args, "runs/fashion-vgg3")
+    choice, train, test = common.load(Choice("fashion-mnist", args.data, images=args.images))
+    recipe, out = options.changed(zoo.recipe("fashion-vgg3"), args), args.out or "runs/fashion-vgg3"
+    run = study.run(recipe, train, test, choice, out, common.command(), common.START, args.seed, args.device)
+    common.tell(run)
     print(f"the drawn network: {run.folder}/network.png")
     model = mc.load(run.folder / "model.safetensors")
-    _, test = mc.data.Choice(**run.metrics["data"]).load()
     for image, label in zip(test.images[:5], test.labels[:5], strict=True):
         probabilities = model.predict_proba(image[None])[0]
         best = probabilities.argmax()

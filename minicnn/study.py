@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import report
-from minicnn.data import Choice, Dataset
+from minicnn.data import Choice, Dataset, split
 from minicnn.errors import MiniCNNError
 from minicnn.kernels.threads import num_threads
 from minicnn.train import Checkpoint, Trainer
@@ -35,7 +35,8 @@ def run(
 
     What happens is told on stderr. While it trains, the best model so far is in ``checkpoint.safetensors``;
     it stays there if training is broken off. A recipe that mirrors its training images is also tested with
-    the mean of the answers to an image and to its mirror image, as ``mirrored_accuracy``.
+    the mean of the answers to an image and to its mirror image, as ``mirrored_accuracy``. The preprocessing,
+    which is two numbers, is fitted to all of ``train``, the images that are held out included.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def run(
     validation : float, optional
         The share of the training images that is held out, for the learning curves; None: train on all.
     add : function, optional
-        Adds sections of one's own to the report.
+        Adds sections of one's own to the report, before its last ones on the run's origin.
     notes : dict, optional
         More numbers for ``metrics.json``.
 
@@ -63,20 +64,22 @@ def run(
     """
     out = report.check_run(out)
     trainer = recipe.trainer(train, seed, device)
+    trained, held_out = (train, None) if validation is None else split(train, validation, seed)
     _introduce(recipe, trainer, train, test, seed, out)
     kept = out / CHECKPOINT
     monitor = "accuracy" if validation is None else "val_accuracy"
     options = recipe.fit_options()
     options["callbacks"].append(Checkpoint(kept, monitor))
     try:
-        trainer.fit(train, validation=validation, seed=seed, **options)
+        trainer.fit(trained, validation=held_out, seed=seed, **options)
         evaluation = trainer.evaluate(test)
-        settings: dict[str, Any] = {"recipe": recipe.name, "batch_size": recipe.batch_size}
-        settings |= {"learning_rate": recipe.learning_rate, "seed": seed, **(notes or {})}
+        settings = recipe.settings() | {"held_out": validation, "seed": seed, **(notes or {})}
         settings["sections_of_its_own"] = add is not None
         if recipe.augmentation is not None and recipe.augmentation.flip:
             settings["mirrored_accuracy"] = trainer.evaluate(test, mirrored=True).accuracy
-        run = report.write_run(out, trainer, train, test, evaluation, choice, command, started, **settings)
+        run = report.write_run(
+            out, trainer, trained, test, evaluation, choice, command, started, held_out, **settings
+        )
         kept.unlink(missing_ok=True)  # the finished model has taken its place
         page = report.page_of(run, train, test)
         if add is not None:

@@ -8,7 +8,7 @@
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from minicnn import layers as L
@@ -117,6 +117,24 @@ class Recipe:
             "batch_size": self.batch_size,
             "augmentation": self.augmentation,
             "callbacks": self.callbacks(),
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """Return the name and how the network is trained, as plain values for JSON and for the report."""
+        return {
+            "recipe": self.name,
+            "optimizer": "SGD",
+            "learning_rate": self.learning_rate,
+            "schedule": "constant" if self.schedule is None else self.schedule.__name__,
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+            "weight_decay": self.weight_decay,
+            "batch_size": self.batch_size,
+            "epochs": self.epochs,
+            "label_smoothing": self.label_smoothing,
+            "augmentation": None if self.augmentation is None else asdict(self.augmentation),
+            "average": self.average,
+            "pixels": "standardised" if self.standardise else "scaled to 0…1",
         }
 
 

@@ -117,10 +117,11 @@ class TestWhole:
         assert "mine.png" in names
         assert "report.html" not in seen
         assert "metrics.json" in seen
-        assert '<section id="my-own">' in (folder / "report.html").read_text(encoding="utf-8")
+        page = (folder / "report.html").read_text(encoding="utf-8")
+        assert page.index("<h2>My own</h2>") < page.index("<h2>Origin</h2>")
 
         read = report.read_run(folder)
-        settings = {"recipe": "tiny", "batch_size": 8, "learning_rate": 0.1, "seed": 3, "command": COMMAND}
+        settings = FLIPPED.settings() | {"seed": 3, "command": COMMAND}
         assert {name: read.metrics[name] for name in settings} == settings
         assert Choice(**read.metrics["data"]) == CHOICE
         assert read.history["epoch"] == [1, 2]
@@ -156,6 +157,21 @@ class TestTraining:
         images = [row["seconds"] * row["images_per_second"] for row in history]
         np.testing.assert_allclose(images, 32)
         assert "val_accuracy" in history
+
+    def test_what_is_held_out_is_what_the_trainer_would_hold_out(self, tmp_path):
+        trainer = FLIPPED.trainer(TRAIN, seed=4)
+        trainer.fit(TRAIN, validation=0.2, seed=4, progress=False, **FLIPPED.fit_options())
+        done = run(FLIPPED, tmp_path, seed=4, validation=0.2)
+        for name, array in trainer.model.arrays().items():
+            assert_array_equal(done.model.arrays()[name], array)
+        assert done.history["val_loss"] == trainer.history["val_loss"]
+        assert done.model.preprocessing == trainer.model.preprocessing
+
+    @pytest.mark.parametrize(("share", "images"), [(0.2, (32, 8)), (None, (40, 0))])
+    def test_the_numbers_of_images_are_those_that_were_used(self, tmp_path, share, images):
+        metrics = run(TINY, tmp_path, validation=share).metrics
+        assert metrics["images"] == {"training": images[0], "validation": images[1], "test": 9}
+        assert metrics["held_out"] == share
 
     def test_without_validation_it_trains_on_all(self, tmp_path):
         history = run(TINY, tmp_path, validation=None).history
@@ -270,7 +286,7 @@ class TestRefused:
             run(TINY, tmp_path)
 
     def test_a_bad_share_or_seed(self, tmp_path):
-        with pytest.raises(ConfigError, match="between 0 and 1"):
+        with pytest.raises(ConfigError, match="fraction"):
             run(TINY, tmp_path, validation=1.5)
         with pytest.raises(ConfigError, match="seed"):
             run(TINY, tmp_path, seed=-1)

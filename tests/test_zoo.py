@@ -1,5 +1,6 @@
 """The zoo: every recipe makes a network that trains, and trains it as it says."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -92,6 +93,29 @@ def test_what_is_left_out_is_not_there():
     plain = everything(schedule=None, average=None, augmentation=None).fit_options()
     assert plain["callbacks"] == []
     assert plain["augmentation"] is None
+
+
+def test_the_settings_are_plain_values_and_all_that_training_depends_on():
+    settings = everything().settings()
+    assert json.loads(json.dumps(settings)) == settings
+    assert settings == {
+        "recipe": "all",
+        "optimizer": "SGD",
+        "learning_rate": 0.05,
+        "schedule": "Cosine",
+        "momentum": 0.8,
+        "nesterov": True,
+        "weight_decay": 0.01,
+        "batch_size": 20,
+        "epochs": 3,
+        "label_smoothing": 0.1,
+        "augmentation": {"flip": False, "shift": 1, "erase": 0.0},
+        "average": 0.9,
+        "pixels": "standardised",
+    }
+    plain = everything(schedule=None, average=None, augmentation=None, standardise=False).settings()
+    assert (plain["schedule"], plain["average"], plain["augmentation"]) == ("constant", None, None)
+    assert plain["pixels"] == "scaled to 0…1"
 
 
 def test_callbacks_are_made_anew_for_each_fit():

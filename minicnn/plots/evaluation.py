@@ -8,6 +8,8 @@ from minicnn.data import Dataset
 from minicnn.plots.style import TRAINING, image_grid, percent, short
 from minicnn.train.metrics import Evaluation
 
+LARGEST_DISC = 300  # its area in square points, of the bin with most images
+
 
 def confusion_matrix(evaluation: Evaluation, title: str = "") -> Figure:
     """Draw the confusion matrix: true classes down, predicted ones across, counts in the cells.
@@ -52,16 +54,26 @@ def mistakes(data: Dataset, evaluation: Evaluation, count: int = 16, title: str 
 
 
 def calibration(evaluation: Evaluation, title: str = "") -> Figure:
-    """Draw the share of right answers against the confidence, and how many images have which confidence."""
+    """Draw the share of right answers against the confidence, and how many images have which confidence.
+
+    A disc's area is the number of images in its bin: a share of few images says little.
+    """
     found = evaluation.calibration()
     used = found.count > 0
     figure = Figure(figsize=(5.2, 5.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot((0, 1), (0, 1), color="0.5", linestyle=":", label="perfect: as often right as confident")
-    curve = {**TRAINING, "label": f"this model, expected error {found.error:.1%}"}
-    above.plot(found.confidence[used], found.accuracy[used], **curve)
+    above.scatter(
+        found.confidence[used],
+        found.accuracy[used],
+        LARGEST_DISC * found.count[used] / found.count.max(),
+        color=TRAINING["color"],
+        alpha=0.7,
+        clip_on=False,  # whole where confidence and share are 1
+        label=f"this model, the area by the number of images;\nexpected calibration error {found.error:.1%}",
+    )
     above.set_ylabel("share of right answers")
-    above.legend(loc="upper left")
+    above.legend(loc="upper left", markerscale=0.5)
     below.bar(found.edges[:-1], found.count, np.diff(found.edges), align="edge", color="0.6", edgecolor="w")
     below.set_yscale("log")
     below.yaxis.set_major_formatter("{x:,.0f}")

@@ -183,7 +183,9 @@ def filters(model: Sequential, layer: str | None = None, title: str = "") -> Fig
 def feature_maps(maps: np.ndarray, title: str = "", count: int = 32) -> Figure:
     """Draw the first ``count`` channels of one image's activations, (H, W, C), all on one scale.
 
-    ``maps`` is one image's row of what ``explain.feature_maps`` returned.
+    ``maps`` is one image's row of what ``explain.feature_maps`` returned. The figure's title is ``title``
+    and how many channels of how many there are. Where some values are negative, 0 is grey in the middle of
+    the scale, what is below is bluer and darker, what is above yellower and lighter.
 
     Raises
     ------
@@ -195,8 +197,13 @@ def feature_maps(maps: np.ndarray, title: str = "", count: int = 32) -> Figure:
     if maps.ndim != 3:
         raise ShapeError(f"expected the maps of one image, (H, W, C), got {maps.shape}: pass maps[0]")
     shown = maps[..., : whole_number(count, "count")]
-    text = title or f"{_some(shown.shape[-1], maps.shape[-1])} channels"
-    return _tiles(shown, text, "viridis", (maps.min(), maps.max()), "activation")
+    text = f"{title}: " if title else ""
+    text += f"{_some(shown.shape[-1], maps.shape[-1])} channels"
+    if shown.min() < 0:
+        # Two hues, but one order from dark to light, which stays when it is printed in grey.
+        limit = abs(shown).max()
+        return _tiles(shown, text, "cividis", (-limit, limit), "activation")
+    return _tiles(shown, text, "viridis", (shown.min(), shown.max()), "activation")
 
 
 def _some(shown: int, there_are: int) -> str:

@@ -34,6 +34,7 @@ class _Section:
     pictures: list[_Picture]
     table: list[Sequence[object]]
     code: str
+    last: bool
     anchor: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +64,7 @@ class Page:
         figures: Mapping[str, tuple[Figure, str]] | None = None,
         table: Sequence[Sequence[object]] = (),
         code: str = "",
+        last: bool = False,
     ) -> None:
         """Add a section.
 
@@ -76,6 +78,8 @@ class Page:
             The first holds the headings. Cells are text; numbers are written as they are.
         code : str
             Text to be shown as it is: a command, a summary.
+        last : bool
+            Whether it stands at the end, behind what is added later.
 
         Raises
         ------
@@ -89,7 +93,8 @@ class Page:
                 f"the page has {min(taken)!r} already: give the section and each figure another name"
             )
         pictures = [_Picture(name, caption, figure) for name, (figure, caption) in (figures or {}).items()]
-        self.sections.append(_Section(title, text, pictures, list(table), code))
+        self.sections.append(_Section(title, text, pictures, list(table), code, last))
+        self.sections.sort(key=lambda section: section.last)  # keeps the order otherwise
 
     def write(self, folder: str | Path) -> Path:
         """Write every figure as PNG and the page, ``report.html``, to ``folder``; return the page's path.

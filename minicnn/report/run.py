@@ -33,6 +33,7 @@ NEEDED = {
     "versions": dict,
     "command": str,
 }
+PARTS = "training", "validation", "test"  # whose numbers of images it needs, too
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def write_run(
     choice: Choice,
     command: str,
     started: float,
+    validation: Dataset | None = None,
     **settings: Any,
 ) -> Run:
     """Write the model and the numbers of a finished run to ``folder``, and return it.
@@ -90,6 +92,8 @@ def write_run(
     ----------
     trainer
         After ``fit``.
+    train, test
+        The images that it was trained on, and those that it was tested on.
     evaluation
         What ``trainer.evaluate(test)`` returned.
     choice
@@ -97,9 +101,12 @@ def write_run(
     command
         What a person types to have the same run.
     started
-        What ``time.perf_counter()`` gave when the program began; for ``seconds_total``, which ends here.
+        What ``time.perf_counter()`` gave when the program began; for ``seconds_until_written``: the
+        model is written then, the figures are not drawn yet.
+    validation
+        The images that were held out for the learning curves, if any were.
     settings
-        More numbers and names for ``metrics.json``, such as the seed.
+        More numbers and names for ``metrics.json``, such as the seed and ``Recipe.settings()``.
 
     Raises
     ------
@@ -120,11 +127,15 @@ def write_run(
         "calibration_error": evaluation.calibration().error,
         "epochs": len(history),
         "seconds_training": history.seconds,
-        "seconds_total": time.perf_counter() - started,
+        "seconds_until_written": time.perf_counter() - started,
         "images_per_second": history.images_per_second,
         "parameters": trainer.model.parameters,
         **settings,
-        "images": {"training": len(train), "test": len(test)},
+        "images": {
+            "training": len(train),
+            "validation": 0 if validation is None else len(validation),
+            "test": len(test),
+        },
         "data": choice.asdict(),
         "command": command,
         "device": trainer.device,
@@ -167,7 +178,9 @@ def read_run(folder: str | Path) -> Run:
         for name, kind in NEEDED.items():
             if not isinstance(metrics[name], kind):
                 raise TypeError(f"{name} is {metrics[name]!r}")
-        loss, _ = metrics["test_loss"], [int(metrics["images"][part]) for part in ("training", "test")]
+        for part in PARTS:
+            if not isinstance(metrics["images"][part], int):
+                raise TypeError(f"the number of {part} images is {metrics['images'][part]!r}")
         if probabilities.shape != (len(labels), probabilities.shape[-1]):
             raise ValueError(f"{len(labels)} labels, but probabilities of shape {probabilities.shape}")
     except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, zlib.error) as reason:
@@ -176,7 +189,8 @@ def read_run(folder: str | Path) -> Run:
             f"as minicnn train leaves it ({reason})"
         ) from reason
     model = serialize.load(folder / MODEL)
-    return Run(folder, model, history, Evaluation(loss, labels, probabilities, model.class_names), metrics)
+    evaluation = Evaluation(metrics["test_loss"], labels, probabilities, model.class_names)
+    return Run(folder, model, history, evaluation, metrics)
 
 
 def page_of(run: Run, train: Dataset, test: Dataset) -> Page:
@@ -202,16 +216,22 @@ def page_of(run: Run, train: Dataset, test: Dataset) -> Page:
     }
     if "mirrored_accuracy" in metrics:
         facts["with mirror images"] = f"{metrics['mirrored_accuracy']:.2%}"
-    images = metrics["images"]
-    lead = (
-        f"A network of {len(run.model.layers)} layers, trained on {images['training']:,} images of "
-        f"{train.name}, and at the end tested on {images['test']:,} others."
-    )
-    page = Page(f"{train.name}: {metrics['test_accuracy']:.2%}", lead, facts)
+    page = Page(f"{train.name}: {metrics['test_accuracy']:.2%}", _lead(run, train.name), facts)
     sections.add_network(page, run.model)
     sections.add_data(page, train, test)
-    sections.add_training(page, run.history)
+    sections.add_training(page, run.history, metrics)
     sections.add_results(page, test, run.evaluation)
     sections.add_inside(page, run.model, test)
     sections.add_origin(page, metrics)
     return page
+
+
+def _lead(run: Run, name: str) -> str:
+    """Return what was trained, how, and on how many images of the data set of that name."""
+    images = run.metrics["images"]
+    recipe = f" by the recipe {run.metrics['recipe']}" if "recipe" in run.metrics else ""
+    held_out = f", {images['validation']:,} more for the learning curves," if images["validation"] else ""
+    return (
+        f"A network of {len(run.model.layers)} layers, trained{recipe} on {images['training']:,} images of "
+        f"{name}{held_out} and at the end tested on {images['test']:,} others."
+    )

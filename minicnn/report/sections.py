@@ -9,7 +9,24 @@ from minicnn.data import Dataset
 from minicnn.model import Sequential
 from minicnn.report.page import Page
 from minicnn.train import Evaluation, History
-from minicnn.train.metrics import class_scores
+
+# How the network was trained: the name of a number in the metrics, and what the page calls it.
+SETTINGS = {
+    "optimizer": "optimizer",
+    "learning_rate": "highest learning rate",
+    "schedule": "schedule of the rate",
+    "momentum": "momentum",
+    "nesterov": "Nesterov",
+    "weight_decay": "weight decay",
+    "batch_size": "batch size",
+    "epochs": "epochs",
+    "label_smoothing": "label smoothing",
+    "augmentation": "augmentation",
+    "average": "decay of the weight average",
+    "pixels": "pixels",
+    "held_out": "share held out",
+    "seed": "seed",
+}
 
 
 def add_network(page: Page, model: Sequential) -> None:
@@ -28,21 +45,32 @@ def add_data(page: Page, train: Dataset, test: Dataset) -> None:
     page.section("Data", figures=figures)
 
 
-def add_training(page: Page, history: History) -> None:
-    """Add the learning curves."""
-    caption = "Loss and accuracy over the epochs. Training values are means while the weights still moved."
+def add_training(page: Page, history: History, metrics: dict[str, Any]) -> None:
+    """Add how the network was trained, as far as the metrics tell, and the learning curves."""
+    rows = [(label, _text(metrics[name])) for name, label in SETTINGS.items() if name in metrics]
     figure = plots.learning_curves(history, f"{history.dataset}: learning curves")
-    page.section("Training", figures={"learning_curves": (figure, caption)})
+    page.section(
+        "Training",
+        figures={"learning_curves": (figure, curves_caption(history, metrics))},
+        table=[("setting", "value"), *rows],
+    )
+
+
+def curves_caption(history: History, settings: dict[str, Any]) -> str:
+    """Return what learning curves show, for a network that was trained with these settings."""
+    caption = "Loss and accuracy over the epochs. Training values are means while the weights still moved"
+    harder = ["of augmented images"] if settings.get("augmentation") else []
+    harder += ["with label smoothing"] if settings.get("label_smoothing") else []
+    if harder:
+        caption += f", {' and '.join(harder)}"
+    if "val_loss" in history:
+        caption += ": they can be worse than those of the validation" if harder else ""
+        caption += ". The validation's loss is the plain cross-entropy"
+    return f"{caption}."
 
 
 def add_results(page: Page, test: Dataset, evaluation: Evaluation) -> None:
     """Add what the model gets right and wrong on the test set."""
-    scores = class_scores(evaluation.confusion)
-    columns = zip(scores.precision, scores.recall, scores.f1, scores.support, strict=True)
-    rows = [
-        (name, f"{p:.1%}", *((f"{r:.1%}", f"{f:.1%}") if n else ("–", "–")), f"{n:,}")
-        for name, (p, r, f, n) in zip(evaluation.class_names, columns, strict=True)
-    ]
     page.section(
         "Classes",
         "Precision: how many of those called this class are it. Recall: how many of this class were found. "
@@ -53,9 +81,12 @@ def add_results(page: Page, test: Dataset, evaluation: Evaluation) -> None:
                 "Which class (row) was taken for which (column), in images.",
             )
         },
-        [("class", "precision", "recall", "F1", "images"), *rows],
+        [("class", "precision", "recall", "F1", "images"), *evaluation.class_rows(decimals=1)],
     )
-    caption = "Above the diagonal the model is too modest, below it too sure of itself."
+    caption = (
+        "Above the diagonal the model is too modest, below it too sure of itself. "
+        "The larger a disc, the more images have that confidence."
+    )
     page.section("Calibration", figures={"calibration": (plots.calibration(evaluation), caption)})
     caption = "The test images classified wrongly with the most confidence. Some may be mislabelled."
     page.section("Mistakes", figures={"mistakes": (plots.mistakes(test, evaluation), caption)})
@@ -68,12 +99,12 @@ def add_inside(page: Page, model: Sequential, test: Dataset) -> None:
     pixels = [layer for layer in seen if layer.output_shape[0] * layer.output_shape[1] > 1]
     if not convolutions or not pixels:
         return
-    image = test.images[:1]
+    image, last = test.images[:1], pixels[-1].name
     figures = {"filters": (plots.filters(model), "The filters of the first convolution.")}
     for name, layer in (("first_maps", convolutions[0]), ("last_maps", pixels[-1])):
         maps = explain.feature_maps(model, image, layer.name)[0]
-        title = f"What {layer.name} makes of the first test image"
-        figures[name] = plots.feature_maps(maps, title), f"{title}: each tile is one of its channels."
+        figure = plots.feature_maps(maps, f"What {layer.name} makes of the first test image")
+        figures[name] = figure, f"{figure.get_suptitle()}, a tile for each."
     shown = [int(np.argmax(test.labels == label)) for label in np.unique(test.labels)][:10]
     images, names = test.images[shown], test.class_names
     captions = [
@@ -85,25 +116,31 @@ def add_inside(page: Page, model: Sequential, test: Dataset) -> None:
         "Saliency: the pixels whose change moves the predicted class's score most.",
     )
     figures["grad_cam"] = (
-        plots.heat_maps(images, explain.grad_cam(model, images), captions, "Grad-CAM"),
-        "Grad-CAM: where the last convolution found what speaks for the predicted class.",
+        plots.heat_maps(images, explain.grad_cam(model, images, layer=last), captions, "Grad-CAM"),
+        f"Grad-CAM: where {last} found what speaks for the predicted class.",
     )
     page.section("Looking inside", figures=figures)
 
 
 def add_origin(page: Page, metrics: dict[str, Any]) -> None:
-    """Add the command, the settings, the time and the machine."""
-    left_out = {"versions", "data", "images", "command"}
+    """Add, at the end of the page, the command, the other numbers and the machine."""
+    left_out = {"versions", "data", "images", "command", "sections_of_its_own", *SETTINGS}
     numbers = {name: value for name, value in metrics.items() if name not in left_out} | metrics["versions"]
     rows = [(name.replace("_", " "), _text(value)) for name, value in numbers.items()]
-    page.section("Origin", "This command makes the run again.", code=metrics["command"])
-    page.section("Numbers and machine", table=[("name", "value"), *rows])
+    page.section("Origin", "This command makes the run again.", code=metrics["command"], last=True)
+    page.section("Numbers and machine", table=[("name", "value"), *rows], last=True)
 
 
 def _text(value: object) -> str:
-    """Return a number with as many digits as say something."""
+    """Return a value as a person writes it, a number with as many digits as say something."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(_text, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 

@@ -113,15 +113,26 @@ class Evaluation:
         confidence, accuracy = (_ratio(total, count) for total in (sum_confidence, sum_right))
         return Calibration(edges, confidence, accuracy, count, error)
 
+    def class_rows(self, decimals: int) -> list[tuple[str, str, str, str, str]]:
+        """Return name, precision, recall, F1 and number of images of each class, as text.
+
+        The scores are in per cent; "–" is the precision of a class that was never predicted, and recall and
+        F1 of a class without images.
+        """
+        scores, called = class_scores(self.confusion), self.confusion.sum(axis=0)
+        ratios = (scores.precision, called), (scores.recall, scores.support), (scores.f1, scores.support)
+        columns = [
+            [f"{ratio:.{decimals}%}" if count else "–" for ratio, count in zip(*pair, strict=True)]
+            for pair in ratios
+        ]
+        return list(zip(self.class_names, *columns, map("{:,}".format, scores.support), strict=True))
+
     def table(self) -> str:
         """Return the per-class table as text: precision, recall, F1 and number of images."""
-        scores = class_scores(self.confusion)
         width = max(len("class"), *map(len, self.class_names))
         lines = [f"{'class':<{width}}  precision   recall       F1  images"]
-        for name, p, r, f, n in zip(
-            self.class_names, scores.precision, scores.recall, scores.f1, scores.support, strict=True
-        ):
-            lines.append(f"{name:<{width}}  {p:9.2%}  {r:7.2%}  {f:7.2%}  {n:6d}")
+        for name, precision, recall, f1, images in self.class_rows(decimals=2):
+            lines.append(f"{name:<{width}}  {precision:>9}  {recall:>7}  {f1:>7}  {images:>6}")
         return "\n".join(lines)
 
     def __str__(self) -> str:

@@ -44,7 +44,7 @@ class TestTrain:
         assert metrics["recipe"] == "fashion-quick"
         assert (metrics["seed"], metrics["epochs"], metrics["batch_size"]) == (3, 2, 10)
         assert metrics["data"]["name"] == "synthetic"
-        assert metrics["images"] == {"training": 300, "test": 60}
+        assert metrics["images"] == {"training": 285, "validation": 15, "test": 60}
         assert (folder / "report.html").exists()
         assert not (folder / "checkpoint.safetensors").exists()
 
@@ -85,7 +85,7 @@ class TestTrain:
         files = ["--train-csv", str(tmp_path / "a.csv"), "--test-csv", str(tmp_path / "b.csv")]
         status, facts, _ = told(capsys, "train", *files, "--epochs", "1", "--out", str(tmp_path / "run"))
         assert status == 0
-        assert facts["images"] == {"training": 200, "test": 40}
+        assert facts["images"] == {"training": 190, "validation": 10, "test": 40}
         model = mc.load(tmp_path / "run" / "model.safetensors")
         assert (model.info["dataset"], model.class_names[:2]) == ("a", ("0", "1"))
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -113,7 +114,7 @@ def test_a_run_writes_every_file_to_the_folder_of_its_data_set(start, capsys, sc
     assert {key: metrics[key] for key in wanted} == wanted
     assert metrics["command"].startswith("python ")
     assert metrics["command"].endswith(f"{script}.py --epochs 1 --batch-size 50 --seed 3")
-    assert 0 < metrics["seconds_training"] < metrics["seconds_total"] < elapsed
+    assert 0 < metrics["seconds_training"] < metrics["seconds_until_written"] < elapsed
     assert metrics["threads"] == threads.num_threads()
     printed, told = capsys.readouterr()
     assert f"data {name}: 200 training and 50 test images" in told
@@ -123,15 +124,45 @@ def test_a_run_writes_every_file_to_the_folder_of_its_data_set(start, capsys, sc
 
 
 @pytest.mark.parametrize("script", OTHERS)
-def test_the_other_examples_do_all_that_they_say(start, capsys, script):
+def test_the_other_examples_do_all_that_they_say(start, loaded, capsys, script):
     name, folder, further = OTHERS[script]
     assert start(script, "--seed", "3") == 0
+    assert loaded == [(name, None)]
     assert set(os.listdir(Path("runs", folder))) == FILES | further
     metrics = json.loads(Path("runs", folder, "metrics.json").read_text(encoding="utf-8"))
     assert (metrics["dataset"], metrics["seed"]) == (name, 3)
+    assert (metrics["batch_size"], metrics["optimizer"]) == (50, "SGD")
     page = Path("runs", folder, "report.html").read_text(encoding="utf-8")
     assert page.count("<img ") == len([file for file in FILES | further if file.endswith(".png")])
     assert f"accuracy {metrics['test_accuracy']:.2%}" in capsys.readouterr().out
+
+
+def test_the_better_digits_are_tested_as_they_were_saved(start, capsys, monkeypatch):
+    """What is loaded is another model here, as if saving had gone wrong: its accuracy is what counts."""
+    load = mc.load
+
+    def other(path):
+        model = load(path)
+        model.layers[-1].params["W"][:] = 0
+        model.layers[-1].params["b"][:] = range(10)
+        return model
+
+    monkeypatch.setattr(mc, "load", other)
+    share = np.mean(small("mnist")[1].labels == 9)
+    assert start("mnist_improve", "--target-accuracy", str(share + 0.01)) == 1
+    printed = capsys.readouterr().out
+    assert re.search(rf"saved and loaded again, test set: loss .*, accuracy {share:.2%}", printed)
+    page = Path("runs", "mnist-improve", "report.html").read_text(encoding="utf-8")
+    assert '<th scope="col">images trained on</th>' in page
+    rows = re.findall(r"<tr><td>mnist-(\w+)(, anew)?</td><td>[\d,]+</td><td>(\d+)</td>", page)
+    assert [(new, images) for _, new, images in rows] == [("", "167"), ("", "167"), (", anew", "200")]
+
+
+def test_the_digits_are_saved_once(start, monkeypatch):
+    saved, save = [], mc.Sequential.save
+    monkeypatch.setattr(mc.Sequential, "save", lambda model, path: saved.append(path) or save(model, path))
+    assert start("mnist_improve") == 0
+    assert saved == [Path("runs", "mnist-improve", "model.safetensors")]
 
 
 @pytest.mark.parametrize("image", ["-1", "50"])
@@ -300,7 +331,7 @@ def test_the_recipe(start, fits, script):
     wanted = {"learning_rate": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
     assert {name: optimizer[name] for name in wanted} == wanted
     assert (optimizer["decoupled"], optimizer["decay_all"]) == (False, False)
-    assert arguments["validation"] == 0.05
+    assert len(arguments["validation"]) == 10
     assert arguments["callbacks"][0].schedule == mc.schedules.OneCycle(0.02)
 
 

@@ -6,7 +6,6 @@ from figures import NAMES, data, evaluation, panels, title
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minicnn import plots
-from minicnn.plots.style import TRAINING
 
 
 class TestConfusionMatrix:
@@ -77,27 +76,31 @@ class TestMistakes:
 
 
 class TestCalibration:
+    def discs(self, figure):
+        (found,) = figure.axes[0].collections
+        return found
+
     def figure(self, **options):
         # Two of three answers with 65 % are right, the one with 25 % is wrong, the one with 100 % right.
         answers = evaluation([0, 1, 2, 0, 1], [0, 1, 0, 1, 1], [0.65, 0.65, 0.65, 0.25, 1.0], names=NAMES)
         return plots.calibration(answers, **options)
 
     def test_accuracy_is_drawn_against_confidence_where_there_are_images(self):
-        _, curve = self.figure().axes[0].lines
+        discs = self.discs(self.figure()).get_offsets()
         found = evaluation([0, 1, 2, 0, 1], [0, 1, 0, 1, 1], [0.65, 0.65, 0.65, 0.25, 1.0]).calibration()
         used = found.count > 0
-        assert used.sum() == len(curve.get_xdata()) == 3
-        assert_allclose(curve.get_xdata(), found.confidence[used])
-        assert_allclose(curve.get_ydata(), found.accuracy[used])
-        assert_allclose(curve.get_ydata()[1:], [2 / 3, 1])
-        assert_allclose(curve.get_xdata()[1:], [0.65, 1])
-        assert curve.get_color() == TRAINING["color"]
+        assert used.sum() == len(discs) == 3
+        assert_allclose(discs, np.column_stack([found.confidence[used], found.accuracy[used]]))
+        assert_allclose(discs[1:], [[0.65, 2 / 3], [1, 1]])
 
-    def test_the_diagonal_is_perfect(self):
-        diagonal, curve = self.figure().axes[0].lines
+    def test_the_area_of_a_disc_is_the_number_of_images(self):
+        areas = self.discs(self.figure()).get_sizes()
+        assert_allclose(areas / areas.sum(), [1 / 5, 3 / 5, 1 / 5])
+
+    def test_the_diagonal_is_perfect_and_there_is_no_other_line(self):
+        (diagonal,) = self.figure().axes[0].lines
         assert_array_equal(diagonal.get_xdata(), [0, 1])
         assert_array_equal(diagonal.get_ydata(), [0, 1])
-        assert diagonal.get_linestyle() != curve.get_linestyle()
         assert diagonal.get_label().startswith("perfect")
 
     def test_below_stands_how_many_images_have_which_confidence(self):
@@ -111,10 +114,11 @@ class TestCalibration:
         assert below.get_xlabel() == "confidence: the highest probability"
         assert above.get_xlim() == below.get_xlim() == (0, 1)
 
-    def test_the_expected_error_is_told(self):
+    def test_the_expected_calibration_error_is_told(self):
         texts = [text.get_text() for text in self.figure().axes[0].get_legend().get_texts()]
         answers = evaluation([0, 1, 2, 0, 1], [0, 1, 0, 1, 1], [0.65, 0.65, 0.65, 0.25, 1.0])
-        assert texts[1] == f"this model, expected error {answers.calibration().error:.1%}"
+        error = f"expected calibration error {answers.calibration().error:.1%}"
+        assert texts[1] == f"this model, the area by the number of images;\n{error}"
 
     def test_the_title_may_be_given(self):
         assert title(self.figure()) == "Calibration"
@@ -123,5 +127,5 @@ class TestCalibration:
     @pytest.mark.parametrize("confidence", [0.34, 0.5, 1.0])
     def test_answers_that_are_all_as_confident_are_drawn(self, confidence, tmp_path):
         figure = plots.calibration(evaluation([0] * 5, [0] * 5, [confidence] * 5))
-        assert len(figure.axes[0].lines[1].get_xdata()) == 1
+        assert len(self.discs(figure).get_offsets()) == 1
         plots.save(figure, tmp_path / "a.png")

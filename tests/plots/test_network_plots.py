@@ -220,13 +220,36 @@ class TestFeatureMaps:
     def test_the_channels_are_drawn_numbered_on_one_scale(self):
         maps = self.maps()
         figure = network.feature_maps(maps, "relu_1")
-        assert figure.get_suptitle() == "relu_1"
+        assert figure.get_suptitle() == "relu_1: 5 channels"
         assert [text for text in captions(figure) if text] == list("01234")
         for k, picture in enumerate(pictures(figure)[:5]):
             assert_array_equal(picture, maps[..., k])
         shown = [axes.images[0] for axes in panels(figure) if axes.get_title()]
-        assert {image.get_clim() for image in shown} == {(maps.min(), maps.max())}
+        assert len({image.get_clim() for image in shown}) == 1
         assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["activation"]
+
+    def scale(self, maps):
+        image = panels(network.feature_maps(maps))[0].images[0]
+        return image.get_clim(), image.get_cmap()
+
+    def test_where_none_is_negative_the_scale_begins_at_the_smallest(self):
+        maps = abs(self.maps()) + 0.5
+        limits, colours = self.scale(maps)
+        assert limits == (maps.min(), maps.max())
+        assert colours.name == "viridis"
+
+    def test_of_negative_ones_0_is_grey_in_the_middle_and_what_is_larger_is_lighter(self):
+        maps = self.maps(40)
+        maps[..., 32:] *= 10  # not shown
+        maps[0, 0, 0] = 7
+        limits, colours = self.scale(maps)
+        assert limits == (-7, 7)
+        below, middle, above = colours([0.0, 0.5, 1.0])[:, :3]
+        assert np.ptp(middle) < 0.05
+        assert below[2] > below[0]  # blue
+        assert above[0] > above[2]  # yellow
+        grey = colours(np.linspace(0, 1, 20))[:, :3] @ (0.299, 0.587, 0.114)
+        assert (np.diff(grey) > 0).all()
 
     @pytest.mark.parametrize(("channels", "drawn"), [(1, 1), (9, 9), (40, 32)])
     def test_there_are_32_at_most_unless_told(self, channels, drawn, tmp_path):
@@ -235,6 +258,8 @@ class TestFeatureMaps:
         save(figure, tmp_path / "a.png")
         figure = network.feature_maps(self.maps(), count=2)
         assert figure.get_suptitle() == "the first 2 of 5 channels"
+        figure = network.feature_maps(self.maps(), "relu_1", count=2)
+        assert figure.get_suptitle() == "relu_1: the first 2 of 5 channels"
 
     @pytest.mark.parametrize("shape", [(2, 4, 3, 5), (10,)])
     def test_other_than_one_image_is_refused(self, shape):

@@ -40,7 +40,8 @@ def finished(folder, train=None, test=None, command=COMMAND, **options):
     trainer = trained(train, **options)
     evaluation = trainer.evaluate(test)
     started = time.perf_counter()
-    run = report.write_run(folder, trainer, train, test, evaluation, CHOICE, command, started, seed=7)
+    settings = {"seed": 7, "sections_of_its_own": False}
+    run = report.write_run(folder, trainer, train, test, evaluation, CHOICE, command, started, **settings)
     return run, trainer, train, test
 
 

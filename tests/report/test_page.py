@@ -100,9 +100,9 @@ class TestReport:
 
     def test_tables_have_heads(self, page):
         tables = page.attributes("table")
-        assert len(tables) == len(page.attributes("thead")) == 2
+        assert len(tables) == len(page.attributes("thead")) == 3
         assert {head.get("scope") for head in page.attributes("th")} == {"col"}
-        assert page.texts("th")[:5] == ["class", "precision", "recall", "F1", "images"]
+        assert page.texts("th")[:7] == ["setting", "value", "class", "precision", "recall", "F1", "images"]
 
     def test_names_and_commands_are_text(self, page):
         assert [cell for cell in page.texts("td") if cell in ("<b>", 'a"b', "&amp;")] == [

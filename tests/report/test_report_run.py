@@ -74,7 +74,7 @@ class TestWriteRun:
         assert metrics["seconds_training"] == trainer.history.seconds > 0
         assert metrics["images_per_second"] == trainer.history.images_per_second > 0
         assert metrics["parameters"] == (3 * 3 * 2 + 2) + (3 * 2 * 2 * 3 + 3)
-        assert metrics["images"] == {"training": 24, "test": 9}
+        assert metrics["images"] == {"training": 24, "validation": 0, "test": 9}
         assert metrics["device"] == "cpu"
         assert metrics["engine"] == "fused"
         assert metrics["precision"] == "fp32"
@@ -94,11 +94,15 @@ class TestWriteRun:
         monkeypatch.setattr(module, "num_threads", lambda: 3)
         assert write(tmp_path, done).metrics["threads"] == 3
 
-    def test_seconds_total_counts_from_the_start(self, done, tmp_path):
+    def test_the_images_that_were_held_out_are_counted(self, done, tmp_path):
+        metrics = write(tmp_path, done, validation=data(5)).metrics
+        assert metrics["images"] == {"training": 24, "validation": 5, "test": 9}
+
+    def test_the_seconds_until_it_is_written_count_from_the_start(self, done, tmp_path):
         started = time.perf_counter()
-        total = write(tmp_path, done, started).metrics["seconds_total"]
-        assert 0 <= total <= time.perf_counter() - started
-        assert write(tmp_path, done, started - 1000).metrics["seconds_total"] >= 1000
+        seconds = write(tmp_path, done, started).metrics["seconds_until_written"]
+        assert 0 <= seconds <= time.perf_counter() - started
+        assert write(tmp_path, done, started - 1000).metrics["seconds_until_written"] >= 1000
 
     def test_the_versions_that_a_result_depends_on_are_named(self, done):
         versions = done[0].metrics["versions"]
@@ -237,6 +241,8 @@ class TestReadRun:
         ("name", "value"),
         [
             *(("test_accuracy", "high"), ("parameters", None), ("images", []), ("images", {"training": 3})),
+            ("images", {"training": 3, "test": 2}),
+            ("images", {"training": 3, "validation": 1, "test": "2"}),
             *(("versions", None), ("seconds_training", "long"), ("command", 7)),
         ],
     )
@@ -322,7 +328,8 @@ class TestPageOf:
     def test_its_facts_are_those_of_the_run(self, done):
         run, _, train, test = done
         metrics = run.metrics | {"test_accuracy": 0.91234, "test_loss": 0.25678, "parameters": 1234567}
-        metrics |= {"seconds_training": 61.4, "epochs": 12, "images": {"training": 54000, "test": 10000}}
+        metrics |= {"seconds_training": 61.4, "epochs": 12}
+        metrics["images"] = {"training": 54000, "validation": 0, "test": 10000}
         page = report.page_of(replace(run, metrics=metrics), train, test)
         assert page.title == "trainset: 91.23%"
         assert page.facts == {
@@ -332,8 +339,27 @@ class TestPageOf:
             "epochs": "12",
             "training time": "61 s",
         }
-        assert "54,000 images of trainset" in page.lead
-        assert "tested on 10,000 others" in page.lead
+        assert page.lead == (
+            "A network of 5 layers, trained on 54,000 images of trainset and at the end tested on 10,000 "
+            "others."
+        )
+
+    def test_its_lead_names_the_recipe_and_what_was_held_out(self, done):
+        run, _, train, test = done
+        images = {"training": 57000, "validation": 3000, "test": 10000}
+        metrics = run.metrics | {"recipe": "tiny", "images": images}
+        assert report.page_of(replace(run, metrics=metrics), train, test).lead == (
+            "A network of 5 layers, trained by the recipe tiny on 57,000 images of trainset, 3,000 more for "
+            "the learning curves, and at the end tested on 10,000 others."
+        )
+
+    def test_what_is_added_stands_before_its_origin(self, done):
+        run, _, train, test = done
+        page = report.page_of(run, train, test)
+        page.section("My own")
+        page.section("Another")
+        titles = [section.title for section in page.sections]
+        assert titles[-5:] == ["Looking inside", "My own", "Another", "Origin", "Numbers and machine"]
 
     def test_mirrored_images_are_a_fact_where_they_were_tested(self, done):
         run, _, train, test = done

@@ -8,7 +8,7 @@ from finished import COMMAND, SHAPE, convolutional, data, finished, parsed
 
 import minicnn as mc
 from minicnn import layers as L
-from minicnn import report
+from minicnn import report, zoo
 from minicnn.report import Page, sections
 from minicnn.train import Evaluation
 
@@ -119,8 +119,18 @@ class TestEveryNetwork:
             [L.ReLU(), L.Conv2D(2, 3), L.MaxPool2D(2), L.MaxPool2D((3, 2)), L.Flatten(), L.Dense(3)]
         )
         drawn = figures(page)
-        assert "conv2d_1" in title(drawn["first_maps"])
-        assert "maxpool2d_1" in title(drawn["last_maps"])
+        assert title(drawn["first_maps"]) == "What conv2d_1 makes of the first test image: 2 channels"
+        assert title(drawn["last_maps"]) == "What maxpool2d_1 makes of the first test image: 2 channels"
+
+    def test_the_captions_say_which_layer_is_shown_and_how_much_of_it(self):
+        page, _ = self.page([L.Conv2D(40, 3), L.ReLU(), L.MaxPool2D(2), L.Flatten(), L.Dense(3)])
+        captions = {picture.name: picture.caption for picture in page.sections[1].pictures}
+        assert captions["last_maps"] == (
+            "What maxpool2d_1 makes of the first test image: the first 32 of 40 channels, a tile for each."
+        )
+        assert captions["grad_cam"] == (
+            "Grad-CAM: where maxpool2d_1 found what speaks for the predicted class."
+        )
 
     def test_a_convolution_as_large_as_the_image_leaves_no_pixels_to_look_at(self):
         page, _ = self.page([L.Conv2D(2, SHAPE[:2]), L.ReLU(), L.Flatten(), L.Dense(3)])
@@ -152,7 +162,7 @@ class TestResults:
             ("class", "precision", "recall", "F1", "images"),
             ("a", "100.0%", "66.7%", "80.0%", "3"),
             ("b", "50.0%", "100.0%", "66.7%", "1"),
-            ("c", "0.0%", "–", "–", "0"),
+            ("c", "–", "–", "–", "0"),
         ]
         assert titles(page) == ["Classes", "Calibration", "Mistakes"]
 
@@ -166,11 +176,67 @@ class TestOrigin:
         assert origin.code == COMMAND
         rows = dict(numbers.table[1:])
         assert numbers.table[0] == ("name", "value")
-        assert rows["seed"] == "7"
         assert rows["test accuracy"] == f"{run.evaluation.accuracy:.5g}"
         assert rows["numpy"] == np.__version__
         assert rows["processor"] == run.metrics["processor"]
-        assert not {"command", "data", "images", "versions"} & set(rows)
+        assert not {"command", "data", "images", "versions", "seed", "sections of its own"} & set(rows)
+
+
+class TestTraining:
+    def section(self, history, metrics):
+        page = Page("t")
+        sections.add_training(page, history, metrics)
+        return page.sections[0]
+
+    def test_the_settings_are_told_as_far_as_they_are_known(self, tmp_path):
+        run, *_ = finished(tmp_path)
+        section = self.section(run.history, run.metrics)
+        assert section.table == [("setting", "value"), ("epochs", "2"), ("seed", "7")]
+
+        settings = zoo.recipe("fashion-max").settings() | {"held_out": None, "seed": 3}
+        assert self.section(run.history, settings).table[1:] == [
+            ("optimizer", "SGD"),
+            ("highest learning rate", "0.1"),
+            ("schedule of the rate", "OneCycle"),
+            ("momentum", "0.9"),
+            ("Nesterov", "yes"),
+            ("weight decay", "0.0005"),
+            ("batch size", "128"),
+            ("epochs", "50"),
+            ("label smoothing", "0.05"),
+            ("augmentation", "flip yes, shift 1, erase 0.5"),
+            ("decay of the weight average", "none"),
+            ("pixels", "standardised"),
+            ("share held out", "none"),
+            ("seed", "3"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "middle"),
+        [
+            ("fashion-quick", ""),
+            ("mnist-improved", ", of augmented images: they can be worse than those of the validation"),
+            (
+                "mnist-best",
+                ", of augmented images and with label smoothing: they can be worse than those of the "
+                "validation",
+            ),
+        ],
+    )
+    def test_the_caption_says_what_the_training_values_are_of(self, name, middle, tmp_path):
+        run, *_ = finished(tmp_path)
+        (picture,) = self.section(run.history, zoo.recipe(name).settings()).pictures
+        assert picture.caption == (
+            "Loss and accuracy over the epochs. Training values are means while the weights still moved"
+            f"{middle}. The validation's loss is the plain cross-entropy."
+        )
+
+    def test_without_validation_the_caption_says_nothing_of_it(self, tmp_path):
+        run, *_ = finished(tmp_path, validation=None)
+        assert sections.curves_caption(run.history, zoo.recipe("mnist-best").settings()) == (
+            "Loss and accuracy over the epochs. Training values are means while the weights still moved, "
+            "of augmented images and with label smoothing."
+        )
 
 
 @pytest.mark.parametrize(

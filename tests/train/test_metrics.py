@@ -88,6 +88,19 @@ class TestEvaluation:
             "horse      0.00%    0.00%    0.00%       2"
         )
 
+    def test_a_score_without_an_image_to_count_is_a_dash(self):
+        # Every cat is taken for a horse; nothing is called cat, and there are no horses.
+        shown = evaluation([0, 0, 1], [[0.1, 0.1, 0.8], [0.1, 0.1, 0.8], [0.1, 0.8, 0.1]])
+        assert shown.class_rows(decimals=1) == [
+            ("cat", "–", "0.0%", "0.0%", "2"),
+            ("dog", "100.0%", "100.0%", "100.0%", "1"),
+            ("horse", "0.0%", "–", "–", "0"),
+        ]
+        assert shown.table().splitlines()[1::2] == [
+            "cat            –    0.00%    0.00%       2",
+            "horse      0.00%        –        –       0",
+        ]
+
     def test_the_table_lines_up_for_long_names_and_for_100_per_cent(self):
         lines = evaluation([0], [[0.9, 0.1]], ("a very long name", "b")).table().splitlines()
         assert len({len(line) for line in lines}) == 1
