@@ -13,7 +13,7 @@ import minicnn as mc
 from minicnn import layers as L
 from minicnn import report, study
 from minicnn.data import Augmentation, Choice, Dataset
-from minicnn.errors import ConfigError, OutputError
+from minicnn.errors import ConfigError, DataError, OutputError, ShapeError
 from minicnn.train import Callback
 from minicnn.zoo import Recipe
 
@@ -39,8 +39,8 @@ def data(n, seed, name):
 TRAIN, TEST = data(40, 0, "trainset"), data(9, 1, "testset")
 
 
-def run(recipe, out, **options):
-    return study.run(recipe, TRAIN, TEST, CHOICE, out, COMMAND, time.perf_counter(), **options)
+def run(recipe, out, test=TEST, **options):
+    return study.run(recipe, TRAIN, test, CHOICE, out, COMMAND, time.perf_counter(), **options)
 
 
 @pytest.fixture
@@ -284,6 +284,14 @@ class TestRefused:
         (tmp_path / name).mkdir()
         with pytest.raises(OutputError, match=f"{name}: there is a folder of that name"):
             run(TINY, tmp_path)
+
+    def test_a_test_set_of_another_size_or_with_other_classes(self, tmp_path):
+        smaller = Dataset(TEST.images[:, 1:], TEST.labels, TEST.class_names, "smaller")
+        fewer = Dataset(TEST.images, TEST.labels * 0, ("one",), "fewer")
+        with pytest.raises(ShapeError, match="the test set, smaller: expected images of shape"):
+            run(TINY, tmp_path, test=smaller)
+        with pytest.raises(DataError, match="the test set, fewer: fewer has 1 classes"):
+            run(TINY, tmp_path, test=fewer)
 
     def test_a_bad_share_or_seed(self, tmp_path):
         with pytest.raises(ConfigError, match="fraction"):

@@ -5,32 +5,36 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from minicnn.data import Dataset
+from minicnn.errors import DataError
 from minicnn.plots.style import TRAINING, image_grid, percent, short
 from minicnn.train.metrics import Evaluation
 
+MOST_NUMBERS = 50  # classes whose confusion matrix has room for numbers and for every name
 LARGEST_DISC = 300  # its area in square points, of the bin with most images
 
 
 def confusion_matrix(evaluation: Evaluation, title: str = "") -> Figure:
     """Draw the confusion matrix: true classes down, predicted ones across, counts in the cells.
 
-    The shade is the share of the true class, so that classes of different size compare.
+    The shade is the share of the true class, so that classes of different size compare. With more than
+    50 classes there is the shade alone, and not every name.
     """
     counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     classes, names = len(counts), list(map(short, evaluation.class_names))
-    side = max(4.5, 0.62 * classes + 1.8)
+    has_room = classes <= MOST_NUMBERS
+    side = max(4.5, 0.62 * classes + 1.8) if has_room else 14
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for true, predicted in np.ndindex(counts.shape):
-        if counts[true, predicted]:
-            colour = "white" if shares[true, predicted] > 0.5 else "black"
-            axes.text(
-                predicted, true, counts[true, predicted], ha="center", va="center", color=colour, fontsize=8
-            )
-    axes.set_xticks(range(classes), names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(classes), names)
+    for true, predicted in np.argwhere(counts) if has_room else ():
+        colour = "white" if shares[true, predicted] > 0.5 else "black"
+        axes.text(
+            predicted, true, counts[true, predicted], ha="center", va="center", color=colour, fontsize=8
+        )
+    named = slice(None, None, -(-classes // MOST_NUMBERS))
+    axes.set_xticks(range(classes)[named], names[named], rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(classes)[named], names[named])
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_title(title or f"Confusion matrix, accuracy {evaluation.accuracy:.2%}")
@@ -42,7 +46,14 @@ def mistakes(data: Dataset, evaluation: Evaluation, count: int = 16, title: str 
     """Draw the images of ``data`` that were classified wrongly with the most confidence.
 
     ``evaluation`` is what ``Trainer.evaluate(data)`` returned.
+
+    Raises
+    ------
+    DataError
+        If it is of other data.
     """
+    if not np.array_equal(evaluation.labels, data.labels):
+        raise DataError(f"expected the evaluation of these {len(data):,} images, got one of other images")
     wrong = evaluation.mistakes()[:count]
     names, confidence = list(map(short, data.class_names)), evaluation.probabilities.max(axis=1)
     captions = [

@@ -177,7 +177,7 @@ def filters(model: Sequential, layer: str | None = None, title: str = "") -> Fig
         limit = abs(shown).max()
         return _tiles(shown[:, :, 0], text, "gray", (-limit, limit), "weight")
     norms = np.sqrt((shown**2).sum(axis=2))
-    return _tiles(norms, text, "viridis", (0, norms.max()), "norm over the input channels")
+    return _tiles(norms, text, "viridis", (0, norms.max()), "norm of the weights")
 
 
 def feature_maps(maps: np.ndarray, title: str = "", count: int = 32) -> Figure:
@@ -213,6 +213,9 @@ def _some(shown: int, there_are: int) -> str:
 def _tiles(pictures: np.ndarray, title: str, colours: str, limits: tuple[float, float], unit: str) -> Figure:
     """Draw numbered pictures, (H, W, K), in a grid with one scale for all."""
     K = pictures.shape[-1]
+    low, high = limits
+    if low == high:  # of maps that are all 0, say
+        high += 1
     columns = min(8, K)
     rows = -(-K // columns)
     figure = Figure(figsize=(max(4.5, 0.95 * columns + 1.4), 1.1 * rows + 0.6), layout="constrained")
@@ -221,7 +224,7 @@ def _tiles(pictures: np.ndarray, title: str, colours: str, limits: tuple[float, 
     for axes in grid.flat:
         axes.set_axis_off()
     for k, axes in enumerate(grid.flat[:K]):
-        image = axes.imshow(pictures[..., k], cmap=colours, vmin=limits[0], vmax=limits[1])
+        image = axes.imshow(pictures[..., k], cmap=colours, vmin=low, vmax=high)
         axes.set_title(str(k), fontsize=7, pad=2)
     figure.colorbar(image, ax=grid, label=unit, fraction=0.05)
     return figure

@@ -4,6 +4,7 @@ import json
 import time
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,16 +182,34 @@ def read_run(folder: str | Path) -> Run:
         for part in PARTS:
             if not isinstance(metrics["images"][part], int):
                 raise TypeError(f"the number of {part} images is {metrics['images'][part]!r}")
-        if probabilities.shape != (len(labels), probabilities.shape[-1]):
-            raise ValueError(f"{len(labels)} labels, but probabilities of shape {probabilities.shape}")
     except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, zlib.error) as reason:
         raise DataError(
             f"{folder}: expected the folder of a finished run, with {METRICS}, {PREDICTIONS} and {HISTORY}, "
             f"as minicnn train leaves it ({reason})"
         ) from reason
     model = serialize.load(folder / MODEL)
+    _check_predictions(folder, labels, probabilities, model.class_names)
     evaluation = Evaluation(metrics["test_loss"], labels, probabilities, model.class_names)
     return Run(folder, model, history, evaluation, metrics)
+
+
+def _check_predictions(
+    folder: Path, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str] | None
+) -> None:
+    """Refuse labels and probabilities that are not of the model beside them."""
+    classes = len(class_names or ())
+    if (
+        probabilities.shape != (len(labels), classes)
+        or probabilities.dtype.kind != "f"
+        or not np.isfinite(probabilities).all()
+        or labels.dtype.kind not in "iu"
+        or not np.isin(labels, np.arange(classes)).all()
+    ):
+        raise DataError(
+            f"{folder}: expected, for the {classes} classes of {MODEL}, whole labels (N,) and finite "
+            f"probabilities (N, {classes}) in {PREDICTIONS}; got {labels.dtype} {labels.shape} and "
+            f"{probabilities.dtype} {probabilities.shape}: the files are not of one run"
+        )
 
 
 def page_of(run: Run, train: Dataset, test: Dataset) -> Page:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minicnn.checks import whole_number
+
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Count, (classes, classes) int64: row is the true class, column the predicted one."""
@@ -102,7 +104,13 @@ class Evaluation:
         """Compare confidence with accuracy, in bins of confidence.
 
         Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
+
+        Raises
+        ------
+        ConfigError
+            If ``bins`` is not a whole number of at least 1.
         """
+        bins = whole_number(bins, "bins")
         confidence, right = self.probabilities.max(axis=1), self.predicted == self.labels
         which = np.minimum((confidence * bins).astype(int), bins - 1)
         count, sum_confidence, sum_right = (

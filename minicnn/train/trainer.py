@@ -224,7 +224,7 @@ class Trainer:
         holds NaN or infinity.
         """
         mirrored = flag(mirrored, "mirrored")
-        self._check(data)
+        self.check(data)
         # In float64: rounding must not make a tie of two close logits, and so another prediction.
         logits = self.model.logits(data.images, batch_size).astype(np.float64)
         if mirrored:
@@ -236,17 +236,26 @@ class Trainer:
     def _split(
         self, train: Dataset, validation: float | Dataset | None, seed: int
     ) -> tuple[Dataset, Dataset | None]:
-        self._check(train)
+        self.check(train)
         if validation is None:
             return train, None
         if isinstance(validation, Dataset):
-            self._check(validation)
+            self.check(validation)
             return train, validation
         if not isinstance(validation, numbers.Real):
             raise ConfigError(f"validation must be a share such as 0.1, or a Dataset, got {validation!r}")
         return split(train, validation, seed)
 
-    def _check(self, data: Dataset) -> None:
+    def check(self, data: Dataset) -> None:
+        """Refuse data that the model cannot take, as ``fit`` and ``evaluate`` do before any work.
+
+        Raises
+        ------
+        DataError
+            If it is no Dataset, or its classes are not as many as the model's outputs.
+        ShapeError, DTypeError, NonFiniteError, DataError
+            See ``Preprocessing.check``.
+        """
         if not isinstance(data, Dataset):
             raise DataError(
                 f"expected a minicnn.data.Dataset, got {type(data).__name__}: "

@@ -6,6 +6,8 @@ from figures import NAMES, data, evaluation, panels, title
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minicnn import plots
+from minicnn.data import Dataset
+from minicnn.errors import DataError
 
 
 class TestConfusionMatrix:
@@ -42,6 +44,15 @@ class TestConfusionMatrix:
         assert [text.get_text() for text in figure.axes[0].texts] == ["2"]
         plots.save(figure, tmp_path / "a.png")
 
+    def test_of_many_classes_the_shade_and_some_of_the_names(self):
+        labels = np.arange(256)
+        axes = plots.confusion_matrix(evaluation(labels, labels, names=tuple(map(str, labels)))).axes[0]
+        assert not axes.texts
+        named = [str(label) for label in range(0, 256, 6)]
+        assert [label.get_text() for label in axes.get_xticklabels()] == named
+        assert [label.get_text() for label in axes.get_yticklabels()] == named
+        assert max(axes.figure.get_size_inches()) < 20
+
 
 class TestMistakes:
     def test_the_most_confident_ones_come_first_with_what_was_said(self):
@@ -66,6 +77,12 @@ class TestMistakes:
     def test_what_is_not_certain_is_not_called_certain(self, confidence, text):
         figure = plots.mistakes(data(1), evaluation([0], [1], [confidence]))
         assert panels(figure)[0].get_title().endswith(f"for dog, {text}")
+
+    def test_an_evaluation_of_other_images_is_refused(self):
+        data = Dataset(np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 1]), NAMES)
+        for labels in ([0, 1, 2], [1, 0]):
+            with pytest.raises(DataError, match="expected the evaluation of these 2 images"):
+                plots.mistakes(data, evaluation(labels, labels))
 
     def test_without_mistakes_the_figure_says_so(self, tmp_path):
         labels = np.arange(12) % 3

@@ -187,9 +187,7 @@ class TestFilters:
             assert_allclose(picture, np.linalg.norm(W[:, :, :, k], axis=2), rtol=1e-6)
         image = panels(figure)[0].images[0]
         assert_allclose(image.get_clim(), (0, np.linalg.norm(W, axis=2).max()), rtol=1e-6)
-        assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == [
-            "norm over the input channels"
-        ]
+        assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["norm of the weights"]
 
     def test_another_convolution_may_be_named(self):
         figure = network.filters(model(), "conv2d_2", "mine")
@@ -226,7 +224,13 @@ class TestFeatureMaps:
             assert_array_equal(picture, maps[..., k])
         shown = [axes.images[0] for axes in panels(figure) if axes.get_title()]
         assert len({image.get_clim() for image in shown}) == 1
+
         assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["activation"]
+
+    def test_maps_of_one_value_are_all_of_one_colour(self):
+        figure = network.feature_maps(np.zeros((5, 5, 4)))
+        shown = [axes.images[0] for axes in panels(figure) if axes.get_title()]
+        assert [image.get_clim() for image in shown] == 4 * [(0, 1)]
 
     def scale(self, maps):
         image = panels(network.feature_maps(maps))[0].images[0]

@@ -266,7 +266,7 @@ class TestReadRun:
         np.savez(
             folder / "predictions.npz", labels=arrays["labels"][1:], probabilities=arrays["probabilities"]
         )
-        with pytest.raises(DataError, match="expected the folder of a finished run"):
+        with pytest.raises(DataError, match="the files are not of one run"):
             report.read_run(folder)
 
     @pytest.mark.parametrize("keep", [0, 1, 10, -10])
@@ -302,8 +302,26 @@ class TestReadRun:
         with pytest.raises(DataError, match="expected the folder of a finished run"):
             report.read_run(folder)
 
+    @pytest.mark.parametrize(
+        "arrays",
+        [
+            {"labels": np.zeros(9, np.int64), "probabilities": np.ones((9, 2))},
+            {"labels": np.zeros(9, np.int64), "probabilities": np.ones((8, 3))},
+            {"labels": np.zeros(9, np.int64), "probabilities": np.full((9, 3), np.nan)},
+            {"labels": np.zeros(9, np.int64), "probabilities": np.ones((9, 3), int)},
+            {"labels": np.zeros(9), "probabilities": np.ones((9, 3))},
+            {"labels": np.full(9, 3), "probabilities": np.ones((9, 3))},
+            {"labels": np.full(9, -1), "probabilities": np.ones((9, 3))},
+        ],
+        ids=("classes", "images", "NaN", "whole numbers", "floating labels", "high labels", "low labels"),
+    )
+    def test_predictions_of_another_model_are_refused(self, folder, arrays):
+        np.savez_compressed(folder / "predictions.npz", **arrays)
+        with pytest.raises(DataError, match=r"for the 3 classes of model\.safetensors.*not of one run"):
+            report.read_run(folder)
+
     def test_a_damaged_history_is_refused(self, folder):
-        (folder / "history.csv").write_text("dataset,epoch,loss\ntrainset,1,low\n")
+        (folder / "history.csv").write_text("dataset,epoch,loss,accuracy\ntrainset,1,low,0.5\n")
         with pytest.raises(DataError, match="expected a history"):
             report.read_run(folder)
 

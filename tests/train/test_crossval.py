@@ -213,7 +213,7 @@ class TestCompare:
     def test_refuses_another_number_of_folds(self):
         with pytest.raises(
             ConfigError,
-            match=r"a and b were not .* same folds \(2 with seed 0, and 3 with seed 0\): cross-validate both",
+            match=r"a and b were not .* same folds \(2, seed 0, and 3, seed 0\): cross-validate both",
         ):
             compare(judged([900] * 2, "a"), judged([900] * 3, "b"))
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from minicnn.errors import ConfigError
 from minicnn.train.metrics import Evaluation, class_scores, confusion_matrix
 
 # True class down, predicted across. Class c is never met and never called, d never met but called.
@@ -113,6 +114,9 @@ class TestEvaluation:
 class TestCalibration:
     def test_by_hand(self):
         # The confidences of SIX, with what is right: 0.8 ✓  0.6 ✗  0.9 ✗  0.4 ✗  0.7 ✓  0.6 ✗
+        for bins in (0, 2.5):
+            with pytest.raises(ConfigError, match="bins"):
+                SIX.calibration(bins)
         found = SIX.calibration(5)
         assert_allclose(found.edges, [0, 0.2, 0.4, 0.6, 0.8, 1])
         assert_array_equal(found.count, [0, 0, 1, 3, 2])
