@@ -262,6 +262,7 @@ _QUICK = {
     "schedule": schedules.OneCycle,
 }
 _NOTEBOOK = {"learning_rate": 0.01, "batch_size": 32, "epochs": 10, "standardise": False}
+_HARNESS = _NOTEBOOK | {"schedule": schedules.Cosine}
 _BEST = {
     "learning_rate": 0.1,
     "nesterov": True,
@@ -310,10 +311,10 @@ _RECIPES = {
             schedule=schedules.Cosine,
             augmentation=Augmentation(flip=True, shift=1),
         ),
-        Recipe("fashion-baseline", "one convolution", "fashion-mnist", one_convolution, **_NOTEBOOK),
-        Recipe("fashion-same", 'one convolution, "same" padding', "fashion-mnist", same_padding, **_NOTEBOOK),
+        Recipe("fashion-baseline", "one convolution", "fashion-mnist", one_convolution, **_HARNESS),
+        Recipe("fashion-same", 'one convolution, "same" padding', "fashion-mnist", same_padding, **_HARNESS),
         Recipe(
-            "fashion-64", "one convolution of 64 filters", "fashion-mnist", sixty_four_filters, **_NOTEBOOK
+            "fashion-64", "one convolution of 64 filters", "fashion-mnist", sixty_four_filters, **_HARNESS
         ),
         Recipe(
             "fashion-vgg3",
