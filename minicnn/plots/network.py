@@ -243,12 +243,12 @@ def heat_maps(images: np.ndarray, maps: np.ndarray, captions: Sequence[str], tit
     Raises
     ------
     ShapeError
-        If there is not a map of the image's size and a caption for each image.
+        If there is no image, or not a map of the image's size and a caption for each.
     """
-    if maps.shape != images.shape[:3] or len(captions) != len(images):
+    if len(images) == 0 or maps.shape != images.shape[:3] or len(captions) != len(images):
         raise ShapeError(
-            f"expected a map and a caption for each image, got images {images.shape}, maps {maps.shape} "
-            f"and {len(captions)} captions"
+            f"expected at least one image, and a map and a caption for each, got images {images.shape}, "
+            f"maps {maps.shape} and {len(captions)} captions"
         )
     pairs = min(3, len(images))  # in a row
     rows = -(-len(images) // pairs)
@@ -282,12 +282,13 @@ def search_results(
     Raises
     ------
     ShapeError
-        If there are not results and captions for each query.
+        If there is no query, or not results and captions for each.
     """
     count = results.shape[1]
-    if len(results) != len(queries) or [len(row) for row in captions] != [1 + count] * len(queries):
+    fits = len(results) == len(queries) and [len(row) for row in captions] == [1 + count] * len(queries)
+    if len(queries) == 0 or not fits:
         raise ShapeError(
-            f"expected results, and 1 + {count} captions, for each of {len(queries)} queries, "
+            f"expected at least one query, and results and 1 + {count} captions for each of {len(queries)}, "
             f"got results {results.shape} and captions of {[len(row) for row in captions]}"
         )
     figure = Figure(figsize=(1 + count + 0.2, 1.2 * len(queries) + 0.5), layout="constrained")

@@ -303,8 +303,12 @@ class TestHeatMaps:
 
     @pytest.mark.parametrize(("maps", "names"), [((2, 5, 4), 3), ((3, 4, 5), 3), ((3, 5, 4), 2)])
     def test_what_does_not_fit_is_refused(self, maps, names):
-        with pytest.raises(ShapeError, match="expected a map and a caption for each image"):
+        with pytest.raises(ShapeError, match="expected at least one image, and a map and a caption for each"):
             network.heat_maps(images(3, 5, 4, 1), np.zeros(maps), ["a"] * names)
+
+    def test_no_image_is_refused(self):
+        with pytest.raises(ShapeError, match="expected at least one image"):
+            network.heat_maps(images(0, 5, 4, 1), np.zeros((0, 5, 4)), [])
 
 
 class TestSearchResults:
@@ -329,5 +333,9 @@ class TestSearchResults:
         ("results", "names"), [(1, [["a"] * 4] * 2), (2, [["a"] * 3] * 2), (2, [["a"] * 4])], ids=repr
     )
     def test_what_does_not_fit_is_refused(self, results, names):
-        with pytest.raises(ShapeError, match=r"expected results, and 1 \+ 3 captions, for each of 2 queries"):
+        with pytest.raises(ShapeError, match=r"and results and 1 \+ 3 captions for each of 2"):
             network.search_results(images(2, 5, 4, 1), images(results, 3, 5, 4, 1), names)
+
+    def test_no_query_is_refused(self):
+        with pytest.raises(ShapeError, match="expected at least one query"):
+            network.search_results(images(0, 5, 4, 1), images(0, 3, 5, 4, 1), [])
