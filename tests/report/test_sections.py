@@ -157,7 +157,7 @@ class TestResults:
         labels, predicted = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
         evaluation = Evaluation(0.5, labels, np.eye(3)[predicted], ("a", "b", "c"))
         page = Page("t")
-        sections.add_results(page, data(4), evaluation)
+        sections.add_results(page, mc.data.Dataset(data(4).images, labels, ("a", "b", "c")), evaluation)
         assert page.sections[0].table == [
             ("class", "precision", "recall", "F1", "images"),
             ("a", "100.0%", "66.7%", "80.0%", "3"),
