@@ -341,7 +341,7 @@ _RECIPES = {
             "twice as wide, for a night on two cores or minutes on a GPU",
             "fashion-mnist",
             normalised_wide,
-            epochs=50,
+            epochs=40,
             augmentation=Augmentation(flip=True, shift=1, erase=0.5),
             **_BEST,
         ),
