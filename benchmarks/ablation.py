@@ -57,7 +57,8 @@ def run(recipe: Recipe, seed: int, images: int | None) -> dict[str, float]:
 
 def table(results: dict[str, dict]) -> str:
     """Return the accuracies of all variants, and the paired differences from the recipe."""
-    base = {r["seed"]: r["accuracy"] for r in results["the recipe"]["runs"]}
+    recipe = results.get("the recipe", {"runs": []})
+    base = {r["seed"]: r["accuracy"] for r in recipe["runs"]}
     rows = []
     for name, result in results.items():
         runs = result["runs"]

@@ -84,7 +84,7 @@ def calibration(evaluation: Evaluation, title: str = "") -> Figure:
         label=f"this model, the area by the number of images;\nexpected calibration error {found.error:.1%}",
     )
     above.set_ylabel("share of right answers")
-    above.legend(loc="upper left", markerscale=0.5)
+    above.legend(loc="lower right", markerscale=0.5, fontsize=8)  # where few models have a disc
     below.bar(found.edges[:-1], found.count, np.diff(found.edges), align="edge", color="0.6", edgecolor="w")
     below.set_yscale("log")
     below.yaxis.set_major_formatter("{x:,.0f}")
