@@ -53,6 +53,7 @@ def main() -> None:
     axes = figure.subplots()
     axes.barh(list(found), [1000 * s for s in found.values()], color="#1f5fa8")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:,g}")
     axes.set_xlabel("milliseconds (median)")
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
