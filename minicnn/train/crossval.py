@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.checks import number
 from minicnn.data import Dataset
 from minicnn.data.split import k_folds
-from minicnn.errors import ConfigError, DataError
+from minicnn.errors import ConfigError
 from minicnn.model import Sequential
 from minicnn.train.callbacks import Callback
 from minicnn.train.history import History
@@ -99,8 +99,6 @@ def cross_validate(
     DataError, ShapeError, DTypeError, NonFiniteError
         See ``Trainer.fit``.
     """
-    if not isinstance(data, Dataset):
-        raise DataError(f"expected a minicnn.data.Dataset, got {type(data).__name__}: wrap arrays in one")
     if fit.keys() & {"validation", "callbacks"}:
         raise ConfigError(
             "cross_validate takes no validation, which is the fold, and no callbacks, which hold what they "
