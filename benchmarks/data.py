@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import report
-from matplotlib.figure import Figure
 
 import minicnn as mc
 
@@ -49,14 +48,9 @@ def main() -> None:
     """Measure, print the table, write JSON and the plot."""
     found = measure()
     print(report.table(["what", "median"], [[name, f"{1000 * s:,.2f} ms"] for name, s in found.items()]))
-    figure = Figure(figsize=(8, 2.6), layout="constrained")
-    axes = figure.subplots()
-    axes.barh(list(found), [1000 * s for s in found.values()], color="#1f5fa8")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:,g}")
-    axes.set_xlabel("milliseconds (median)")
-    axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.3)
+    figure = report.bars({name: 1000 * s for name, s in found.items()}, "milliseconds (median)")
+    figure.axes[0].set_xscale("log")
+    figure.axes[0].xaxis.set_major_formatter("{x:,g}")
     report.write("data", {"seconds": found}, figure)
 
 

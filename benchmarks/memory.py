@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 
 import report
-from matplotlib.figure import Figure
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 COMMANDS = (
@@ -47,12 +46,8 @@ def main() -> None:
         for name, mib in found.items()
     ]
     print(report.table(["example", "peak memory, median", f"of {args.runs} runs"], rows))
-    figure = Figure(figsize=(8, 2.2), layout="constrained")
-    axes = figure.subplots()
-    axes.barh(list(found), [statistics.median(mib) for mib in found.values()], color="#1f5fa8")
-    axes.set_xlabel("peak memory (MiB, median)")
-    axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.3)
+    medians = {name: statistics.median(mib) for name, mib in found.items()}
+    figure = report.bars(medians, "peak memory (MiB, median)")
     report.write("memory", {"mib": found}, figure)
 
 

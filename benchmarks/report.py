@@ -41,6 +41,17 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
 
 
+def bars(values: dict[str, float], label: str) -> Figure:
+    """Draw a bar for each value, the first at the top."""
+    figure = Figure(figsize=(8, 0.4 * len(values) + 0.6), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(list(values), list(values.values()), color="#1f5fa8")
+    axes.set_xlabel(label)
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
 def spread(shares: list[float], sign: str = "") -> str:
     """Return mean ± sample standard deviation, in per cent; ``sign`` "+": as points, with their sign."""
     deviation = statistics.stdev(shares) if len(shares) > 1 else 0.0
