@@ -193,7 +193,7 @@ class TestTraining:
         section = self.section(run.history, run.metrics)
         assert section.table == [("setting", "value"), ("epochs", "2"), ("seed", "7")]
 
-        settings = zoo.recipe("fashion-max").settings() | {"held_out": None, "seed": 3}
+        settings = zoo.recipe("fashion-max").settings() | {"epochs": 50, "held_out": None, "seed": 3}
         assert self.section(run.history, settings).table[1:] == [
             ("optimizer", "SGD"),
             ("highest learning rate", "0.1"),
