@@ -42,7 +42,6 @@ def variants(epochs: int) -> dict[str, Recipe]:
         "no weight decay": replace(recipe, weight_decay=0.0),
         "with random erasing": replace(recipe, augmentation=replace(images, erase=0.5)),
         "with weight averaging": replace(recipe, average=0.999),
-        "with half as many epochs": replace(recipe, epochs=epochs // 2),
     }
 
 
@@ -62,7 +61,8 @@ def table(results: dict[str, dict]) -> str:
     rows = []
     for name, result in results.items():
         runs = result["runs"]
-        differences = [r["accuracy"] - base[r["seed"]] for r in runs if r["seed"] in base]
+        alike = all(result.get(what) == recipe.get(what) for what in ("epochs", "images"))
+        differences = [r["accuracy"] - base[r["seed"]] for r in runs if alike and r["seed"] in base]
         cells = [report.spread([r[key] for r in runs]) for key in ("accuracy", "mirrored")]
         change = "" if name == "the recipe" or not differences else f"{report.spread(differences, '+')}"
         rows.append([name, *cells, change, f"{result['epochs']}", str(len(runs))])
@@ -105,7 +105,7 @@ def main() -> None:
         parser.error(f"there is no variant {', '.join(sorted(unknown))}; there are {', '.join(every)}")
     for name in args.variants or every:
         runs = [run(every[name], seed, args.images) for seed in args.seeds]
-        report.keep("ablation", name, epochs=every[name].epochs, runs=runs)
+        report.keep("ablation", name, epochs=args.epochs, images=args.images, runs=runs)
         print(f"{name}: {runs}", flush=True)
     results = report.known("ablation")
     results = {name: results[name] for name in every if name in results}

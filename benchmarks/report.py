@@ -53,9 +53,12 @@ def bars(values: dict[str, float], label: str) -> Figure:
 
 
 def spread(shares: list[float], sign: str = "") -> str:
-    """Return mean ± sample standard deviation, in per cent; ``sign`` "+": as points, with their sign."""
-    deviation = statistics.stdev(shares) if len(shares) > 1 else 0.0
-    return f"{100 * statistics.mean(shares):{sign}.2f} ± {100 * deviation:.2f}"
+    """Return mean ± sample standard deviation, in per cent; ``sign`` "+": as points, with their sign.
+
+    A single value has no deviation.
+    """
+    mean = f"{100 * statistics.mean(shares):{sign}.2f}"
+    return f"{mean} ± {100 * statistics.stdev(shares):.2f}" if len(shares) > 1 else mean
 
 
 def known(name: str) -> dict[str, dict[str, Any]]:

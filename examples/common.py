@@ -20,7 +20,7 @@ BANNER = """
 {line}
 !!  {name} COULD NOT BE FOUND OR DOWNLOADED. This run uses SYNTHETIC data instead:
 !!  garments drawn by minicnn. Its accuracy says nothing about {name}.
-!!  Every file it writes carries the name "synthetic". --strict-data makes this an error.
+!!  Its report and its numbers carry the name "synthetic". --strict-data makes this an error.
 {line}
 {reason}
 """

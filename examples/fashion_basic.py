@@ -7,6 +7,7 @@ import common
 from minicnn import study, zoo
 from minicnn.cli import options
 from minicnn.data import Choice, write_csv
+from minicnn.errors import ConfigError
 
 NAMES = "fashion-mnist_train.csv", "fashion-mnist_test.csv"  # as they are called on Kaggle
 
@@ -20,6 +21,8 @@ def main() -> int:
         help=f"that holds {' and '.join(NAMES)} (default: runs/csv, where they are made of the IDX files)",
     )
     args = parser.parse_args()
+    if args.csv and args.data:
+        raise ConfigError("the images come from --csv or are made from --data, got both: leave one out")
     folder = Path(args.csv or "runs/csv")
     if args.csv is None:
         make_files(folder, args.data)

@@ -3,7 +3,7 @@
 import common
 
 import minicnn as mc
-from minicnn import plots, study
+from minicnn import plots, report, study
 from minicnn.cli import options
 from minicnn.data import Choice, Dataset
 from minicnn.report import Page
@@ -16,8 +16,9 @@ def main() -> int:
     """Do what the module says; the test images are used once, by the network that is finalised."""
     parser = common.parser(__doc__)
     parser.add_argument("--folds", type=options.count, default=5, help="at least 2 (default: 5)")
+    parser.epilog = "The target is for the mean of the baseline's folds."
     args = parser.parse_args()
-    out = args.out or "runs/fashion-harness"
+    out = report.check_run(args.out or "runs/fashion-harness")
     choice, train, test = common.load(Choice("fashion-mnist", args.data, images=args.images))
     recipes = [options.changed(mc.zoo.recipe(name), args) for name in RECIPES]
     results = [recipe.cross_validate(train, args.folds, args.seed, args.device) for recipe in recipes]

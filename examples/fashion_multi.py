@@ -9,7 +9,7 @@ from minicnn.data import Choice, Dataset
 from minicnn.errors import ConfigError
 from minicnn.report import Page, Run
 
-QUERIES = 6
+QUERIES, FOUND = 6, 6
 
 
 def main() -> int:
@@ -22,6 +22,10 @@ def main() -> int:
     choice, train, test = common.load(Choice("fashion-mnist", args.data, images=args.images))
     if not 0 <= args.image < len(test):
         raise ConfigError(f"--image must be from 0 to {len(test) - 1}, got {args.image}")
+    if len(test) <= FOUND:
+        raise ConfigError(
+            f"the image search needs more than {FOUND} test images, got {len(test)}: give more --images"
+        )
 
     def look_inside(page: Page, run: Run) -> None:
         add_feature_maps(page, run, test, args.image)
@@ -51,7 +55,8 @@ def add_feature_maps(page: Page, run: Run, test: Dataset, number: int) -> None:
 def add_search(page: Page, run: Run, test: Dataset) -> None:
     """Add the test images that are nearest to the first few, by what the last hidden layer makes of them."""
     features = explain.features(run.model, test.images)
-    found = explain.nearest(features, features[:QUERIES], count=7)[:, 1:]  # the nearest is the image itself
+    # One more, because the nearest is the image itself.
+    found = explain.nearest(features, features[:QUERIES], count=1 + FOUND)[:, 1:]
     same = np.mean(test.labels[found] == test.labels[:QUERIES, None])
     numbers = np.column_stack([np.arange(QUERIES), found])  # what is searched with comes first
     captions = [[test.class_names[label] for label in labels] for labels in test.labels[numbers]]

@@ -1,7 +1,9 @@
 """The checks of numbers, for every function and constructor that takes one."""
 
+import difflib
 import math
 import numbers
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -83,3 +85,10 @@ def float_dtype(value: np.dtype | str | type) -> np.dtype:
     if value not in ("float32", "float64", np.float32, np.float64):
         raise ConfigError(f'dtype must be "float32" or "float64", got {value!r}')
     return np.dtype(value)
+
+
+def unknown_name(name: object, what: str, names: Sequence[str]) -> ConfigError:
+    """Return the error for a ``name`` of ``what`` that is none of ``names``; its hint is the nearest one."""
+    close = difflib.get_close_matches(str(name).lower(), names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return ConfigError(f"{what} must be one of {', '.join(names)}; got {name!r}{hint}")

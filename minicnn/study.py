@@ -5,8 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minicnn import report
 from minicnn.data import Choice, Dataset, split
 from minicnn.errors import MiniCNNError
@@ -70,10 +68,10 @@ def run(
         raise type(reason)(f"the test set, {test.name}: {reason}") from reason
     trained, held_out = (train, None) if validation is None else split(train, validation, seed)
     _introduce(recipe, trainer, train, test, seed, out)
-    kept = out / CHECKPOINT
-    monitor = "accuracy" if validation is None else "val_accuracy"
+    checkpoint = Checkpoint(out / CHECKPOINT, "accuracy" if validation is None else "val_accuracy")
     options = recipe.fit_options()
-    options["callbacks"].append(Checkpoint(kept, monitor))
+    options["callbacks"].append(checkpoint)
+    run = None
     try:
         trainer.fit(trained, validation=held_out, seed=seed, **options)
         evaluation = trainer.evaluate(test)
@@ -84,17 +82,17 @@ def run(
         run = report.write_run(
             out, trainer, trained, test, evaluation, choice, command, started, held_out, **settings
         )
-        kept.unlink(missing_ok=True)  # the finished model has taken its place
+        checkpoint.path.unlink(missing_ok=True)  # the finished model has taken its place
         page = report.page_of(run, train, test)
         if add is not None:
             add(page, run)
         page.write(out)
     except (KeyboardInterrupt, MiniCNNError):
-        if len(trainer.history) == recipe.epochs and not kept.exists():
+        if run is not None:
             print(f"\nthe finished model is in {out / report.MODEL}", file=sys.stderr)
-        elif len(trainer.history):
-            epoch = 1 + int(np.argmax(trainer.history[monitor]))
-            print(f"\nthe best model so far, of epoch {epoch}, is in {kept}", file=sys.stderr)
+        elif checkpoint.epoch is not None:
+            told = f"the best model so far, of epoch {checkpoint.epoch}, is in {checkpoint.path}"
+            print(f"\n{told}", file=sys.stderr)
         raise
     return run
 

@@ -6,15 +6,14 @@
 >>> trainer.fit(train, **recipe.fit_options())
 """
 
-import difflib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from minicnn import layers as L
 from minicnn import optimizers, schedules
+from minicnn.checks import unknown_name
 from minicnn.data import Augmentation, Dataset
-from minicnn.errors import ConfigError
 from minicnn.layers import Layer
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
@@ -147,9 +146,7 @@ def recipe(name: str) -> Recipe:
         If there is none.
     """
     if name not in _RECIPES:
-        close = difflib.get_close_matches(str(name).lower(), names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"the recipe must be one of {', '.join(names)}; got {name!r}{hint}")
+        raise unknown_name(name, "the recipe", names)
     return _RECIPES[name]
 
 
@@ -338,7 +335,7 @@ _RECIPES = {
         ),
         Recipe(
             "fashion-max",
-            "twice as wide, for a night on two cores or minutes on a GPU",
+            "the network of fashion-best, twice as wide: for a night on two cores",
             "fashion-mnist",
             normalised_wide,
             epochs=40,
@@ -347,7 +344,7 @@ _RECIPES = {
         ),
         Recipe(
             "mnist-best",
-            "the same for digits",
+            "the network of fashion-best, for digits",
             "mnist",
             normalised_deep,
             epochs=13,

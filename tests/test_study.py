@@ -237,6 +237,19 @@ class TestBrokenOff:
         assert "best model" not in told
         assert os.listdir(tmp_path) == []
 
+    @pytest.mark.parametrize("epochs", [1, 3])
+    def test_what_could_not_be_saved_is_not_said_to_be_there(self, monkeypatch, tmp_path, capsys, epochs):
+        def save(model, path):
+            raise OutputError("no space left")
+
+        (tmp_path / "checkpoint.safetensors").write_text("of an earlier run")
+        monkeypatch.setattr(mc.Sequential, "save", save)
+        with pytest.raises(OutputError, match="no space left"):
+            run(replace(TINY, epochs=epochs), tmp_path)
+        told = capsys.readouterr().err
+        assert "best model" not in told
+        assert "finished model" not in told
+
     @pytest.mark.usefixtures("plain")
     def test_while_the_report_is_drawn_there_is_the_finished_model(self, tmp_path, capsys):
         def add(page, done):

@@ -1,11 +1,13 @@
 """``minicnn data``: what a data set holds."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 from minicnn.cli import options
 from minicnn.data import Dataset, write_csv
+from minicnn.errors import OutputError
 from minicnn.preprocessing import pixel_moments
 
 
@@ -19,16 +21,22 @@ def add(commands: Any) -> None:
         "minicnn data --dataset mnist --write-csv csv",
     )
     options.add_data(parser)
-    parser.add_argument("--write-csv", metavar="FOLDER", help="write train.csv and test.csv there")
+    parser.add_argument(
+        "--write-csv", metavar="FOLDER", help="write train.csv and test.csv there, if they are new"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Load, print, and write CSV if that is asked for."""
+    files = [Path(args.write_csv) / f"{part}.csv" for part in ("train", "test")] if args.write_csv else []
+    for path in files:
+        if os.path.exists(path):
+            raise OutputError(f"{path}: there is a file of that name already: name another folder")
     train, test = options.chosen_data(args, "fashion-mnist").load()
     facts = {"dataset": train.name, "training": _facts(train), "test": _facts(test)}
-    if args.write_csv:
-        facts["files"] = [str(Path(args.write_csv) / f"{part}.csv") for part in ("train", "test")]
-        for data, path in zip((train, test), facts["files"], strict=True):
+    if files:
+        facts["files"] = list(map(str, files))
+        for data, path in zip((train, test), files, strict=True):
             write_csv(data, path)
     width = max(map(len, train.class_names))
     lines = [f"{train.name}: {len(train):,} training and {len(test):,} test images"]

@@ -30,9 +30,10 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Load, evaluate, print."""
     model = minicnn.load(args.model)
-    trained_on = model.info.get("dataset", "fashion-mnist")
+    trained_on = model.info.get("dataset")
     if not (args.dataset or args.test_csv) and trained_on not in data.names:
-        raise DataError(f"the model was trained on {trained_on!r}, from a file: name one with --test-csv")
+        said = f"was trained on {trained_on!r}" if trained_on else "does not say what it was trained on"
+        raise DataError(f"the model {said}: name a test set with --dataset or --test-csv")
     choice = options.chosen_data(args, trained_on)
     test = choice.load_test(model.class_names or ())
     if model.class_names is not None and model.class_names != test.class_names:

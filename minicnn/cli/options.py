@@ -6,11 +6,11 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from minicnn import data, zoo
+from minicnn.data.csv import stem
 from minicnn.errors import ConfigError
 from minicnn.zoo import Recipe
 
@@ -69,7 +69,7 @@ def chosen_data(args: argparse.Namespace, default: str) -> data.Choice:
     """Return the choice of data that the options of ``add_data`` make."""
     csv = getattr(args, "train_csv", None) or getattr(args, "test_csv", None)
     return data.Choice(
-        args.dataset or (Path(csv).stem if csv else default),
+        args.dataset or (stem(csv) if csv else default),
         args.data,
         getattr(args, "train_csv", None),
         getattr(args, "test_csv", None),

@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         "predict",
         run,
         "Predict what pictures show. Each is made into what the model was trained on: one light object on a "
-        "black ground, centred; the three most probable classes are printed.",
+        "black ground, centred, for mnist with a margin; the three most probable classes are printed.",
         "minicnn predict runs/fashion-quick/model.safetensors shoe.jpg --show-input fed.png",
     )
     parser.add_argument("model", help="a file that was saved with model.save, or by minicnn train")

@@ -94,8 +94,9 @@ class Choice:
 
     def asdict(self) -> dict[str, Any]:
         """Return it as plain values, from which ``Choice(**…)`` makes it again, in any working directory."""
-        paths = {name: getattr(self, name) for name in PATHS}
-        return asdict(self) | {name: path and os.path.abspath(path) for name, path in paths.items()}
+        given = {name: getattr(self, name) for name in PATHS if getattr(self, name) is not None}
+        paths = {name: os.path.abspath(os.path.expanduser(path)) for name, path in given.items()}
+        return asdict(self) | paths
 
     def moved(self, folder: str) -> "Choice":
         """Return the same data at another place: the folder that holds the data set, or its CSV files."""

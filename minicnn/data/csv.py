@@ -86,7 +86,7 @@ def read_csv(
         raise DataError(f"{path}, {_mistake(lines, head, first)}: correct it, or fetch the file again")
     images = np.ascontiguousarray(table[:, 1:]).reshape(-1, *shape)
     try:
-        return Dataset(images, table[:, 0], class_names, _stem(path) if name is None else name)
+        return Dataset(images, table[:, 0], class_names, stem(path) if name is None else name)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -223,6 +223,6 @@ def _is_row(line: str, columns: int) -> bool:
     return line.count(",") == columns - 1 and _parse([line]) is not None
 
 
-def _stem(path: str | PathLike) -> str:
+def stem(path: str | PathLike) -> str:
     """Return the file's name without ``.csv`` or ``.csv.gz``."""
     return Path(Path(path).name.removesuffix(".gz")).stem

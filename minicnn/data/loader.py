@@ -1,10 +1,9 @@
 """`load`: a data set by its name, from this machine where it is there, else downloaded."""
 
-import difflib
 import os
 from pathlib import Path
 
-from minicnn.checks import whole_number
+from minicnn.checks import unknown_name, whole_number
 from minicnn.data import synthetic
 from minicnn.data.catalog import SOURCES, File, Source
 from minicnn.data.dataset import Dataset
@@ -62,9 +61,7 @@ def load(
             raise ConfigError(f"load: 'synthetic' is drawn, not read; got root={str(root)!r}: leave it out")
         return _draw(0 if seed is None else seed, (20_000, 4_000) if sizes is None else sizes)
     if name not in SOURCES:
-        close = difflib.get_close_matches(str(name).lower(), names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"load: the data set must be one of {', '.join(names)}; got {name!r}{hint}")
+        raise unknown_name(name, "load: the data set", names)
     if seed is not None or sizes is not None:
         raise ConfigError(f"load: seed and sizes are for 'synthetic' only; got them with {name!r}: omit them")
     return _read(SOURCES[name], root)
@@ -127,7 +124,8 @@ def _from_folder(source: Source, folder: Path, origin: str) -> list[bytes]:
 
 def _place(source: Source, folder: Path) -> Path | None:
     """Return where in a user's folder the data set is: the first place with any of its files, or None."""
-    places = (folder.expanduser() / source.name, folder.expanduser())
+    folder = Path(os.path.expanduser(folder))  # Path.expanduser raises where there is no such user
+    places = (folder / source.name, folder)
     return next((place for place in places if any(_find(place, file) for file in source.files)), None)
 
 

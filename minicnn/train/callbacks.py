@@ -227,6 +227,11 @@ class Checkpoint(_Monitor):
         Of the model file; it is replaced only by a complete one.
     monitor : "val_accuracy", "val_loss", "accuracy" or "loss"
 
+    Attributes
+    ----------
+    epoch : int or None
+        Whose model it saved last; None if ``fit`` has not come to one yet.
+
     Raises
     ------
     ConfigError
@@ -239,10 +244,12 @@ class Checkpoint(_Monitor):
     def __init__(self, path: str | Path, monitor: str = "val_accuracy") -> None:
         super().__init__(monitor)
         self.path = Path(path)
+        self.epoch: int | None = None
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
         """Find out now, not after an epoch, whether the file can be written."""
         super().on_fit_begin(trainer)
+        self.epoch = None
         check_file(self.path)
         check_savable(trainer.model)
 
@@ -250,6 +257,7 @@ class Checkpoint(_Monitor):
         """Save the model if it is the best so far."""
         if self._improved(row):
             trainer.model.save(self.path)
+            self.epoch = trainer.epoch
 
 
 def _copies(trainer: "Trainer") -> dict[str, Any]:

@@ -137,6 +137,7 @@ class Trainer:
                 endings.callback(callback.on_fit_end, self)
             if self.model.class_names is None:
                 self.model.set_class_names(train.class_names)
+            self.model.info.setdefault("dataset", train.name)
             self.engine.load(train.images, train.labels, augmentation, seed)
             endings.callback(self.engine.unload)
             self._run(train, held_out, batch_size, callbacks, np.random.default_rng(seed))

@@ -80,9 +80,9 @@ class TestTrain:
     @pytest.mark.usefixtures("no_figures")
     def test_it_trains_on_csv_files(self, capsys, tmp_path):
         train, test = mc.data.load("synthetic", sizes=(200, 40))
-        for data, name in ((train, "a.csv"), (test, "b.csv")):
+        for data, name in ((train, "a.csv.gz"), (test, "b.csv")):
             mc.data.write_csv(data, tmp_path / name)
-        files = ["--train-csv", str(tmp_path / "a.csv"), "--test-csv", str(tmp_path / "b.csv")]
+        files = ["--train-csv", str(tmp_path / "a.csv.gz"), "--test-csv", str(tmp_path / "b.csv")]
         status, facts, _ = told(capsys, "train", *files, "--epochs", "1", "--out", str(tmp_path / "run"))
         assert status == 0
         assert facts["images"] == {"training": 190, "validation": 10, "test": 40}
@@ -197,7 +197,14 @@ class TestEvaluate:
         model.save(tmp_path / "pets.safetensors")
         assert cli.main(["evaluate", str(tmp_path / "pets.safetensors")]) == 2
         told = capsys.readouterr().err
-        assert "trained on 'pets_train', from a file: name one with --test-csv" in told
+        assert "trained on 'pets_train': name a test set with --dataset or --test-csv" in told
+
+    def test_a_model_that_does_not_say_what_it_was_trained_on_is_told(self, folder, capsys, tmp_path):
+        model = mc.load(folder / "model.safetensors")
+        del model.info["dataset"]
+        model.save(tmp_path / "a.safetensors")
+        assert cli.main(["evaluate", str(tmp_path / "a.safetensors")]) == 2
+        assert "does not say what it was trained on: name a test set with" in capsys.readouterr().err
 
     def test_a_missed_target_is_exit_status_1(self, folder, capsys):
         model = str(folder / "model.safetensors")
@@ -400,3 +407,11 @@ class TestData:
         read = mc.data.read_csv(tmp_path / "train.csv", train.class_names)
         np.testing.assert_array_equal(read.images, train.images[:50])
         assert str(tmp_path / "test.csv") in capsys.readouterr().out
+
+    @pytest.mark.parametrize("name", ["train.csv", "test.csv"])
+    def test_a_file_that_is_there_is_not_replaced(self, capsys, tmp_path, name):
+        (tmp_path / name).write_text("mine")
+        assert cli.main(["data", "--dataset", "synthetic", "--write-csv", str(tmp_path)]) == 2
+        assert f"{tmp_path / name}: there is a file of that name already" in capsys.readouterr().err
+        assert os.listdir(tmp_path) == [name]
+        assert (tmp_path / name).read_text() == "mine"

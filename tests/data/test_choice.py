@@ -165,6 +165,9 @@ def test_its_values_hold_in_another_working_directory(tmp_path, monkeypatch):
     assert values["train_csv"] == str(tmp_path / "a.csv")
     assert values["test_csv"] == str(tmp_path / "sub" / "b.csv")
     assert Choice("mnist", "data").asdict()["folder"] == str(tmp_path / "data")
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    assert Choice("mnist", "~/data").asdict()["folder"] == str(tmp_path / "home" / "data")
 
 
 def test_it_can_be_moved():

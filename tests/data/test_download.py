@@ -201,6 +201,11 @@ def test_tilde_is_the_home_folder(tmp_path, source, put, monkeypatch):
     check(load("mnist", "~/data"))
 
 
+def test_the_home_folder_of_nobody_is_a_folder_that_is_not_there():
+    with pytest.raises(DataNotFoundError, match="because root is ~nobody-of-this-name/data"):
+        load("mnist", "~nobody-of-this-name/data")
+
+
 def test_what_is_missing_in_root_is_named_and_not_downloaded(tmp_path, source, server, put, cache):
     put(cache)  # is not looked at either
     put(tmp_path / "mine")

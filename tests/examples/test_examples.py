@@ -172,6 +172,19 @@ def test_an_image_to_look_into_that_is_not_there_is_refused_before_training(star
     assert not training
 
 
+def test_too_few_images_to_search_in_are_refused_before_training(start, training, capsys):
+    assert start("fashion_multi", "--images", "34") == 2
+    assert "needs more than 6 test images, got 6: give more --images" in capsys.readouterr().err
+    assert not training
+    assert start("fashion_multi", "--images", "35") == 0
+
+
+def test_files_and_a_folder_to_make_them_from_are_refused_together(start, loaded, capsys):
+    assert start("fashion_basic", "--csv", "here", "--data", "there") == 2
+    assert "got both: leave one out" in capsys.readouterr().err
+    assert loaded == []
+
+
 @pytest.mark.usefixtures("no_data")
 class TestSyntheticInPlaceOfReal:
     def test_it_is_said_loudly_and_every_output_carries_the_name(self, start, capsys):
@@ -272,9 +285,10 @@ class TestBadInput:
         assert "usage:" in capsys.readouterr().err
         assert loaded == []
 
-    def test_an_output_folder_that_cannot_be_written(self, start, capsys, training):
+    @pytest.mark.parametrize("script", ["train_fashion", *OTHERS])
+    def test_an_output_folder_that_cannot_be_written(self, start, capsys, training, script):
         Path("file").write_text("")
-        assert start("train_fashion", "--out", "file/run") == 2
+        assert start(script, "--out", "file/run") == 2
         message = capsys.readouterr().err.replace(os.sep, "/")
         assert message.startswith("error: cannot write ")
         assert "/file/run: " in message

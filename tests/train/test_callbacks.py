@@ -297,7 +297,10 @@ class TestCheckpoint:
 
         runner = trainer()
         script = Scripted(runner, accuracy=[0.5, 0.4, 0.7, 0.7])
-        fit(runner, epochs=4, callbacks=[Checkpoint(path, "accuracy"), Look()])
+        checkpoint = Checkpoint(path, "accuracy")
+        assert checkpoint.epoch is None
+        fit(runner, epochs=4, callbacks=[checkpoint, Look()])
+        assert checkpoint.epoch == 3
         assert [a == b for a, b in itertools.pairwise(saved)] == [True, False, True]
         assert_same_arrays(mc.load(path), script.weights[2])
         assert mc.load(path).class_names == ("a", "b", "c")

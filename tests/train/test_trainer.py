@@ -105,6 +105,13 @@ class TestEpochs:
         fit(runner, train, epochs=3, batch_size=50, callbacks=[schedule])
         assert runner.evaluate(test).accuracy >= 0.95
 
+    def test_the_model_notes_the_data_set_that_it_was_trained_on_first(self):
+        runner = trainer()
+        for name in ("first", "second"):
+            images = data()
+            runner.fit(mc.data.Dataset(images.images, images.labels, images.class_names, name), epochs=1)
+        assert runner.model.info == {"dataset": "first"}
+
     def test_the_model_takes_the_class_names_of_the_data_unless_it_has_some(self):
         runner = trainer()
         fit(runner, data())
