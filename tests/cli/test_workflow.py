@@ -147,6 +147,8 @@ class TestTrain:
             text=True,
             encoding="utf-8",
             cwd=tmp_path,
+            # Tests that a shell runs in the background ignore Ctrl-C, and what they start inherits that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         checkpoint = tmp_path / "run" / "checkpoint.safetensors"
         while process.poll() is None and not checkpoint.exists():
