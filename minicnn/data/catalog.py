@@ -7,9 +7,10 @@ from minicnn.data.garments import GARMENTS
 
 @dataclass(frozen=True)
 class File:
-    """One IDX file: its name without ``.gz``, and the SHA-256 of its content without compression."""
+    """One IDX file: its name, and the number and the SHA-256 of its bytes, all without ``.gz``."""
 
     name: str
+    size: int
     sha256: str
 
 
@@ -24,14 +25,15 @@ class Source:
 
 
 def _files(*digests: str) -> tuple[File, ...]:
-    """Pair the four names that both data sets share with their digests."""
+    """Give the four files, whose names and sizes both data sets share, their digests."""
     names = (
         "train-images-idx3-ubyte",
         "train-labels-idx1-ubyte",
         "t10k-images-idx3-ubyte",
         "t10k-labels-idx1-ubyte",
     )
-    return tuple(map(File, names, digests))
+    sizes = (16 + 60_000 * 28 * 28, 8 + 60_000, 16 + 10_000 * 28 * 28, 8 + 10_000)
+    return tuple(map(File, names, sizes, digests))
 
 
 SOURCES = {

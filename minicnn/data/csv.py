@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from minicnn import checks
+from minicnn.data.content import open_content
 from minicnn.data.dataset import Dataset, checked_names
-from minicnn.data.idx import read_content
 from minicnn.errors import ConfigError, DataError, DTypeError
 from minicnn.files import replacing
 
@@ -134,7 +134,7 @@ def write_csv(dataset: Dataset, path: str | PathLike) -> None:
 def _lines(path: str | PathLike) -> list[str]:
     """Return the lines of a text file, without their ends."""
     try:
-        with io.TextIOWrapper(io.BytesIO(read_content(path)), encoding="utf-8-sig") as text:
+        with io.TextIOWrapper(open_content(path), encoding="utf-8-sig") as text:
             return [line.rstrip("\n") for line in text]
     except UnicodeDecodeError as error:
         raise DataError(

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from minicnn.data.catalog import SOURCES, File
-from minicnn.data.idx import decompress, read_content
+from minicnn.data.content import open_content
 from minicnn.errors import DataError, DataNotFoundError, OutputError
 from minicnn.files import replacing
 
@@ -12,25 +12,20 @@ VARIABLE = "MINICNN_DATA"  # the environment variable that names a folder with d
 TIMEOUT = 30  # seconds without a byte after which a mirror is given up
 
 
-def read_verified(path: Path, file: File) -> bytes:
-    """Read a file and return its decompressed content.
+def read_verified(path: Path, file: File, source: str | None = None) -> bytes:
+    """Read a file and return its decompressed content; ``source`` names it instead of its path.
+
+    The digest is of the content, not of the compressed file: mirrors compress the same content
+    differently.
 
     Raises
     ------
     DataError
         When the file cannot be read, is damaged, or is not the one that ``file`` describes.
     """
-    content = read_content(path)
-    verify(content, file, str(path))
-    return content
-
-
-def verify(content: bytes, file: File, source: str) -> None:
-    """Raise DataError unless the content has the SHA-256 of ``file``; ``source`` names it.
-
-    The digest is of the content, not of the compressed file: mirrors compress the same content
-    differently.
-    """
+    source = str(path) if source is None else source
+    with open_content(path, file.size, source) as opened:
+        content = opened.read(file.size + 1)  # one more, so that a longer content is noticed
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         known = [f"{s.name}'s {f.name}" for s in SOURCES.values() for f in s.files if f.sha256 == found]
@@ -38,6 +33,7 @@ def verify(content: bytes, file: File, source: str) -> None:
             f"{source}: expected {file.name} with SHA-256 {file.sha256} (of the decompressed content); "
             f"found {found}{f', which is {known[0]}' if known else ''}: replace the file with the original"
         )
+    return content
 
 
 def fetch(file: File, folder: Path, mirrors: tuple[str, ...]) -> bytes:
@@ -88,6 +84,4 @@ def _fetch_from(url: str, file: File, target: Path) -> bytes:
         except requests.RequestException as error:
             # It is an OSError too, which ``replacing`` would take for a full disk.
             raise DataError(str(error)) from error
-        content = decompress(part.read_bytes(), "the answer")
-        verify(content, file, "the answer")
-    return content
+        return read_verified(part, file, "the answer")

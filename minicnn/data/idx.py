@@ -14,22 +14,24 @@ Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database", http://yann.lecun.
 import gzip
 import math
 import struct
-import zlib
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from minicnn.errors import DataError, DataNotFoundError, DTypeError, ShapeError
+from minicnn.data.content import open_content
+from minicnn.errors import DataError, DTypeError, ShapeError
 from minicnn.files import replacing
 
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
 MAX_AXES = 32  # as many as every NumPy can hold
-GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_idx(path: str | PathLike) -> np.ndarray:
     """Read an IDX file into a new array of its shape and dtype, in the machine's byte order.
+
+    Nothing is allocated for a header that promises more than the file can hold, see `open_content`.
 
     Parameters
     ----------
@@ -43,70 +45,54 @@ def read_idx(path: str | PathLike) -> np.ndarray:
     DataError
         When the file is empty, damaged, cut short, too long, or no IDX file.
     """
-    return parse_idx(read_content(path), str(path))
+    with open_content(path) as content:
+        return parse_idx(content, content.source, content.limit)
 
 
-def read_content(path: str | PathLike) -> bytes:
-    """Read a file and decompress it if it is compressed; errors as for `read_idx`."""
-    try:
-        raw = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise DataNotFoundError(f"{path}: there is no such file; check the path") from error
-    except OSError as error:
-        raise DataError(f"{path}: expected a readable file; {error.strerror}: check the path") from error
-    return decompress(raw, str(path))
-
-
-def decompress(raw: bytes, source: str) -> bytes:
-    """Return the content of gzip data, or the data as they are when they are not gzip.
-
-    Raises
-    ------
-    DataError
-        When the gzip data end early or are damaged; ``source`` names them.
-    """
-    if not raw.startswith(GZIP_MAGIC):
-        return raw
-    try:
-        return gzip.decompress(raw)
-    except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{source}: expected whole gzip data; {error}: fetch the file again") from error
-
-
-def parse_idx(content: bytes, source: str) -> np.ndarray:
-    """Turn the decompressed content of an IDX file into a new, writable array.
+def parse_idx(content: BinaryIO, source: str, limit: int) -> np.ndarray:
+    """Turn the content of an IDX file, which has at most ``limit`` bytes, into a new array.
 
     Raises
     ------
     DataError
         As for `read_idx`; ``source`` names the content in the message.
     """
-    if not content:
+    shape, dtype = _read_header(content, source)
+    start = 4 + 4 * len(shape)
+    expected = start + math.prod(shape) * dtype.itemsize
+    promise = f"{source}: expected {expected:,} bytes for shape {shape} of {dtype.newbyteorder('=')}"
+    if expected > limit:
+        raise DataError(
+            f"{promise}; it holds {limit:,} at most, so it is cut short or damaged: fetch it again"
+        )
+    try:
+        array = np.empty(shape, dtype)
+    except ValueError as error:  # no bytes at all, but axes longer than an array may have
+        raise DataError(f"{source}: the shape {shape} cannot be: {error}") from error
+    found = start + content.readinto(array.reshape(-1).view(np.uint8))
+    if found < expected:
+        raise DataError(f"{promise}; got {found:,}, so it is cut short: fetch it again")
+    if content.read(1):
+        raise DataError(f"{promise}; it is followed by other bytes: fetch it again")
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_header(content: BinaryIO, source: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Read shape and dtype, or raise when they are not those of an IDX file."""
+    magic = content.read(4)
+    if not magic:
         raise DataError(f"{source}: expected an IDX file; it is empty: fetch it again")
-    magic = content[:4]
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in DTYPES or not 1 <= magic[3] <= MAX_AXES:
         raise DataError(
             f"{source}: expected an IDX file, which begins with 00 00, a type and a number of axes; "
             f"it begins with {magic.hex(' ')}: check that it is the right file"
         )
-    start = 4 + 4 * magic[3]
-    if len(content) < start:
-        raise DataError(f"{source}: expected a header of {start} bytes; got {len(content)}: fetch it again")
-    shape = struct.unpack(f">{magic[3]}I", content[4:start])
-    dtype = np.dtype(">" + DTYPES[magic[2]])
-    expected = start + math.prod(shape) * dtype.itemsize
-    if len(content) != expected:
-        problem = "cut short" if len(content) < expected else "followed by other bytes"
+    sizes = content.read(4 * magic[3])
+    if len(sizes) < 4 * magic[3]:
         raise DataError(
-            f"{source}: expected {expected} bytes for shape {shape} of {dtype.newbyteorder('=')}; "
-            f"got {len(content)}, so it is {problem}: fetch it again"
+            f"{source}: expected a header of {4 + 4 * magic[3]} bytes; got {4 + len(sizes)}: fetch it again"
         )
-    try:
-        array = np.frombuffer(content, dtype, offset=start).reshape(shape)
-    except ValueError as error:  # no bytes at all, but axes longer than an array may have
-        raise DataError(f"{source}: the shape {shape} cannot be: {error}") from error
-    # astype copies, which makes the array writable too: frombuffer only looks at the bytes.
-    return array.astype(dtype.newbyteorder("="))
+    return struct.unpack(f">{magic[3]}I", sizes), np.dtype(">" + DTYPES[magic[2]])
 
 
 def write_idx(path: str | PathLike, array: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """`load`: a data set by its name, from this machine where it is there, else downloaded."""
 
 import os
+from io import BytesIO
 from pathlib import Path
 
 from minicnn.checks import unknown_name, whole_number
@@ -101,7 +102,10 @@ def _read(source: Source, root: str | os.PathLike | None) -> tuple[Dataset, Data
             raise DataNotFoundError(
                 f"{error}\n{VARIABLE} is {folder}: there is no {source.name} in it"
             ) from error
-    arrays = [parse_idx(content, file.name) for content, file in zip(contents, source.files, strict=True)]
+    arrays = [
+        parse_idx(BytesIO(content), file.name, file.size)
+        for content, file in zip(contents, source.files, strict=True)
+    ]
     train_images, train_labels, test_images, test_labels = arrays
     return (
         Dataset(train_images[..., None], train_labels, source.class_names, source.name),

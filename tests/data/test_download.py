@@ -86,7 +86,10 @@ def source(contents, server, monkeypatch):
     """``source("missing", "good")``: "mnist" becomes a tiny data set with these mirrors."""
 
     def use(*mirrors):
-        files = tuple(File(name, hashlib.sha256(content).hexdigest()) for name, content in contents.items())
+        files = tuple(
+            File(name, len(content), hashlib.sha256(content).hexdigest())
+            for name, content in contents.items()
+        )
         urls = tuple(f"http://127.0.0.1:{server.server_port}/{mirror}/" for mirror in mirrors)
         monkeypatch.setitem(SOURCES, "mnist", Source("mnist", ("a", "b", "c"), files, urls))
 
@@ -242,7 +245,7 @@ def test_a_wrong_file_in_root_is_named_and_left_alone(tmp_path, source, server, 
 
 def test_the_file_of_another_data_set_is_recognised(tmp_path, source, put, contents, monkeypatch):
     digest = hashlib.sha256(b"another").hexdigest()
-    other = Source("another-set", (), (File("some-file", digest),), ())
+    other = Source("another-set", (), (File("some-file", 7, digest),), ())
     monkeypatch.setitem(SOURCES, "another-set", other)
     put(tmp_path)
     (tmp_path / f"{FIRST}.gz").write_bytes(b"another")

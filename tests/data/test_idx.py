@@ -82,8 +82,16 @@ WHOLE = gzip.compress(plain(), mtime=0)
         (plain(shape=(1,) * 33, data=4), "it begins with 00 00 0c 21"),
         (b"<html>no such file</html>", "it begins with 3c 68 74 6d"),
         (plain()[:15], "expected a header of 16 bytes; got 15"),
-        (plain()[:-1], r"expected 112 bytes for shape \(2, 3, 4\) of int32; got 111, so it is cut short"),
-        (plain() + b"\0", "got 113, so it is followed by other bytes"),
+        (
+            plain()[:-1],
+            r"expected 112 bytes for shape \(2, 3, 4\) of int32; it holds 111 at most, so it is cut",
+        ),
+        (
+            gzip.compress(plain()[:-1]),
+            r"expected 112 bytes for shape \(2, 3, 4\) of int32; got 111, so it is cut",
+        ),
+        (plain() + b"\0", r"expected 112 bytes .*; it is followed by other bytes"),
+        (gzip.compress(plain() + b"\0"), r"expected 112 bytes .*; it is followed by other bytes"),
         (plain(shape=(0, *3 * [2**32 - 1]), data=0), r"the shape \(0, 4294967295, .*\) cannot be"),
         (WHOLE[:-9], "expected whole gzip data; Compressed file ended"),
         (WHOLE[:-4], "expected whole gzip data"),
