@@ -102,12 +102,14 @@ class Recipe:
     def cross_validate(
         self, data: Dataset, k: int = 5, seed: int = 0, device: str = "cpu"
     ) -> CrossValidation:
-        """Cross-validate the recipe; see ``train.cross_validate``."""
+        """Cross-validate the recipe, each fold with weights of its own; see ``train.cross_validate``."""
         options = self.fit_options()
         del options["callbacks"]  # made anew for each fold
-        return cross_validate(
-            lambda rest: self.trainer(rest, seed, device), data, k, seed, self.name, self.callbacks, **options
-        )
+
+        def make_trainer(rest: Dataset, seed: int) -> Trainer:
+            return self.trainer(rest, seed, device)
+
+        return cross_validate(make_trainer, data, k, seed, self.name, self.callbacks, **options)
 
     def fit_options(self) -> dict[str, Any]:
         """Return the arguments for one ``Trainer.fit``, but for the data and the seed."""

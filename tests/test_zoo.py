@@ -135,6 +135,15 @@ def test_a_cross_validation_fits_the_preprocessing_to_each_fold_alone(monkeypatc
         np.testing.assert_array_equal(images, rest)
 
 
+def test_a_cross_validation_draws_new_weights_for_each_fold(monkeypatch):
+    seeds, model = [], zoo.Recipe.model
+    monkeypatch.setattr(
+        zoo.Recipe, "model", lambda self, train, seed: seeds.append(seed) or model(self, train, seed)
+    )
+    everything(epochs=1).cross_validate(TRAIN, k=3, seed=5)
+    assert seeds == np.random.SeedSequence(5).generate_state(3).tolist()
+
+
 def test_the_baseline_is_that_of_the_notebooks():
     words = [repr(layer) for layer in zoo.recipe("mnist-baseline").model(TRAIN).layers]
     assert [word.split("(")[0] for word in words] == [

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         "comparisons": [
             {
                 "difference": c.difference,
-                "interval": list(c.interval),
+                "interval": c.interval and list(c.interval),
                 "p": c.p,
                 "level": c.level,
                 "text": str(c),

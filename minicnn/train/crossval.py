@@ -18,6 +18,9 @@ from minicnn.train.history import History
 from minicnn.train.metrics import Evaluation
 from minicnn.train.trainer import Trainer
 
+# Differences this near are equal but for rounding: shares of n and n + 1 images differ by 1 / n² or more.
+EQUAL = 1e-12
+
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
@@ -32,7 +35,7 @@ class CrossValidation:
     evaluations : tuple of Evaluation
         Of each fold, after its training.
     seed : int
-        Of the folds.
+        Of the folds, and of each fold's own seed.
     """
 
     name: str
@@ -60,7 +63,7 @@ class CrossValidation:
 
 
 def cross_validate(
-    make_trainer: Callable[[Dataset], Trainer],
+    make_trainer: Callable[[Dataset, int], Trainer],
     data: Dataset,
     k: int = 5,
     seed: int = 0,
@@ -70,7 +73,11 @@ def cross_validate(
 ) -> CrossValidation:
     """Train k times, each time on all folds but one, and evaluate on that one.
 
-    The same data, k and seed give the same folds, so that two models can be compared fold by fold.
+    The same data, k and seed give the same folds, so that two models can be compared fold by fold. Each
+    fold is trained with a seed of its own, drawn from ``seed``, for weights, order and augmentation: with
+    the same initial weights in every fold, a lucky draw would count k times and look like a better model,
+    and no scatter between the folds would show it. Two models with the same seed share the folds and the
+    seed of each fold, as pairs do in a paired test: what they do not share is drawn anew from fold to fold.
 
     A callback that chooses the best epoch by its validation chooses by the fold, which makes the
     accuracy somewhat too good; compare only with models that were trained in the same way.
@@ -78,13 +85,15 @@ def cross_validate(
     Parameters
     ----------
     make_trainer : function
-        ``make_trainer(rest)`` returns a trainer with a new model and a new optimizer. ``rest`` are the images
-        that it will be trained on: what a preprocessing may be fitted to.
+        ``make_trainer(rest, seed)`` returns a trainer with a new model and a new optimizer. ``rest`` are the
+        images that it will be trained on: what a preprocessing may be fitted to. ``seed`` is the fold's: of
+        the model's initial weights.
     data : Dataset
     k : int
         Number of folds, see ``k_folds``.
     seed : int
-        Of the folds, and of the order of the images in each training.
+        Of the folds. The seeds of the k trainings are ``np.random.SeedSequence(seed).generate_state(k)``:
+        ``make_trainer`` draws the weights by them, ``fit`` the order of the images and their augmentation.
     name : str
         What the model is called in comparisons and figures.
     make_callbacks : function, optional
@@ -104,17 +113,19 @@ def cross_validate(
             "cross_validate takes no validation, which is the fold, and no callbacks, which hold what they "
             "have seen: give make_callbacks, a function that returns new ones"
         )
+    folds = k_folds(data, k, seed)
+    seeds = np.random.SeedSequence(seed).generate_state(k).tolist()
     # Weakly: the models of all folds together might fill a GPU.
     models: weakref.WeakSet[Sequential] = weakref.WeakSet()
     histories, evaluations = [], []
-    for rest, fold in k_folds(data, k, seed):
-        trainer = make_trainer(rest)
+    for (rest, fold), fold_seed in zip(folds, seeds, strict=True):
+        trainer = make_trainer(rest, fold_seed)
         if not isinstance(trainer, Trainer) or trainer.model in models:
             found = "the model of an earlier fold" if isinstance(trainer, Trainer) else repr(trainer)
             raise ConfigError(f"make_trainer must return a Trainer with a new model each time, got {found}")
         models.add(trainer.model)
         callbacks = make_callbacks() if make_callbacks else ()
-        histories.append(trainer.fit(rest, validation=fold, callbacks=callbacks, seed=seed, **fit))
+        histories.append(trainer.fit(rest, validation=fold, callbacks=callbacks, seed=fold_seed, **fit))
         evaluations.append(trainer.evaluate(fold))
     return CrossValidation(name, tuple(histories), tuple(evaluations), seed)
 
@@ -129,10 +140,12 @@ class Comparison:
         The names of the models.
     difference : float
         Mean accuracy of the first less that of the second, as shares: 0.01 is one percentage point.
-    interval : (float, float)
+    interval : (float, float), optional
         Confidence interval of the difference, of 1 − level.
-    t, p : float
+    t, p : float, optional
         The statistic, and the probability of one at least as far from 0 if the models were equally good.
+        These three are None where the difference is the same in every fold: there is no scatter then to
+        judge it by.
     level : float
         The probability at which a difference where there is none may be called one.
     """
@@ -140,24 +153,31 @@ class Comparison:
     first: str
     second: str
     difference: float
-    interval: tuple[float, float]
-    t: float
-    p: float
+    interval: tuple[float, float] | None
+    t: float | None
+    p: float | None
     level: float = 0.05
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is more than chance, at the level."""
-        return self.p < self.level
+        """Whether the difference is known to be more than chance, at the level."""
+        return self.p is not None and self.p < self.level
 
     def __str__(self) -> str:
         sign, word = (1, "better") if self.difference >= 0 else (-1, "worse")
+        found = f"{self.first} is {100 * abs(self.difference):.2f} points {word} than {self.second}"
+        if self.interval is None or self.p is None:
+            if self.difference == 0:
+                found = f"{self.first} and {self.second} are equally good"
+            return (
+                f"{found} in every fold: without scatter there is no variance to estimate, so whether that "
+                "is more than chance is not known"
+            )
         low, high = sorted(100 * sign * end for end in self.interval)
         chance = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
         verdict = "more than chance" if self.significant else "cannot be told from chance"
         return (
-            f"{self.first} is {100 * abs(self.difference):.2f} points {word} than {self.second} "
-            f"({100 * (1 - self.level):.4g} % interval {low:.2f} to {high:.2f}, {chance}): "
+            f"{found} ({100 * (1 - self.level):.4g} % interval {low:.2f} to {high:.2f}, {chance}): "
             f"{verdict} at the {100 * self.level:.3g} % level"
         )
 
@@ -175,6 +195,9 @@ def compare(a: CrossValidation, b: CrossValidation, level: float = 0.05) -> Comp
     so the models err alike, s² is smaller than the variance of a training on new images, and the
     usual test finds differences where there are none. n_test/n_train makes up for it.
 
+    Where all dᵢ are equal, s² = 0 says nothing of the variance, as k numbers that are rounded to whole images
+    may be equal by chance: the difference is given without t, p and interval, and is not significant.
+
     Source: C. Nadeau, Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003,
     section 3. They derive it for repeated random splits; for k folds it is an approximation.
 
@@ -190,13 +213,10 @@ def compare(a: CrossValidation, b: CrossValidation, level: float = 0.05) -> Comp
     differences = a.accuracies - b.accuracies
     k = len(differences)
     mean = float(differences.mean())
+    if np.ptp(differences) < EQUAL:
+        return Comparison(a.name, b.name, mean, None, None, None, level)
     error = math.sqrt((1 / k + 1 / (k - 1)) * differences.var(ddof=1))
-    if error > 0:
-        t = mean / error
-    elif mean:  # the same in every fold, and so certain
-        t = math.copysign(math.inf, mean)
-    else:
-        t = 0.0
+    t = mean / error
     reach = float(stats.t.ppf(1 - level / 2, k - 1)) * error
     p = float(2 * stats.t.sf(abs(t), k - 1))
     return Comparison(a.name, b.name, mean, (mean - reach, mean + reach), t, p, level)

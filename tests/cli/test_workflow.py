@@ -316,6 +316,12 @@ class TestCrossval:
         assert comparison["text"].startswith("fashion-baseline is ")
         assert "epoch 2/2" in err
 
+    def test_where_all_folds_differ_alike_chance_is_null_and_said_to_be_unknown(self, capsys):
+        recipes = "--recipe", "fashion-quick", "fashion-quick"
+        (comparison,) = told(capsys, "crossval", *recipes, "--folds", "2", *SMALL)[1]["comparisons"]
+        assert (comparison["difference"], comparison["p"], comparison["interval"]) == (0, None, None)
+        assert "no variance to estimate" in comparison["text"]
+
     def test_printed_it_is_a_line_each(self, capsys):
         assert cli.main(["crossval", *self.RECIPES, "--folds", "2", *SMALL]) == 0
         lines = capsys.readouterr().out.splitlines()

@@ -18,6 +18,11 @@ from minicnn.train.crossval import Comparison, CrossValidation, compare, compare
 FIT = {"epochs": 2, "batch_size": 8, "progress": False}
 
 
+def fresh(rest, seed):
+    """Return a new trainer for a fold."""
+    return trainer(seed)
+
+
 class Notes(Callback):
     """Notes the trainer of each training that it sees."""
 
@@ -40,22 +45,20 @@ def judged(right, name="model", size=1000, labels=None):
 
 class TestCrossValidate:
     def test_each_fold_is_judged_by_a_trainer_that_has_not_seen_it(self):
-        train, trainers, seen, seeds = data(25), [], [], []
+        train, trainers, seen = data(25), [], []
 
         class Watched(mc.Trainer):
             def fit(self, train, validation, **arguments):
                 seen.append((keys(train.images), keys(validation.images)))
-                seeds.append(arguments["seed"])
                 return super().fit(train, validation=validation, **arguments)
 
-        def make_trainer(rest):
-            plain = trainer()
+        def make_trainer(rest, seed):
+            plain = trainer(seed)
             trainers.append(Watched(plain.model, plain.optimizer))
             return trainers[-1]
 
         result = cross_validate(make_trainer, train, k=3, seed=7, name="toy net", **FIT)
         assert len(trainers) == 3
-        assert seeds == [7, 7, 7]
         for rest, fold in seen:
             assert sorted(rest + fold) == sorted(keys(train.images))
         assert sorted(chain.from_iterable(fold for _, fold in seen)) == sorted(keys(train.images))
@@ -64,7 +67,7 @@ class TestCrossValidate:
         assert [len(evaluation.labels) for evaluation in result.evaluations] == [9, 8, 8]
 
     def test_the_evaluation_is_that_of_the_fold_after_training(self):
-        result = cross_validate(lambda rest: trainer(), data(), k=2, **FIT)
+        result = cross_validate(fresh, data(), k=2, **FIT)
         for history, evaluation in zip(result.histories, result.evaluations, strict=True):
             assert_allclose(evaluation.loss, history["val_loss"][-1])
             assert evaluation.accuracy == history["val_accuracy"][-1]
@@ -73,21 +76,37 @@ class TestCrossValidate:
     def test_make_trainer_is_given_the_images_to_train_on(self):
         given = []
 
-        def make_trainer(rest):
+        def make_trainer(rest, seed):
             given.append(keys(rest.images))
-            return trainer()
+            return trainer(seed)
 
         cross_validate(make_trainer, data(), k=3, seed=4, **FIT)
         assert given == [keys(rest.images) for rest, _ in k_folds(data(), 3, 4)]
 
     def test_the_same_seed_gives_the_same_numbers_and_another_other_folds(self):
-        first, again, other = (
-            cross_validate(lambda rest: trainer(), data(), k=2, seed=seed, **FIT) for seed in (1, 1, 2)
-        )
+        first, again, other = (cross_validate(fresh, data(), k=2, seed=seed, **FIT) for seed in (1, 1, 2))
         assert [h["loss"] for h in first.histories] == [h["loss"] for h in again.histories]
         with pytest.raises(ConfigError, match="not evaluated on the same folds"):
             compare(first, other)
-        assert compare(first, again).p == 1
+        assert_array_equal(first.accuracies, again.accuracies)
+
+    def test_each_fold_draws_weights_and_order_by_a_seed_of_its_own(self):
+        made, fitted = [], []
+
+        class Watched(mc.Trainer):
+            def fit(self, train, seed, **arguments):
+                fitted.append(seed)
+                return super().fit(train, seed=seed, **arguments)
+
+        def make_trainer(rest, seed):
+            made.append(seed)
+            return Watched(trainer(seed).model, mc.optimizers.SGD(0.1))
+
+        for seed in (7, 8):
+            cross_validate(make_trainer, data(), k=3, seed=seed, **FIT)
+        assert made == fitted
+        assert len(set(made)) == 6
+        assert made[:3] == np.random.SeedSequence(7).generate_state(3).tolist()
 
     def test_each_fold_has_callbacks_of_its_own(self):
         made = []
@@ -96,12 +115,12 @@ class TestCrossValidate:
             made.append(Notes())
             return [made[-1]]
 
-        cross_validate(lambda rest: trainer(), data(), k=3, make_callbacks=make_callbacks, **FIT)
+        cross_validate(fresh, data(), k=3, make_callbacks=make_callbacks, **FIT)
         assert [len(notes.trainers) for notes in made] == [1, 1, 1]
         assert len({id(notes.trainers[0]) for notes in made}) == 3
 
     def test_there_are_5_folds_by_default(self):
-        result = cross_validate(lambda rest: trainer(), data(), epochs=1, progress=False)
+        result = cross_validate(fresh, data(), epochs=1, progress=False)
         assert result.accuracies.shape == (5,)
 
     @pytest.mark.parametrize(
@@ -114,13 +133,15 @@ class TestCrossValidate:
     def test_refuses_a_model_that_has_seen_the_other_folds(self):
         used = trainer()
         with pytest.raises(ConfigError, match="new model each time, got the model of an earlier fold"):
-            cross_validate(lambda rest: used, data(), k=2, **FIT)
+            cross_validate(lambda rest, seed: used, data(), k=2, **FIT)
         with pytest.raises(ConfigError, match="the model of an earlier fold"):
-            cross_validate(lambda rest: mc.Trainer(used.model, mc.optimizers.SGD(0.1)), data(), k=2, **FIT)
+            cross_validate(
+                lambda rest, seed: mc.Trainer(used.model, mc.optimizers.SGD(0.1)), data(), k=2, **FIT
+            )
 
     def test_refuses_what_is_no_trainer(self):
         with pytest.raises(ConfigError, match="must return a Trainer with a new model each time, got None"):
-            cross_validate(lambda rest: None, data(), k=2)
+            cross_validate(lambda rest, seed: None, data(), k=2)
 
     def test_refuses_what_is_no_data_set(self):
         with pytest.raises(DataError, match=r"expected a minicnn\.data\.Dataset, got tuple"):
@@ -194,21 +215,38 @@ class TestCompare:
         assert there.p == pytest.approx(back.p)
         assert_allclose(there.interval, [-back.interval[1], -back.interval[0]])
 
-    def test_a_model_against_itself(self):
-        result = compare(judged([900, 910, 920]), judged([900, 910, 920]))
-        assert (result.difference, result.interval, result.t, result.p) == (0, (0, 0), 0, 1)
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ([625] * 4, [500] * 4),
+            ([375] * 4, [500] * 4),
+            ([900, 800, 700], [800, 700, 600]),  # whose floats differ in the last digit
+            ([900, 910, 920], [900, 910, 920]),
+        ],
+    )
+    def test_of_differences_that_are_all_equal_nothing_is_said_about_chance(self, first, second):
+        result = compare(judged(first), judged(second))
+        assert result.difference == pytest.approx((first[0] - second[0]) / 1000)
+        assert (result.t, result.p, result.interval) == (None, None, None)
+        assert not result.significant
+        assert "no variance to estimate" in str(result)
 
-    @pytest.mark.parametrize(("right", "t"), [(625, math.inf), (375, -math.inf)])
-    def test_the_same_difference_in_every_fold_is_certain(self, right, t):
-        result = compare(judged([right] * 4), judged([500] * 4))
-        assert result.t == t
-        assert result.p == 0
-        assert result.interval == (result.difference, result.difference) == (math.copysign(0.125, t),) * 2
-
-    def test_differences_that_are_equal_but_for_rounding_are_certain_too(self):
-        result = compare(judged([900, 800, 700]), judged([800, 700, 600]))
-        assert result.p < 1e-12
-        assert_allclose(result.interval, [0.1, 0.1])
+    def test_the_smallest_difference_between_folds_is_scatter(self):
+        # Of 10,000 and 10,001 images one more is right than the other model has: shares that differ by 1e-8.
+        few, more = np.zeros(10_000, np.int64), np.zeros(10_001, np.int64)
+        first, second = (
+            CrossValidation(
+                "model",
+                (),
+                tuple(
+                    Evaluation(0.5, labels, np.eye(2)[(np.arange(len(labels)) >= right).astype(int)], "ab")
+                    for labels in (few, more)
+                ),
+            )
+            for right in (9000, 8999)
+        )
+        assert compare(first, second).p == pytest.approx(0, abs=1e-3)
+        assert compare(first, second).p > 0
 
     def test_refuses_another_number_of_folds(self):
         with pytest.raises(
@@ -251,9 +289,19 @@ class TestComparison:
                 "cannot be told from chance at the 5 % level",
             ),
             (
-                (0.0, (0.0, 0.0), 0.0, 1.0),
-                "A is 0.00 points better than B (95 % interval 0.00 to 0.00, p = 1.000): "
+                (0.0, (-0.01, 0.01), 0.0, 1.0),
+                "A is 0.00 points better than B (95 % interval -1.00 to 1.00, p = 1.000): "
                 "cannot be told from chance at the 5 % level",
+            ),
+            (
+                (-0.1, None, None, None),
+                "A is 10.00 points worse than B in every fold: without scatter there is no variance to "
+                "estimate, so whether that is more than chance is not known",
+            ),
+            (
+                (0.0, None, None, None),
+                "A and B are equally good in every fold: without scatter there is no variance to estimate, "
+                "so whether that is more than chance is not known",
             ),
         ],
     )
