@@ -8,6 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicnn.errors import ConfigError
+from minicnn.text import shown
+
+LARGEST_SIZE = 2**31 - 1
+"""The largest size of an axis, a window or a step: sums and products of these stay exact everywhere."""
 
 INTERVALS = {
     "(0, ∞)": lambda x: 0 < x < math.inf,
@@ -29,9 +33,14 @@ def number(value: float, name: str, interval: str) -> float:
     ConfigError
         If it is not a number (NaN is in no interval, True is none), or outside.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not INTERVALS[interval](value):
-        raise ConfigError(f"{name} must be a number in {interval}, got {value!r}")
-    return float(value)
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    try:
+        found = float(value) if real else math.nan
+    except OverflowError:  # an int such as 10**400
+        found = math.nan
+    if not INTERVALS[interval](found):
+        raise ConfigError(f"{name} must be a number in {interval}, got {shown(value)}")
+    return found
 
 
 def whole_number(value: int, name: str, minimum: int = 1) -> int:
@@ -44,8 +53,22 @@ def whole_number(value: int, name: str, minimum: int = 1) -> int:
     """
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < minimum:
-        raise ConfigError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
+        raise ConfigError(f"{name} must be a whole number of at least {minimum}, got {shown(value)}")
     return int(value)
+
+
+def size(value: int, name: str, minimum: int = 1) -> int:
+    """Return ``value`` as a ``whole_number`` that is no larger than ``LARGEST_SIZE``.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    value = whole_number(value, name, minimum)
+    if value > LARGEST_SIZE:
+        raise ConfigError(f"{name} must be at most {LARGEST_SIZE:,}, got {shown(value)}")
+    return value
 
 
 def flag(value: bool, name: str) -> bool:
@@ -57,12 +80,12 @@ def flag(value: bool, name: str) -> bool:
         If it is anything else: "no" would count as true.
     """
     if not isinstance(value, bool | np.bool_):
-        raise ConfigError(f"{name} must be True or False, got {value!r}")
+        raise ConfigError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
 def shape(value: tuple[int, ...], name: str) -> tuple[int, ...]:
-    """Return ``value`` as a tuple of at least one whole number, each at least 1.
+    """Return ``value`` as a tuple of at least one ``size``, each at least 1.
 
     Raises
     ------
@@ -70,8 +93,8 @@ def shape(value: tuple[int, ...], name: str) -> tuple[int, ...]:
         If it is anything else.
     """
     if not isinstance(value, (tuple, list)) or not value:
-        raise ConfigError(f"{name} must be a tuple such as (28, 28, 1), got {value!r}")
-    return tuple(whole_number(n, f"every number in {name}") for n in value)
+        raise ConfigError(f"{name} must be a tuple such as (28, 28, 1), got {shown(value)}")
+    return tuple(size(n, f"every number in {name}") for n in value)
 
 
 def float_dtype(value: np.dtype | str | type) -> np.dtype:
@@ -83,7 +106,7 @@ def float_dtype(value: np.dtype | str | type) -> np.dtype:
         If it is another dtype, or none.
     """
     if value not in ("float32", "float64", np.float32, np.float64):
-        raise ConfigError(f'dtype must be "float32" or "float64", got {value!r}')
+        raise ConfigError(f'dtype must be "float32" or "float64", got {shown(value)}')
     return np.dtype(value)
 
 
@@ -91,4 +114,4 @@ def unknown_name(name: object, what: str, names: Sequence[str]) -> ConfigError:
     """Return the error for a ``name`` of ``what`` that is none of ``names``; its hint is the nearest one."""
     close = difflib.get_close_matches(str(name).lower(), names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return ConfigError(f"{what} must be one of {', '.join(names)}; got {name!r}{hint}")
+    return ConfigError(f"{what} must be one of {', '.join(names)}; got {shown(name)}{hint}")

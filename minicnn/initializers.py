@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minicnn.errors import ConfigError
+from minicnn.text import shown
 
 Initializer = Callable[[np.random.Generator, tuple[int, ...], int, int, np.dtype], np.ndarray]
 
@@ -68,7 +69,9 @@ def check(name: str) -> str:
         If there is none.
     """
     if not isinstance(name, str) or name not in _INITIALIZERS:
-        raise ConfigError(f"unknown kernel_initializer {name!r}: expected one of {', '.join(_INITIALIZERS)}")
+        raise ConfigError(
+            f"unknown kernel_initializer {shown(name)}: expected one of {', '.join(_INITIALIZERS)}"
+        )
     return name
 
 

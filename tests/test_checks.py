@@ -40,6 +40,40 @@ def test_what_is_no_whole_number_is_refused(value):
         checks.whole_number(value, "n")
 
 
+@pytest.mark.parametrize("value", [2**31, 10**30, 10**5000], ids=["2^31", "10^30", "10^5000"])
+def test_a_size_beyond_every_array_is_refused(value):
+    assert checks.size(2**31 - 1, "n") == checks.LARGEST_SIZE
+    for refuse in (
+        lambda: checks.size(value, "n"),
+        lambda: checks.shape((28, value), "n"),
+        lambda: L.Conv2D(2, (3, value)),
+        lambda: L.Conv2D(2, 3, strides=value),
+        lambda: L.Conv2D(value, 3),
+        lambda: L.Conv2D(2, 3, padding=value),
+        lambda: L.Conv2D(2, 3, dilation_rate=value),
+        lambda: L.MaxPool2D(value),
+        lambda: L.Dense(value),
+    ):
+        with pytest.raises(ConfigError, match="must be at most 2,147,483,647"):
+            refuse()
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 10**5000], ids=["10^400", "-10^400", "10^5000"])
+def test_a_number_that_no_float_holds_is_refused(value):
+    for interval in checks.INTERVALS:
+        with pytest.raises(ConfigError, match="x must be a number in"):
+            checks.number(value, "x", interval)
+
+
+def test_a_value_that_cannot_be_printed_is_refused_all_the_same():
+    endless = []
+    endless.append(endless)
+    for value in (-(10**5000), endless, "x" * 10**6):
+        with pytest.raises(ConfigError, match="n must be a whole number") as caught:
+            checks.whole_number(value, "n")
+        assert len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize("value", [(), 28, "28", None, (28, 0), (28, 1.5), np.array([28, 28])])
 def test_what_is_no_shape_is_refused(value):
     with pytest.raises(ConfigError, match="input_shape must be"):

@@ -128,6 +128,36 @@ class TestBuilding:
         with pytest.raises(ConfigError, match="input_shape"):
             mc.Sequential([L.ReLU()], shape)
 
+    @pytest.mark.parametrize(
+        ("layers", "shape"),
+        [
+            ([L.Dense(2**31 - 1)], (2**31 - 1,)),
+            ([L.Flatten(), L.Dense(2)], (2**31 - 1,) * 9),
+            ([L.ReLU()], (2**31 - 1,) * 5),
+            ([L.Conv2D(1, 2**31 - 1, padding="same")], (28, 28, 1)),
+            ([L.Conv2D(1, 1, padding=2**31 - 1)], (28, 28, 1)),
+            ([L.Conv2D(1, 1, padding=2**31 - 1, strides=2**31 - 1)], (28, 28, 1)),
+            ([L.Conv2D(2**31 - 1, 3)], (28, 28, 2**31 - 1)),
+            ([L.MaxPool2D(2**31 - 1, strides=1, padding=2**31 - 2)], (28, 28, 1)),
+            ([L.BatchNorm()], (2**31 - 1,) * 3),
+            ([L.GlobalAvgPool2D(), L.Dense(2**31 - 1)], (28, 28, 2**31 - 1)),
+        ],
+        ids=str,
+    )
+    def test_sizes_that_no_memory_holds_are_refused_with_the_size_named(self, layers, shape):
+        with pytest.raises(ConfigError, match=r"layer '\w+' on an input of .* TiB .*: make it smaller"):
+            mc.Sequential(layers, shape)
+
+    def test_memory_that_runs_out_is_told_with_the_layer(self, monkeypatch):
+        def full(*_):
+            raise MemoryError
+
+        monkeypatch.setattr(L.Dense, "_build", full)
+        with pytest.raises(
+            ConfigError, match=r"'dense_1' on an input of \(9,\) needs 120 bytes for its param"
+        ):
+            net()
+
     @pytest.mark.parametrize("dtype", ["float16", "int32", "double precision", None])
     def test_an_unusable_dtype_is_refused(self, dtype):
         with pytest.raises(ConfigError, match="dtype must be"):

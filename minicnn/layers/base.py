@@ -1,22 +1,34 @@
 """What every layer is: parameters, their gradients, and a forward and a backward pass."""
 
 import inspect
+import math
+import sys
 from typing import Any
 
 import numpy as np
 
 from minicnn import checks
 from minicnn.backend import Array, array_module
-from minicnn.errors import DTypeError, ShapeError, StateError
+from minicnn.errors import ConfigError, DTypeError, ShapeError, StateError
+from minicnn.text import byte_size
 
 Shape = tuple[int, ...]
 """The shape of one sample: no batch axis. Images are (H, W, C)."""
+
+PANEL = 32
+"""The fast kernels round channels up to whole panels, which have so many at most."""
+
+
+def in_panels(channels: int) -> int:
+    """Return ``channels``, rounded up to whole panels."""
+    return -(-channels // PANEL) * PANEL
 
 
 class Layer:
     """Base of all layers, and the contract they keep.
 
-    ``build`` allocates the parameters and says what comes out; ``forward`` computes y from x;
+    ``compute_output_shape``, ``param_shapes`` and ``state_shapes`` say, by arithmetic alone, what comes out
+    and what is held; ``build`` allocates just that; ``forward`` computes y from x;
     ``backward`` takes the gradient of the loss with respect to y, **assigns** the gradients of the
     parameters and returns the gradient with respect to x. Neither writes into its argument. Every
     array has the dtype given to ``build``, float32 or float64. Constructors raise ConfigError.
@@ -41,6 +53,28 @@ class Layer:
         self.in_model = False  # a model's layers are its own
         self._kept: Any = None
 
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of one result, for samples of ``input_shape``; by default it stays.
+
+        Raises
+        ------
+        ShapeError
+            If the layer cannot take such an input.
+        """
+        return input_shape
+
+    def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return the shapes of ``params`` by name; by default there are none."""
+        return {}
+
+    def state_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return the shapes of ``state`` by name; by default there is none."""
+        return {}
+
+    def workspace(self, input_shape: Shape) -> int:
+        """Return how many numbers ``forward`` takes for one sample beside x and y, at most, in any engine."""
+        return math.prod(input_shape) + math.prod(self.compute_output_shape(input_shape))
+
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: np.dtype | str = "float32") -> Shape:
         """Allocate parameters for inputs of ``input_shape`` and return the output's shape.
 
@@ -56,7 +90,7 @@ class Layer:
         Raises
         ------
         ConfigError
-            If ``input_shape`` is no shape, or ``dtype`` is another one.
+            If ``input_shape`` is no shape, ``dtype`` is another one, or there is not enough memory.
         ShapeError
             If the layer cannot take such an input.
         """
@@ -64,12 +98,37 @@ class Layer:
         self.dtype = checks.float_dtype(dtype)
         self.params, self.grads, self.state = {}, {}, {}
         self.forget()
-        self.output_shape = self._build(self.input_shape, rng)
+        self.output_shape = self.compute_output_shape(self.input_shape)
+        self._check_addressable()
+        try:
+            self._build(self.input_shape, rng)
+        except MemoryError as reason:
+            raise self._too_large() from reason
         return self.output_shape
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
-        """Allocate parameters and return the output's shape; by default there are none, and it stays."""
-        return input_shape
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
+        """Allocate ``params`` and ``state``, of the shapes that were said; by default there are none."""
+
+    def _held(self) -> list[int]:
+        """Return the size of each array that the layer holds."""
+        shapes = self.param_shapes(self.input_shape) | self.state_shapes(self.input_shape)
+        return [math.prod(shape) for shape in shapes.values()]
+
+    def _at_work(self) -> int:
+        """Return how many numbers the layer needs for one sample."""
+        return math.prod(self.output_shape) + self.workspace(self.input_shape)
+
+    def _check_addressable(self) -> None:
+        """Refuse sizes that no array can have: NumPy would fail in ways of its own."""
+        if max(*self._held(), self._at_work(), 0) * np.dtype(np.float64).itemsize > sys.maxsize:
+            raise self._too_large()
+
+    def _too_large(self) -> ConfigError:
+        held, at_work = (byte_size(n * self.dtype.itemsize) for n in (sum(self._held()), self._at_work()))
+        return ConfigError(
+            f"layer {self.name!r} on an input of {self.input_shape} needs {held} for its parameters and "
+            f"{at_work} for each sample, more than there is: make it smaller"
+        )
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y from x, (N, *input_shape) → (N, *output_shape).

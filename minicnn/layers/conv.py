@@ -4,8 +4,9 @@ import numpy as np
 
 from minicnn import initializers, kernels
 from minicnn.backend import Array
-from minicnn.checks import flag, whole_number
-from minicnn.layers.base import Layer, Shape
+from minicnn.checks import flag, size
+from minicnn.kernels.reference import Padding, Pair
+from minicnn.layers.base import Layer, Shape, in_panels
 from minicnn.layers.window import (
     PaddingLike,
     PairLike,
@@ -69,7 +70,7 @@ class Conv2D(Layer):
         kernel_initializer: str = "he_normal",
     ) -> None:
         super().__init__()
-        self.filters = whole_number(filters, "filters")
+        self.filters = size(filters, "filters")
         self.kernel_size = pair(kernel_size, "kernel_size")
         self.strides = pair(strides, "strides")
         self.padding = padding_rule(padding)
@@ -77,19 +78,35 @@ class Conv2D(Layer):
         self.use_bias = flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.check(kernel_initializer)
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (OH, OW, OC), for images (H, W, C)."""
+        return *window_output(self.name, input_shape, *self._window(input_shape)), self.filters
+
+    def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return W (KH, KW, C, OC) and b (OC,)."""
+        W, b = (*self.kernel_size, input_shape[2], self.filters), (self.filters,)
+        return {"W": W, "b": b} if self.use_bias else {"W": W}
+
+    def workspace(self, input_shape: Shape) -> int:
+        """Return the numbers of the padded image, of cols, and of y in panels."""
+        (OH, OW, OC), (H, W, C) = self.compute_output_shape(input_shape), input_shape
+        (KH, KW), _, _, ((top, bottom), (left, right)) = self._window(input_shape)
+        return (H + top + bottom) * (W + left + right) * C + OH * OW * (KH * KW * C + in_panels(OC))
+
+    def _window(self, input_shape: Shape) -> tuple[Pair, Pair, Pair, Padding]:
+        """Return what im2col is told: (KH, KW), stride, dilation, ((top, bottom), (left, right))."""
         check_image(self.name, input_shape)
-        size, (KH, KW), OC = input_shape[:2], self.kernel_size, self.filters
-        padding = resolve_padding(self.padding, size, self.kernel_size, self.strides, self.dilation_rate)
-        # What im2col and col2im are told: (KH, KW), stride, dilation, ((top, bottom), (left, right)).
-        self.window = self.kernel_size, self.strides, self.dilation_rate, padding
-        OH, OW = window_output(self.name, input_shape, *self.window)
-        C = input_shape[2]
+        window = self.kernel_size, self.strides, self.dilation_rate
+        return *window, resolve_padding(self.padding, input_shape[:2], *window)
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
+        self.window = self._window(input_shape)
+        shapes = self.param_shapes(input_shape)
+        KH, KW, C, OC = shapes["W"]
         draw = initializers.get(self.kernel_initializer)
-        self.params["W"] = draw(rng, (KH, KW, C, OC), KH * KW * C, KH * KW * OC, self.dtype)
+        self.params["W"] = draw(rng, shapes["W"], KH * KW * C, KH * KW * OC, self.dtype)
         if self.use_bias:
-            self.params["b"] = np.zeros(OC, self.dtype)
-        return OH, OW, OC
+            self.params["b"] = np.zeros(shapes["b"], self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y = im2col(x) @ W + b."""

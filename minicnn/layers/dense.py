@@ -4,7 +4,7 @@ import numpy as np
 
 from minicnn import initializers, kernels
 from minicnn.backend import Array
-from minicnn.checks import flag, whole_number
+from minicnn.checks import flag, size
 from minicnn.errors import ShapeError
 from minicnn.layers.base import Layer, Shape
 
@@ -40,22 +40,30 @@ class Dense(Layer):
 
     def __init__(self, units: int, use_bias: bool = True, kernel_initializer: str = "he_normal") -> None:
         super().__init__()
-        self.units = whole_number(units, "units")
+        self.units = size(units, "units")
         self.use_bias = flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.check(kernel_initializer)
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (units,), for vectors (D,)."""
         if len(input_shape) != 1:
             raise ShapeError(
                 f"layer {self.name!r}: expected vectors of shape (D,), got {input_shape}: "
                 "put Flatten() or a global pooling layer before it"
             )
-        D = input_shape[0]
-        draw = initializers.get(self.kernel_initializer)
-        self.params["W"] = draw(rng, (D, self.units), D, self.units, self.dtype)
-        if self.use_bias:
-            self.params["b"] = np.zeros(self.units, self.dtype)
         return (self.units,)
+
+    def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return W (D, units) and b (units,)."""
+        W, b = (input_shape[0], self.units), (self.units,)
+        return {"W": W, "b": b} if self.use_bias else {"W": W}
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
+        shapes = self.param_shapes(input_shape)
+        draw = initializers.get(self.kernel_initializer)
+        self.params["W"] = draw(rng, shapes["W"], *shapes["W"], self.dtype)
+        if self.use_bias:
+            self.params["b"] = np.zeros(shapes["b"], self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y = x @ W + b."""

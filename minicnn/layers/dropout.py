@@ -34,9 +34,8 @@ class Dropout(Layer):
         super().__init__()
         self.rate = number(rate, "rate", "[0, 1)")
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
         self._rng = np.random.default_rng(rng.integers(2**63))
-        return input_shape
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute m·x in training, x else."""

@@ -1,11 +1,13 @@
 """Batch normalisation."""
 
+import math
+
 import numpy as np
 
 from minicnn import kernels
 from minicnn.backend import Array, array_module
 from minicnn.checks import number
-from minicnn.layers.base import Layer, Shape
+from minicnn.layers.base import Layer, Shape, in_panels
 
 
 class BatchNorm(Layer):
@@ -47,11 +49,22 @@ class BatchNorm(Layer):
         self.momentum = number(momentum, "momentum", "[0, 1)")
         self.epsilon = number(epsilon, "epsilon", "(0, ∞)")
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+    def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return γ and β, (C,)."""
+        return {"gamma": input_shape[-1:], "beta": input_shape[-1:]}
+
+    def state_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Return the running mean and variance, (C,)."""
+        return {"running_mean": input_shape[-1:], "running_var": input_shape[-1:]}
+
+    def workspace(self, input_shape: Shape) -> int:
+        """Return the numbers of x centred and of x̂, and of y in panels."""
+        return math.prod(input_shape[:-1]) * (2 * input_shape[-1] + in_panels(input_shape[-1]))
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
         C = input_shape[-1]
         self.params = {"gamma": np.ones(C, self.dtype), "beta": np.zeros(C, self.dtype)}
         self.state = {"running_mean": np.zeros(C, self.dtype), "running_var": np.ones(C, self.dtype)}
-        return input_shape
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute γ·x̂ + β, with the batch's averages in training and the running ones else."""

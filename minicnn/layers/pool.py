@@ -5,7 +5,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.backend import Array, array_module
 from minicnn.errors import ConfigError
-from minicnn.kernels.reference import Pair
+from minicnn.kernels.reference import Padding, Pair
 from minicnn.layers.base import Layer, Shape
 from minicnn.layers.window import (
     PaddingLike,
@@ -39,12 +39,19 @@ class _Pool2D(Layer):
                     f"{self.pool_size} on every side, else a window would hold nothing but padding"
                 )
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (OH, OW, C), for images (H, W, C)."""
+        kernel, strides, padding = self._window(input_shape)
+        return *window_output(self.name, input_shape, kernel, strides, (1, 1), padding), input_shape[2]
+
+    def _window(self, input_shape: Shape) -> tuple[Pair, Pair, Padding]:
+        """Return what the kernels are told: the size, the strides, ((top, bottom), (left, right))."""
         check_image(self.name, input_shape)
         padding = resolve_padding(self.padding, input_shape[:2], self.pool_size, self.strides, (1, 1))
-        self.window = self.pool_size, self.strides, padding
-        OH, OW = window_output(self.name, input_shape, self.pool_size, self.strides, (1, 1), padding)
-        return OH, OW, input_shape[2]
+        return self.pool_size, self.strides, padding
+
+    def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
+        self.window = self._window(input_shape)
 
 
 class MaxPool2D(_Pool2D):
@@ -141,7 +148,8 @@ class GlobalAvgPool2D(Layer):
     Source: Lin, Chen & Yan 2014, "Network In Network", section 3.2.
     """
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (C,), for images (H, W, C)."""
         check_image(self.name, input_shape)
         return (input_shape[2],)
 
@@ -172,7 +180,8 @@ class GlobalMaxPool2D(Layer):
     Source: Oquab et al. 2015, "Is object localization for free?", section 3 (global max-pooling).
     """
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (C,), for images (H, W, C)."""
         check_image(self.name, input_shape)
         return (input_shape[2],)
 

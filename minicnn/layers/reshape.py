@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from minicnn.backend import Array
 from minicnn.layers.base import Layer, Shape
 
@@ -11,7 +9,8 @@ from minicnn.layers.base import Layer, Shape
 class Flatten(Layer):
     """Lay each sample out as one vector: (N, H, W, C) → (N, H·W·C). Backward is the way back."""
 
-    def _build(self, input_shape: Shape, rng: np.random.Generator) -> Shape:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (H·W·C,)."""
         return (math.prod(input_shape),)
 
     def forward(self, x: Array, training: bool = False) -> Array:

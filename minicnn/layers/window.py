@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from minicnn.checks import whole_number
+from minicnn.checks import size
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.kernels.reference import Padding, Pair, output_size
+from minicnn.text import shown
 
 PairLike = int | Sequence[int]
 PaddingLike = str | int | Sequence[int] | Sequence[Sequence[int]]
@@ -16,12 +17,12 @@ def pair(value: PairLike, name: str, minimum: int = 1) -> Pair:
     Raises
     ------
     ConfigError
-        If it is neither, or a number is below ``minimum``.
+        If it is neither, or a number is below ``minimum`` or above ``checks.LARGEST_SIZE``.
     """
     values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
     if len(values) != 2:
-        raise ConfigError(f"{name} must be one whole number or a pair (height, width), got {value!r}")
-    return whole_number(values[0], name, minimum), whole_number(values[1], name, minimum)
+        raise ConfigError(f"{name} must be one whole number or a pair (height, width), got {shown(value)}")
+    return size(values[0], name, minimum), size(values[1], name, minimum)
 
 
 def padding_rule(value: PaddingLike) -> str | Padding:
@@ -37,13 +38,13 @@ def padding_rule(value: PaddingLike) -> str | Padding:
     if isinstance(value, str):
         if value not in ("same", "valid"):
             raise ConfigError(
-                f'unknown padding {value!r}: expected "same", "valid", a whole number, (height, width), '
+                f'unknown padding {shown(value)}: expected "same", "valid", a whole number, (height, width), '
                 "or ((top, bottom), (left, right))"
             )
         return value
     sides = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(sides) != 2:
-        raise ConfigError(f"padding must be one number, (height, width) or two pairs, got {value!r}")
+        raise ConfigError(f"padding must be one number, (height, width) or two pairs, got {shown(value)}")
     return pair(sides[0], "padding", 0), pair(sides[1], "padding", 0)
 
 

@@ -46,6 +46,17 @@ def test_build_returns_the_shape_of_what_forward_returns(case):
         assert layer.forward(case.x, training).shape == (N, *case.output_shape)
 
 
+def test_what_it_will_hold_is_known_before_it_is_built(case):
+    layer = case.make()
+    shapes = layer.param_shapes(case.input_shape), layer.state_shapes(case.input_shape)
+    output, workspace = layer.compute_output_shape(case.input_shape), layer.workspace(case.input_shape)
+    assert (layer.params, layer.state, hasattr(layer, "output_shape")) == ({}, {}, False)
+    layer.build(case.input_shape, np.random.default_rng(0), case.dtype)
+    held = [{name: array.shape for name, array in arrays.items()} for arrays in (layer.params, layer.state)]
+    assert (*held, layer.output_shape) == (*shapes, output)
+    assert layer.workspace(case.input_shape) == workspace > 0
+
+
 def test_a_batch_of_one_will_do(case):
     y, dx, _ = case.results(case.x[:1], case.dy[:1])
     assert y.shape == (1, *case.output_shape)

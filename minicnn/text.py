@@ -1,0 +1,53 @@
+"""Text of others, as names in files are: made safe to show, and printed whatever the encoding."""
+
+import re
+import sys
+from typing import Any, TextIO
+
+# Control characters, line and paragraph separators, what turns the direction of writing, and halves of
+# surrogate pairs, which no encoding takes.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LONGEST = 200
+
+
+def printable(text: str) -> str:
+    r"""Return ``text`` as one line that a terminal only shows: ESC becomes the four characters ``\x1b``.
+
+    What is printable already stays as it is, so that doing it twice changes nothing.
+    """
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def printable_lines(text: str) -> str:
+    """Return ``text`` with each of its lines made ``printable``."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def shown(value: object) -> str:
+    """Return ``repr(value)`` for a message: never an error, and never longer than a few lines."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of thousands of digits, a list that holds itself
+        return f"<{type(value).__name__} too large to print>"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def byte_size(size: int) -> str:
+    """Return a number of bytes as a person reads it: 1.5 KiB, 3.0 GiB."""
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{size} bytes" if unit == "bytes" else f"{size:,.1f} {unit}"
+
+
+def echo(text: Any, file: TextIO | None = None) -> None:
+    """Print ``text`` to ``file``, by default stdout; "?" stands for what its encoding does not have.
+
+    Nothing is printed where there is no stdout, as in a process whose parent closed it.
+    """
+    file = sys.stdout if file is None else file
+    if file is None:
+        return
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    print(printable_lines(str(text)).encode(encoding, "replace").decode(encoding), file=file)
