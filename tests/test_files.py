@@ -1,12 +1,24 @@
 """`files`: a file is there as a whole or not at all, and what cannot be written is said at once."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from minicnn.errors import OutputError
-from minicnn.files import check_file, make_folder, replacing
+import minicnn as mc
+from minicnn import files, layers, plots, report, train
+from minicnn.data import Dataset
+from minicnn.errors import ConfigError, OutputError
+from minicnn.files import check_file, check_path, make_folder, remove_stale, replacing
+
+needs_locks = pytest.mark.skipif(files.fcntl is None, reason="needs flock")
 
 
 @pytest.fixture
@@ -141,6 +153,187 @@ class TestReplacing:
         assert path.read_text() == "slow"
         assert os.listdir(tmp_path) == ["a.txt"]
 
+    def test_what_is_renamed_is_on_the_disk_and_so_is_the_new_name(self, tmp_path, monkeypatch):
+        path, done = tmp_path / "a.txt", []
+        sync, rename = os.fsync, os.replace
+
+        def note_sync(file):
+            done.append(("sync", os.fstat(file).st_ino))
+            sync(file)
+
+        def note_rename(source, target):
+            done.append(("rename", os.stat(source).st_ino))
+            rename(source, target)
+
+        monkeypatch.setattr(os, "fsync", note_sync)
+        monkeypatch.setattr(os, "replace", note_rename)
+        with replacing(path) as temporary:
+            temporary.write_text("new")
+        file, folder = path.stat().st_ino, tmp_path.stat().st_ino
+        assert done == [("sync", file), ("rename", file), ("sync", folder)]
+
+    def test_a_disk_that_fails_at_the_last_moment_leaves_the_old_file(self, tmp_path, monkeypatch):
+        path = tmp_path / "a.txt"
+        path.write_text("old")
+
+        def fail(file):
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(OutputError, match="Input/output error"), replacing(path) as temporary:
+            temporary.write_text("new")
+        assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "old"}
+
+
+WRITER = """
+import sys, time
+from minicnn.files import replacing
+with replacing(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    print(temporary, flush=True)
+    sys.stdin.read()
+    temporary.write_text("whole")
+"""
+
+
+@pytest.fixture
+def start():
+    """``start(code, *arguments)`` starts a process, and returns it and the first line that it prints."""
+    started = []
+
+    def start(code, *arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process, process.stdout.readline().strip()
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@needs_locks
+class TestKilledWriters:
+    def test_what_a_killed_writer_left_is_removed_by_the_next_one_in_the_folder(self, tmp_path, start):
+        path = tmp_path / "a.txt"
+        path.write_text("old")
+        process, temporary = start(WRITER, path)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert Path(temporary).read_text() == "half"
+        assert path.read_text() == "old"
+        check_file(tmp_path / "b.txt")  # what every writer does first
+        assert os.listdir(tmp_path) == ["a.txt"]
+
+    def test_a_living_writer_is_left_alone(self, tmp_path, start):
+        path = tmp_path / "a.txt"
+        process, temporary = start(WRITER, path)
+        with replacing(path) as other:
+            other.write_text("other")
+        assert Path(temporary).read_text() == "half"
+        process.communicate("go on")
+        assert process.returncode == 0
+        assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "whole"}
+
+    def test_a_model_is_the_old_or_the_new_one_whenever_its_writer_is_killed(self, tmp_path, start):
+        code = """
+import sys, minicnn as mc
+from minicnn import layers as L
+models = [mc.Sequential([L.Flatten(), L.Dense(300)], (28, 28, 1), seed=seed) for seed in (1, 2)]
+for model in models:
+    model.info["seed"] = str(models.index(model))
+models[0].save(sys.argv[1])
+print("saved", flush=True)
+while True:
+    for model in models:
+        model.save(sys.argv[1])
+"""
+        path = tmp_path / "model.safetensors"
+        process, _ = start(code, path)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        model = mc.load(path)
+        assert model.info["seed"] in ("0", "1")
+        model.save(path)
+        assert os.listdir(tmp_path) == ["model.safetensors"]
+
+    def test_a_file_that_is_taken_away_before_it_is_locked_is_made_again(self, tmp_path, monkeypatch):
+        flock, calls = files.fcntl.flock, []
+
+        def late(file, how):
+            monkeypatch.setattr(files.fcntl, "flock", flock)
+            calls.append(how)
+            remove_stale(tmp_path)
+            assert os.listdir(tmp_path) == []
+            flock(file, how)
+
+        monkeypatch.setattr(files.fcntl, "flock", late)
+        with replacing(tmp_path / "a.txt") as temporary:
+            remove_stale(tmp_path)
+            assert temporary.exists()
+        assert len(calls) == 1
+        assert os.listdir(tmp_path) == ["a.txt"]
+
+    @pytest.mark.parametrize(("age", "left"), [(0, True), (2 * files.DAY, False)])
+    def test_another_machine_s_file_is_left_for_a_day(self, tmp_path, age, left):
+        path = tmp_path / ".minicnn-00000000-0123456789abcdef.txt"
+        path.write_text("half")
+        os.utime(path, (time.time() - age,) * 2)
+        remove_stale(tmp_path)
+        assert path.exists() == left
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            ".minicnn-notes",
+            ".minicnn",
+            f".minicnn-{files.HOST}-0123.txt",
+            f"x.minicnn-{files.HOST}-{'0' * 16}",
+        ],
+    )
+    def test_other_files_are_left_alone(self, tmp_path, name):
+        (tmp_path / name).write_text("mine")
+        remove_stale(tmp_path)
+        assert os.listdir(tmp_path) == [name]
+
+    def test_a_link_and_a_folder_of_such_a_name_are_left_alone(self, tmp_path):
+        (tmp_path / "target").write_text("mine")
+        (tmp_path / f".minicnn-{files.HOST}-{'0' * 16}").symlink_to(tmp_path / "target")
+        (tmp_path / f".minicnn-{files.HOST}-{'1' * 16}").mkdir()
+        remove_stale(tmp_path)
+        assert len(os.listdir(tmp_path)) == 3
+
+    def test_without_locks_files_are_written_and_nothing_is_removed(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(files, "fcntl", None)
+        name = f".minicnn-{files.HOST}-{'0' * 16}"
+        (tmp_path / name).write_text("whose?")
+        with replacing(tmp_path / "a.txt") as temporary:
+            temporary.write_text("new")
+        assert sorted(os.listdir(tmp_path)) == [name, "a.txt"]
+
+
+class TestCheckPath:
+    @pytest.mark.parametrize("path", ["a", "ä b", Path("a") / "b", "a\nb"])
+    def test_a_path_is_returned(self, path):
+        assert check_path(path) == Path(path)
+
+    @pytest.mark.parametrize("path", [None, 5, b"a", ["a"]])
+    def test_what_is_no_path_is_refused_by_name(self, path):
+        with pytest.raises(ConfigError, match="folder must be a path such as 'data', got "):
+            check_path(path, "folder")
+
+    @pytest.mark.parametrize("path", ["a\0b", "\ud800", "a\udcff", Path("\0")])
+    def test_what_no_file_can_be_called_is_refused_and_can_be_printed(self, path):
+        with pytest.raises(ConfigError, match=r"without NUL, in UTF-8, got '.*\\") as caught:
+            check_path(path)
+        str(caught.value).encode()
+
 
 class TestCheckFile:
     def test_the_folder_is_made_the_file_is_not_and_the_path_is_returned(self, tmp_path):
@@ -166,6 +359,23 @@ class TestCheckFile:
     def test_a_path_through_a_file_is_refused(self, blocked):
         with pytest.raises(OutputError, match="cannot write"):
             check_file(blocked / "a.txt")
+
+    def test_a_name_that_the_disk_does_not_take_is_refused(self, tmp_path):
+        with pytest.raises(OutputError, match="cannot write"):
+            check_file(tmp_path / ("x" * 300))
+
+    def test_links_that_lead_round_in_a_circle_are_refused(self, tmp_path):
+        (tmp_path / "a").symlink_to(tmp_path / "b")
+        (tmp_path / "b").symlink_to(tmp_path / "a")
+        with pytest.raises(OutputError, match="cannot write"):
+            check_file(tmp_path / "a")
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+    def test_what_is_neither_file_nor_folder_is_refused_and_stays(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OutputError, match="there is a device or pipe of that name"):
+            check_file(tmp_path / "pipe")
+        assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
 class TestMakeFolder:
@@ -193,3 +403,51 @@ class TestMakeFolder:
     def test_a_folder_that_is_there_but_not_writable_is_refused(self):
         with pytest.raises(OutputError, match="cannot write /proc/self"):
             make_folder("/proc/self")
+
+
+def model():
+    return mc.Sequential([layers.Flatten(), layers.Dense(2)], (2, 2, 1), seed=0)
+
+
+def data():
+    return Dataset(np.arange(0, 160, 10, np.uint8).reshape(4, 2, 2, 1), np.int64([0, 1, 0, 1]))
+
+
+def fit(callback):
+    """Train with a callback; nothing may have been learnt when it refuses."""
+    trainer = mc.Trainer(model(), mc.optimizers.SGD(0.1), device="cpu")
+    before = trainer.model.layers[1].params["W"].copy()
+    try:
+        trainer.fit(data(), epochs=1, batch_size=4, callbacks=[callback], progress=False)
+    finally:
+        np.testing.assert_array_equal(trainer.model.layers[1].params["W"], before)
+
+
+WRITERS = {
+    "model.save": lambda path: model().save(path),
+    "Checkpoint": lambda path: fit(train.Checkpoint(path, "accuracy")),
+    "CSVLog": lambda path: fit(train.CSVLog(path)),
+    "History.to_csv": lambda path: train.History("name").to_csv(path),
+    "write_idx": lambda path: mc.data.write_idx(path, np.zeros(3, np.uint8)),
+    "write_csv": lambda path: mc.data.write_csv(data(), path),
+    "plots.save": lambda path: plots.save(Figure(), path),
+    "check_run": lambda path: report.check_run(path / "run" if isinstance(path, Path) else path),
+    "Page.write": lambda path: report.Page("title").write(path / "run" if isinstance(path, Path) else path),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+class TestWhoeverWrites:
+    @pytest.mark.parametrize("path", ["a\0b", "\ud800/a", "a\udcff", None, 5, b"a"])
+    def test_refuses_what_is_no_path(self, tmp_path, monkeypatch, writer, path):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(ConfigError, match="path must be a path"):
+            WRITERS[writer](path)
+        assert os.listdir(tmp_path) == []
+
+    @pytest.mark.parametrize("name", ["file/a", "x" * 300, "x" * 300 + "/a"])
+    def test_refuses_a_place_that_cannot_be(self, tmp_path, writer, name):
+        (tmp_path / "file").write_text("not a folder")
+        with pytest.raises(OutputError, match="cannot write"):
+            WRITERS[writer](tmp_path / name)
+        assert os.listdir(tmp_path) == ["file"]

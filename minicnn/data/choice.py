@@ -12,6 +12,7 @@ from minicnn.data.csv import read_csv
 from minicnn.data.dataset import Dataset
 from minicnn.data.loader import load
 from minicnn.errors import ConfigError
+from minicnn.files import check_path
 
 PATHS = ("folder", "train_csv", "test_csv")
 """The fields of a choice that name a folder or a file."""
@@ -48,8 +49,8 @@ class Choice:
 
     def __post_init__(self) -> None:
         for name in PATHS:
-            if not isinstance(getattr(self, name), str | os.PathLike | None):
-                raise ConfigError(f"{name} must be a path such as 'data', got {getattr(self, name)!r}")
+            if getattr(self, name) is not None:
+                check_path(getattr(self, name), name)
         if self.folder is not None and (self.train_csv is not None or self.test_csv is not None):
             raise ConfigError("a data set comes from a folder or from CSV files, got both: leave one out")
         if self.images is not None:

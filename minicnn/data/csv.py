@@ -21,7 +21,7 @@ from minicnn import checks
 from minicnn.data.content import open_content
 from minicnn.data.dataset import Dataset, checked_names
 from minicnn.errors import ConfigError, DataError, DTypeError
-from minicnn.files import replacing
+from minicnn.files import check_path, replacing
 
 NUMBERS = tuple(map(str, range(256)))
 LABEL_TITLES = ("label", "class", "target")
@@ -121,14 +121,13 @@ def write_csv(dataset: Dataset, path: str | PathLike) -> None:
         )
     if labels.max() > 255:
         raise DataError(f"write_csv: a CSV file holds labels up to 255; got {labels.max()}: save them as IDX")
-    lines = [",".join(["label", *(f"pixel{i}" for i in range(1, images[0].size + 1))])]
-    for label, image in zip(labels, images, strict=True):
-        lines.append(",".join([NUMBERS[label], *[NUMBERS[value] for value in image.tobytes()]]))
-    content = ("\n".join(lines) + "\n").encode()
-    if Path(path).suffix == ".gz":
-        content = gzip.compress(content, mtime=0)
+    path = check_path(path)
     with replacing(path) as part:
-        part.write_bytes(content)
+        lines = [",".join(["label", *(f"pixel{i}" for i in range(1, images[0].size + 1))])]
+        for label, image in zip(labels, images, strict=True):
+            lines.append(",".join([NUMBERS[label], *[NUMBERS[value] for value in image.tobytes()]]))
+        content = ("\n".join(lines) + "\n").encode()
+        part.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def _lines(path: str | PathLike) -> list[str]:

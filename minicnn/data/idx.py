@@ -15,14 +15,13 @@ import gzip
 import math
 import struct
 from os import PathLike
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from minicnn.data.content import open_content
 from minicnn.errors import DataError, DTypeError, ShapeError
-from minicnn.files import replacing
+from minicnn.files import check_path, replacing
 
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
 MAX_AXES = 32  # as many as every NumPy can hold
@@ -117,12 +116,10 @@ def write_idx(path: str | PathLike, array: np.ndarray) -> None:
     OutputError
         When the file cannot be written.
     """
-    content = _header(array) + array.astype(array.dtype.newbyteorder(">")).tobytes()
-    path = Path(path)
-    if path.suffix == ".gz":
-        content = gzip.compress(content, mtime=0)
+    header, path = _header(array), check_path(path)
     with replacing(path) as part:
-        part.write_bytes(content)
+        content = header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+        part.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def _header(array: np.ndarray) -> bytes:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from minicnn import plots
 from minicnn.errors import ConfigError
-from minicnn.files import check_file, replacing
+from minicnn.files import check_file, check_path, replacing
 
 NAME = "report.html"
 
@@ -106,7 +106,7 @@ class Page:
         """
         from jinja2 import Environment, PackageLoader, StrictUndefined
 
-        folder = Path(folder)
+        folder = check_path(folder)
         check_file(folder / NAME)
         for picture in (picture for section in self.sections for picture in section.pictures):
             path = folder / f"{picture.name}.png"

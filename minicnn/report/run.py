@@ -14,7 +14,7 @@ import numpy as np
 from minicnn import info, serialize
 from minicnn.data import Choice, Dataset
 from minicnn.errors import ConfigError, DataError, StateError
-from minicnn.files import check_file, replacing
+from minicnn.files import check_file, check_path, replacing
 from minicnn.kernels.threads import num_threads
 from minicnn.model import Sequential
 from minicnn.report import sections
@@ -67,9 +67,10 @@ def check_run(folder: str | Path) -> Path:
     OutputError
         If it cannot be made or written.
     """
+    folder = check_path(folder)
     for name in FILES:
-        check_file(Path(folder) / name)
-    return Path(folder)
+        check_file(folder / name)
+    return folder
 
 
 def write_run(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn.checks import flag, number, whole_number
 from minicnn.errors import ConfigError
-from minicnn.files import check_file
+from minicnn.files import check_file, check_path
 from minicnn.schedules import Schedule
 from minicnn.serialize import check_savable
 
@@ -243,7 +243,7 @@ class Checkpoint(_Monitor):
 
     def __init__(self, path: str | Path, monitor: str = "val_accuracy") -> None:
         super().__init__(monitor)
-        self.path = Path(path)
+        self.path = check_path(path)
         self.epoch: int | None = None
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
@@ -268,7 +268,7 @@ class CSVLog(Callback):
     """Write the history to ``path`` after each epoch, so that it can be followed while training runs."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = check_path(path)
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
         """Find out now, not after an epoch, whether the file can be written."""
