@@ -4,13 +4,20 @@ The Numba kernels release the GIL and a thread writes only to its own images, so
 lock and the result does not depend on who finishes first. Numba's own ``parallel=True`` would do
 the same after a longer compilation, is not safe to call from several Python threads with every
 threading layer, and dies in a forked child.
+
+Ctrl-C may come at any line of Python, but only in the main thread. So whoever calls does nothing but hand a
+round over and wait: what the threads of this module run is never broken off, and each round is finished
+before the interrupt goes on.
 """
 
 import os
+from _thread import allocate_lock
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import ContextVar, copy_context
 from functools import lru_cache
+from itertools import count
+from queue import SimpleQueue
+from threading import Thread, get_ident
 
 from minicnn.checks import whole_number
 from minicnn.errors import ConfigError
@@ -62,49 +69,123 @@ def _default_threads() -> int:
     return int(text)
 
 
-@lru_cache(maxsize=1)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Return the threads; another number makes new ones, and the old ones end when they are idle."""
-    return ThreadPoolExecutor(max_workers=threads, thread_name_prefix="minicnn")
-
-
-# A forked child has none of its parent's threads: it makes its own pool at first use.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)
-
-
 # Whether the code that asks is itself part of a round: its own rounds are then run in its thread, for
-# a thread of the pool that waited for others of the pool could wait for ever.
+# a worker that waited for others could wait for ever.
 _in_round: ContextVar[bool] = ContextVar("minicnn_in_round", default=False)
 
 
+class _Round:
+    """A task that is to be called once for each part, each in a worker of its own.
+
+    Everything here may be done again by a caller who was interrupted and does not know how far it came.
+    Whatever decides something is one operation of an object of C, which no interrupt cuts in two.
+    """
+
+    def __init__(self, task: Callable[[int], None], parts: int) -> None:
+        self.errors: dict[int, BaseException] = {}
+        self._task = task
+        # The caller's context goes along: a thread warns no more than ``numpy.errstate`` allows.
+        self._contexts = [copy_context() for _ in range(parts)]
+        self._workers = _first_workers(parts)
+        self._ended = count(1)
+        self._finished = allocate_lock()
+        self._finished.acquire()  # released by the part that ends last
+        self.done = False
+
+    def complete(self) -> None:
+        """Hand all parts over, and wait until they are done."""
+        for part, worker in enumerate(self._workers):
+            worker.put((self, part))
+        while not self.done:
+            self._finished.acquire()
+
+    def run(self, part: int) -> None:
+        """Do a part, unless it has been done: it is always the same worker that is asked for it."""
+        context, self._contexts[part] = self._contexts[part], None
+        if context is None:
+            return
+        try:
+            context.run(self._run, part)
+        except BaseException as error:
+            self.errors[part] = error
+        if next(self._ended) == len(self._contexts):
+            self.done = True
+            self._finished.release()
+
+    def _run(self, part: int) -> None:
+        _in_round.set(True)
+        self._task(part)
+
+
+# Where each worker takes its rounds from. There are as many as were ever needed at once; part 0 always goes
+# to the first, part 1 to the second, so that a part finds in its core's cache what it left there.
+_workers: list[SimpleQueue] = []
+
+# The round of each thread that is in one; after a second interrupt also one that nobody waits for.
+_rounds: dict[int, _Round] = {}
+
+
+def _first_workers(parts: int) -> list[SimpleQueue]:
+    while len(_workers) < parts:
+        rounds = SimpleQueue()
+        # A daemon: it waits for rounds for ever, and must not keep the interpreter from ending.
+        Thread(target=_work, args=(rounds,), name=f"minicnn-{len(_workers)}", daemon=True).start()
+        _workers.append(rounds)
+    return _workers[:parts]
+
+
+def _work(rounds: SimpleQueue) -> None:
+    while True:
+        current, part = rounds.get()
+        current.run(part)
+        del current  # until the next round it would keep this one's arrays alive
+
+
+def _forget_workers() -> None:
+    _workers.clear()
+    _rounds.clear()
+
+
+# A forked child has none of its parent's threads: it starts its own at first use.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_workers)
+
+
 def run_parts(task: Callable[[int], None], parts: int) -> None:
-    """Call ``task(part)`` for each part 0 … parts − 1, each in a thread of its own, and wait for all."""
+    """Call ``task(part)`` for each part 0 … parts − 1, each in a thread of its own, and wait for all.
+
+    Each part is done, whatever happens: the first part's error is raised after that, and an interrupt too.
+    """
+    caller = get_ident()
+    if caller in _rounds:
+        _rounds[caller].complete()
     if parts == 1 or _in_round.get():
         for part in range(parts):
             task(part)
         return
-    pool, others = _pool(num_threads()), []
-    token = _in_round.set(True)
+    current = _Round(task, parts)
     try:
-        for part in range(1, parts):
-            # The caller's context goes along: a thread warns no more than ``numpy.errstate`` allows.
-            others.append(pool.submit(copy_context().run, task, part))
-        task(0)
+        _rounds[caller] = current
+        current.complete()
     finally:
-        _in_round.reset(token)
-        _wait_for_all(others)
-    for other in others:
-        other.result()
-
-
-def _wait_for_all(others: list[Future]) -> None:
-    """Wait even if interrupted: the threads write to arrays that the caller may use again."""
-    interrupt = None
-    while not all(other.done() for other in others):
+        _insist(current)
+        _rounds.pop(caller, None)
+    if current.errors:
+        error = current.errors[min(current.errors)]
+        current.errors.clear()
         try:
-            wait(others)
-        except KeyboardInterrupt as reason:
+            raise error
+        finally:
+            del error  # through its traceback it would keep itself and the arrays alive
+
+
+def _insist(current: _Round) -> None:
+    """Complete a round even if interrupted: its threads write to arrays that the caller may use again."""
+    interrupt = None
+    while not current.done:
+        try:
+            current.complete()
+        except BaseException as reason:  # whatever a signal handler raises
             interrupt = reason
     if interrupt is not None:
         raise interrupt

@@ -4,14 +4,19 @@ Nor, to the last bit, on how many threads there are; products and sums of rows, 
 order of the sum, are equal to rounding.
 """
 
+import gc
 import os
 import subprocess
 import sys
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import normal
 
@@ -188,3 +193,228 @@ def test_every_part_is_done_even_if_one_fails(thread_count):
     with pytest.raises(ZeroDivisionError, match="first part"):
         threads.run_parts(fail_first, 3)
     assert sorted(done) == [1, 2]
+
+
+class Parts:
+    """A task that notes which parts are being done, and which are done."""
+
+    def __init__(self):
+        self.running, self.done = set(), []
+
+    def __call__(self, part):
+        self.running.add(part)
+        time.sleep(0.0005)
+        self.done.append(part)
+        self.running.remove(part)
+
+    def assert_whole(self):
+        """Nobody works any more, and the round was done as a whole or not at all."""
+        assert not self.running
+        assert sorted(self.done) in ([], [0, 1, 2])
+
+
+def interrupted(number, parts):
+    """Run the parts, interrupted before one bytecode of the hand-over; return whether it came to that one."""
+    passed = 0
+
+    def trace(frame, event, argument):
+        nonlocal passed
+        if frame.f_code.co_filename != threads.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            passed += 1
+            if passed == number:
+                raise KeyboardInterrupt
+        return trace
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        threads.run_parts(parts, 3)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(previous)
+    return False
+
+
+def test_an_interrupt_at_any_bytecode_of_the_hand_over_waits_for_the_threads_and_breaks_nothing():
+    threads.run_parts(Parts(), 3)  # the workers are there
+    number = 1
+    while interrupted(number, parts := Parts()):
+        parts.assert_whole()
+        assert threads.num_threads() >= 1
+        following = Parts()
+        threads.run_parts(following, 3)
+        assert sorted(following.done) == [0, 1, 2]
+        number += 1
+    assert number > 100  # that many it has
+
+
+def test_an_interrupt_while_the_threads_are_started_breaks_nothing(monkeypatch):
+    number = 1
+    monkeypatch.setattr(threads, "_workers", [])
+    while interrupted(number, parts := Parts()):
+        parts.assert_whole()
+        threads.run_parts(following := Parts(), 3)
+        assert sorted(following.done) == [0, 1, 2]
+        threads._workers.clear()
+        number += 10
+
+
+class Interrupting:
+    """A queue or a lock of which some operations are interrupted, before they are done or after."""
+
+    def __init__(self, inner, interrupts):
+        self.inner, self.interrupts = inner, interrupts
+
+    def put(self, job):
+        self._operate(self.inner.put, job)
+
+    def acquire(self):
+        self._operate(self.inner.acquire)
+
+    def release(self):
+        self.inner.release()
+
+    def _operate(self, operation, *arguments):
+        before, after = self.interrupts.pop() if self.interrupts else (False, False)
+        if before:
+            raise KeyboardInterrupt
+        operation(*arguments)
+        if after:
+            raise KeyboardInterrupt
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=12))
+def test_any_number_of_interrupts_in_a_row_break_nothing(interrupts):
+    threads.run_parts(Parts(), 3)
+    parts, allocate = Parts(), threads.allocate_lock
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "allocate_lock", lambda: Interrupting(allocate(), interrupts))
+        patch.setattr(threads, "_workers", [Interrupting(worker, interrupts) for worker in threads._workers])
+        try:
+            threads.run_parts(parts, 3)
+            parts.assert_whole()
+        except KeyboardInterrupt:
+            parts.assert_whole()
+    threads.run_parts(following := Parts(), 3)
+    assert sorted(following.done) == [0, 1, 2]
+
+
+def test_a_round_that_interrupts_left_alone_is_finished_before_the_next_begins(monkeypatch):
+    def leave(current):
+        raise KeyboardInterrupt
+
+    threads.run_parts(Parts(), 3)
+    left = Parts()
+    with monkeypatch.context() as patch:
+        patch.setattr(threads, "_insist", leave)
+        patch.setattr(threads._Round, "complete", lambda self: self._workers[2].put((self, 2)))
+        with pytest.raises(KeyboardInterrupt):
+            threads.run_parts(left, 3)
+    seen = []
+    threads.run_parts(lambda part: seen.append(sorted(left.done)), 3)
+    assert seen == [[0, 1, 2]] * 3
+
+
+def test_an_error_does_not_keep_the_arrays_alive(thread_count):
+    thread_count(2)
+    x = np.zeros(10)
+    gone = weakref.ref(x)
+
+    def fail(part, x=x):
+        raise ZeroDivisionError
+
+    gc.disable()
+    try:
+        with pytest.raises(ZeroDivisionError) as caught:
+            threads.run_parts(fail, 2)
+        del caught, fail, x
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_the_workers_are_as_many_as_the_largest_round_needed():
+    threads.run_parts(Parts(), 3)
+    before = list(threads._workers)
+    for parts in (2, 3, 2):
+        threads.run_parts(lambda part: None, parts)
+    assert threads._workers == before
+    assert all(isinstance(worker, SimpleQueue) for worker in before)
+
+
+def run_python(code, *arguments, seconds=120):
+    """Return what a Python of its own printed, which must end well within that time."""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+EXIT = """
+import sys, threading, time
+from minicnn.kernels import threads
+
+threads.run_parts(lambda part: None, 3)
+if sys.argv[1] == "in a round":  # of a thread that the interpreter does not wait for
+    threading.Thread(target=threads.run_parts, args=(lambda part: time.sleep(60), 3), daemon=True).start()
+    time.sleep(0.1)
+print("ends")
+"""
+
+
+@pytest.mark.parametrize("state", ["idle", "in a round"])
+def test_the_interpreter_ends_without_waiting(state):
+    assert run_python(EXIT, state, seconds=30) == "ends\n"
+
+
+SIGNALS = """
+import random, signal, time
+from minicnn.kernels import threads
+
+running, left, interrupts, rounds = set(), 0, 0, 0
+
+def interrupt(*_):
+    global left, interrupts
+    if left:
+        left, interrupts = left - 1, interrupts + 1
+        raise KeyboardInterrupt
+
+def task(part):
+    running.add(part)
+    time.sleep(0)
+    running.remove(part)
+
+def rounds_until_interrupted():
+    global left, rounds
+    left = 2  # the second while the first is being dealt with
+    signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-5, 1e-3), draw.uniform(1e-5, 1e-4))
+    while True:
+        threads.run_parts(task, 3)
+        rounds += 1
+
+signal.signal(signal.SIGALRM, interrupt)
+draw, until = random.Random(0), time.monotonic() + 2
+while time.monotonic() < until:
+    try:
+        try:
+            rounds_until_interrupted()
+        finally:
+            left = 0
+    except KeyboardInterrupt:
+        pass
+    seen = []
+    threads.run_parts(seen.append, 3)
+    assert sorted(seen) == [0, 1, 2] and not running
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(interrupts, rounds)
+"""
+
+
+def test_signals_at_random_moments_break_nothing():
+    interrupts, rounds = map(int, run_python(SIGNALS).split())
+    assert interrupts > 100
+    assert rounds > 100
