@@ -75,6 +75,7 @@ class Trainer:
         self.model.precision = _precision(precision, self.engine.name)
         self.history = History("nothing yet")
         self.stop = self.validates = False
+        self.batch_size = 256
         self.epoch = self.epochs = self.step = self.total_steps = self.total_images = 0
 
     def fit(
@@ -98,7 +99,7 @@ class Trainer:
         ----------
         train : Dataset
         epochs, batch_size : int
-            At least 1.
+            At least 1. Memory grows with the batch size, also that of the validation and of ``evaluate``.
         validation : float or Dataset, optional
             A share of ``train``, held out and stratified by class, or a set of its own; evaluated
             after each epoch, never trained on.
@@ -212,18 +213,19 @@ class Trainer:
                     "lower the learning rate, or start with a warm-up"
                 )
 
-    def evaluate(self, data: Dataset, batch_size: int = 256, mirrored: bool = False) -> Evaluation:
+    def evaluate(self, data: Dataset, batch_size: int | None = None, mirrored: bool = False) -> Evaluation:
         """Return loss and accuracy, and all that follows from the probabilities, on ``data``.
 
         The loss is the cross-entropy without label smoothing, whatever the training's is: it judges the
         probabilities, and can be compared between recipes.
 
         With ``mirrored`` the logits are the mean of those for an image and for its mirror image, which
-        costs twice the time. Works in batches: but for a few (N, K) arrays (and the mirror images),
-        memory does not grow with the data. Raises what
+        costs twice the time. Works in batches, by default of the size that ``fit`` was last given, and of
+        256 images before: but for a few (N, K) arrays, memory does not grow with the data. Raises what
         ``fit`` raises for data that the model cannot take, and NonFiniteError if the model's output
         holds NaN or infinity.
         """
+        batch_size = self.batch_size if batch_size is None else batch_size
         mirrored = flag(mirrored, "mirrored")
         self.check(data)
         # In float64: rounding must not make a tie of two close logits, and so another prediction.
@@ -273,7 +275,7 @@ class Trainer:
     def _begin(self, train: Dataset, epochs: int, batch_size: int, validates: bool) -> None:
         self.history = History(train.name)
         self.stop = False
-        self.validates = validates
+        self.validates, self.batch_size = validates, batch_size
         self.epoch, self.epochs = 0, epochs
         self.step, self.total_steps = 0, epochs * -(-len(train) // batch_size)
         self.total_images = epochs * len(train)

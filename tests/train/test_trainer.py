@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +216,40 @@ class TestValidation:
         assert_allclose(result.probabilities, mc.losses.softmax(mean), rtol=1e-5)
         assert result.loss == pytest.approx(mc.SoftmaxCrossEntropy()(mean, other.labels), rel=1e-5)
         assert result.loss != pytest.approx(runner.evaluate(other).loss, rel=1e-3)
+
+    @pytest.mark.parametrize(
+        ("engine", "dtype"), [("fused", "float32"), ("layerwise", "float32"), ("layerwise", "float64")]
+    )
+    @pytest.mark.parametrize("judge", ["validation", "evaluate", "mirrored"])
+    def test_its_memory_is_bounded_by_the_batch_size(self, engine, dtype, judge):
+        def peak(judged):
+            layers = [
+                L.Conv2D(8, 3, padding="same"),
+                L.BatchNorm(),
+                L.ReLU(),
+                L.GlobalAvgPool2D(),
+                L.Dense(2),
+            ]
+            net = mc.Sequential(layers, (48, 48, 3), dtype=dtype)
+            runner = mc.Trainer(net, mc.optimizers.SGD(0.01), engine=engine)
+            tracemalloc.start()
+            try:
+                fit(runner, train, batch_size=2, validation=held_out if judged == "validation" else None)
+                if judged in ("evaluate", "mirrored"):
+                    runner.evaluate(held_out, mirrored=judged == "mirrored")
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+        mc.set_num_threads(2)
+        train, held_out = (
+            mc.data.Dataset(np.zeros((n, 48, 48, 3), np.uint8), np.arange(n) % 2) for n in (4, 60)
+        )
+        peak(judge)  # compiles the kernels
+        try:
+            assert peak(judge) < 2 * peak("nothing")  # the fused engine keeps arrays for either
+        finally:
+            mc.set_num_threads(None)
 
     def test_validation_changes_no_weight(self):
         with_it, without = trainer(extra=[L.BatchNorm()]), trainer(extra=[L.BatchNorm()])
