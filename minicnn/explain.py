@@ -1,6 +1,10 @@
 """Looking inside a trained model: what its layers see, which images it holds alike, where it looks.
 
-Every function takes images as they are stored, and leaves the model as it was.
+Every function takes images as they are stored, and leaves the model as it was. Saliency and Grad-CAM are
+gradients, and those of max-pooling jump where two pixels of a window are equal: over a black background all
+are, and the rounding of a matrix product, which changes with the batch and the number of threads, would
+choose the pixel. So gradients are computed in float64, and of maxima that are equal but for rounding the
+first counts (``frozen``).
 """
 
 from collections.abc import Iterator
@@ -10,17 +14,21 @@ import numpy as np
 from minicnn.backend import Array, to_numpy
 from minicnn.checks import whole_number
 from minicnn.errors import ConfigError, ShapeError
-from minicnn.layers import BatchNorm, Conv2D, Dense, Dropout, Layer
+from minicnn.layers import BatchNorm, Conv2D, Dense, Dropout, GlobalMaxPool2D, Layer, MaxPool2D
 from minicnn.losses import check_labels
 from minicnn.model import Sequential
 
 # Images at a time, so that memory does not grow with their number: a convolution that is
 # differentiated keeps KH·KW·C numbers for each pixel of its output.
-BATCH = 64
+BATCH = 32
+
+# Of an image's largest value in a layer: nearer values are equal but for rounding. A sum of 10,000 float64
+# products is exact to 1e-12 of its largest ones, and what differs in truth is seldom this near.
+ROUNDING = 1e-10
 
 
 def frozen(model: Sequential) -> Sequential:
-    """Return a model on the CPU that computes what ``model`` predicts, of layers that need no batch.
+    """Return a float64 model on the CPU that computes what ``model`` predicts, of layers that need no batch.
 
     In prediction a BatchNorm is, for each channel, a straight line through its running averages::
 
@@ -31,13 +39,16 @@ def frozen(model: Sequential) -> Sequential:
     ``forward(x, training=True)`` and ``backward(dy, need_dx=True)`` give the gradient of the
     prediction. Those of ``model`` itself would not: in training its BatchNorm looks at the batch.
 
-    The copy has the dtype, preprocessing and class names of ``model``; its layers are named anew.
+    Max-pooling sends the gradient to the first pixel that is the window's maximum but for rounding, so the
+    gradient is the same for any batch, number of threads and kernels.
+
+    The copy has the preprocessing and class names of ``model``; its layers are named anew.
     """
     kept = [layer for layer in model.layers if not isinstance(layer, Dropout)]
     twin = Sequential(
         [_frozen_layer(layer) for layer in kept],
         model.input_shape,
-        dtype=model.dtype,
+        dtype="float64",
         preprocessing=model.preprocessing,
         class_names=model.class_names,
     )
@@ -50,15 +61,18 @@ def frozen(model: Sequential) -> Sequential:
 
 def _frozen_layer(layer: Layer) -> Layer:
     """Return a new layer, not built yet, that can compute what ``layer`` predicts."""
-    if not isinstance(layer, BatchNorm):
-        return type(layer)(**layer.config())
-    C = layer.input_shape[-1]
-    return Dense(C) if len(layer.input_shape) == 1 else Conv2D(C, 1)
+    if isinstance(layer, BatchNorm):
+        C = layer.input_shape[-1]
+        return Dense(C) if len(layer.input_shape) == 1 else Conv2D(C, 1)
+    # By the exact type: a subclass of a pool may choose its pixels otherwise.
+    kind = {MaxPool2D: _FirstMaxPool2D, GlobalMaxPool2D: _FirstGlobalMaxPool2D}.get(type(layer), type(layer))
+    return kind(**layer.config())
 
 
 def _frozen_arrays(layer: Layer) -> dict[str, np.ndarray]:
     """Return the arrays with which ``_frozen_layer(layer)`` computes what ``layer`` predicts."""
-    arrays = {name: to_numpy(array) for name, array in (layer.params | layer.state).items()}
+    held = layer.params | layer.state
+    arrays = {name: to_numpy(array).astype(np.float64) for name, array in held.items()}
     if not isinstance(layer, BatchNorm):
         return arrays
     scale = arrays["gamma"] / np.sqrt(arrays["running_var"] + layer.epsilon)  # (C,)
@@ -67,6 +81,43 @@ def _frozen_arrays(layer: Layer) -> dict[str, np.ndarray]:
         "W": W if len(layer.input_shape) == 1 else W[None, None],  # a convolution's: (1, 1, C, C)
         "b": arrays["beta"] - arrays["running_mean"] * scale,
     }
+
+
+class _FirstMaxPool2D(MaxPool2D):
+    """Max-pooling whose gradient goes to the first of the pixels that are the maximum but for rounding."""
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self._check(x)
+        kernel, (SH, SW), padding = self.window
+        padded = np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-np.inf)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))[:, ::SH, ::SW]
+        windows = windows.reshape(*windows.shape[:4], -1)  # (N, OH, OW, C, KH·KW)
+        y, argmax = _first_maximum(windows, x)  # both (N, OH, OW, C)
+        if training:
+            self._keep(x, argmax.astype(np.int32))
+        return y
+
+
+class _FirstGlobalMaxPool2D(GlobalMaxPool2D):
+    """The same over the whole image."""
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        self._check(x)
+        N, H, W, C = x.shape
+        y, argmax = _first_maximum(x.reshape(N, H * W, C).transpose(0, 2, 1), x)  # both (N, C)
+        if training:
+            self._keep(x, argmax[:, None])
+        return y
+
+
+def _first_maximum(windows: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the maximum over the last axis of ``windows``, and the first place that is it but for rounding.
+
+    ``x``, (N, H, W, C), are the images that ``windows``, (N, …), are cut from.
+    """
+    largest = windows.max(axis=-1, keepdims=True)
+    rounding = ROUNDING * np.abs(x).max(axis=(1, 2, 3)).reshape(-1, *[1] * (windows.ndim - 1))
+    return largest[..., 0], (windows >= largest - rounding).argmax(axis=-1)
 
 
 def feature_maps(model: Sequential, images: Array, layer: str) -> np.ndarray:
@@ -204,7 +255,8 @@ def saliency(model: Sequential, images: Array, classes: np.ndarray | None = None
         )
     std = model.preprocessing.std  # the network input is (pixel − mean) / std
     batches = _gradients(model, images, classes, depth=0)
-    return np.concatenate([np.abs(dx).max(axis=3) / std for _, dx in batches])
+    maps = np.concatenate([np.abs(dx).max(axis=3) / std for _, dx in batches])
+    return maps.astype(model.dtype)
 
 
 def grad_cam(
@@ -247,10 +299,14 @@ def grad_cam(
     maps = []
     for A, dA in _gradients(model, images, classes, depth):  # both (N, OH, OW, OC)
         alpha = dA.mean(axis=(1, 2), keepdims=True)  # (N, 1, 1, OC)
-        maps.append(np.maximum((alpha * A).sum(axis=3), 0))  # (N, OH, OW)
+        parts = alpha * A
+        total = parts.sum(axis=3)  # (N, OH, OW)
+        # What is left of parts that cancel is rounding, and divided by its maximum would be a map.
+        rounding = ROUNDING * np.abs(parts).sum(axis=3).max(axis=(1, 2), keepdims=True)
+        maps.append(np.where(total > rounding, total, 0))
     enlarged = _resized(np.concatenate(maps), *model.input_shape[:2])
     largest = enlarged.max(axis=(1, 2), keepdims=True)
-    return enlarged / np.where(largest > 0, largest, 1)
+    return (enlarged / np.where(largest > 0, largest, 1)).astype(model.dtype)
 
 
 def _last_image(model: Sequential) -> int:
@@ -297,7 +353,7 @@ def _checked_classes(model: Sequential, images: Array, classes: np.ndarray | Non
                 f"expected one class for each image, shape ({len(images)},), got {classes.shape}"
             )
         check_labels(classes, *model.output_shape)
-    predicted = model.predict(images)  # refuses weights that grew too large
+    predicted = model.predict(images, BATCH)  # refuses weights that grew too large
     return predicted if classes is None else classes
 
 
@@ -305,7 +361,7 @@ def _resized(maps: np.ndarray, H: int, W: int) -> np.ndarray:
     """Interpolate ``maps``, (N, OH, OW), linearly to (N, H, W)."""
     _, OH, OW = maps.shape
     rows, columns = _interpolation(OH, H), _interpolation(OW, W)  # (H, OH), (W, OW)
-    return (rows @ maps @ columns.T).astype(maps.dtype)
+    return rows @ maps @ columns.T
 
 
 def _interpolation(old: int, new: int) -> np.ndarray:

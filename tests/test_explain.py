@@ -1,6 +1,7 @@
 """What `explain` computes: checked against numerical differences, plain loops and other libraries."""
 
 import copy
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -9,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from strategies import seeds, whole
+from strategies import seeds, whole, windows
 
-from minicnn import explain
+from minicnn import data, explain, kernels, zoo
 from minicnn import layers as L
 from minicnn.errors import ConfigError, DataError, DTypeError, MiniCNNError, NonFiniteError, ShapeError
+from minicnn.kernels import cpu, reference, threads
 from minicnn.model import Sequential
 from minicnn.preprocessing import Preprocessing
 
@@ -80,7 +82,7 @@ class TestFrozen:
         expected = model.logits(pixels())
         assert_allclose(twin.logits(pixels()), expected, rtol)
         output = twin.forward(twin.preprocess(pixels()), training=True)
-        assert output.dtype == dtype
+        assert output.dtype == np.float64
         assert_allclose(output, expected, rtol)
 
     @given(networks)
@@ -96,11 +98,11 @@ class TestFrozen:
     def test_no_layer_of_it_needs_a_batch_and_the_rest_is_kept(self):
         model = network(dtype="float32")
         twin = explain.frozen(model)
-        kinds = [type(layer) for layer in twin.layers]
         expected = [type(layer) for layer in model.layers if not isinstance(layer, L.Dropout)]
         expected[1], expected[8] = L.Conv2D, L.Dense
-        assert kinds == expected
-        assert twin.dtype == model.dtype
+        assert len(twin.layers) == len(expected)
+        assert all(map(isinstance, twin.layers, expected))
+        assert twin.dtype == np.float64
         assert twin.preprocessing == model.preprocessing
         assert twin.class_names == model.class_names
         assert twin.output_shape == model.output_shape
@@ -131,6 +133,130 @@ class TestFrozen:
         twin = explain.frozen(model)
         assert twin.layers[0].power == 2
         assert_array_equal(twin.logits(pixels(2, (2, 2, 1))), model.logits(pixels(2, (2, 2, 1))))
+
+
+class TestFirstMaximum:
+    """The pools of a frozen model, held to the layers that they stand for."""
+
+    @given(windows(pooling=True), st.booleans(), seeds)
+    def test_of_whole_numbers_it_is_the_pool_itself(self, window, whole_image, seed):
+        pool = L.GlobalMaxPool2D() if whole_image else L.MaxPool2D(*window.pool)
+        model = Sequential([pool], window.shape[1:], dtype="float64")
+        (twin,) = explain.frozen(model).layers
+        x = whole(seed, window.shape)
+        y = pool.forward(x, training=True)
+        assert_array_equal(twin.forward(x, training=True), y)
+        assert_array_equal(twin.forward(x), y)
+        dy = whole(seed + 1, y.shape)
+        assert_array_equal(twin.backward(dy), pool.backward(dy))
+
+    @pytest.mark.parametrize("pool", [L.MaxPool2D, L.GlobalMaxPool2D])
+    @pytest.mark.parametrize(("more", "winner"), [(1e-14, 0), (1e-13, 0), (1e-6, 2), (1.0, 2)])
+    def test_what_is_more_by_rounding_does_not_win(self, pool, more, winner):
+        model = Sequential([pool()], (2, 2, 1), dtype="float64")
+        (twin,) = explain.frozen(model).layers
+        # The other image is far brighter: its rounding is not this one's.
+        x = np.array([[7, 6, 7 + more, 7], [7e9, 0, 0, 0]]).reshape(2, 2, 2, 1)
+        y = twin.forward(x, training=True)
+        assert_array_equal(y.ravel(), [7 + more, 7e9])
+        assert_array_equal(twin.backward(np.ones_like(y))[0].ravel(), np.eye(4)[winner])
+
+    def test_a_pool_of_ones_own_stays_what_it_is(self):
+        class Lowest(L.MaxPool2D):
+            def forward(self, x, training=False):
+                return -super().forward(-x, training)
+
+        model = Sequential([Lowest(2)], (2, 2, 1), dtype="float64")
+        (twin,) = explain.frozen(model).layers
+        assert type(twin) is Lowest
+
+
+def rounded_otherwise(matmul, seed):
+    """Return a matrix product with the rounding errors of another order of its sums."""
+    rng = np.random.default_rng(seed)
+
+    def product(a, b):
+        exact = matmul(a, b)
+        error = np.finfo(exact.dtype).eps * (np.abs(a) @ np.abs(b))
+        return exact + (rng.uniform(-1, 1, exact.shape) * error).astype(exact.dtype)
+
+    return product
+
+
+def on_black(n=5, seed=0):
+    """Return images as they are photographed: something bright in the middle of black."""
+    rng = np.random.default_rng(seed)
+    images = np.zeros((n, 16, 14, 1), np.uint8)
+    images[:, 6:11, 5:9] = rng.integers(50, 256, (n, 5, 4, 1))
+    return images
+
+
+def pooled(kind, shape=(16, 14, 1)):
+    """Return a network, of float32 and standardised images, whose pools see the black of ``on_black``."""
+    layers = {
+        "behind ReLU": [L.Conv2D(9, 3, padding="same"), L.ReLU(), L.MaxPool2D(2), L.Conv2D(8, 3), L.ReLU()],
+        "before BatchNorm": [L.Conv2D(9, 3), L.MaxPool2D(2), L.BatchNorm(), L.ReLU(), L.Conv2D(8, 3)],
+        "overlapping": [L.Conv2D(9, 3), L.MaxPool2D(3, 1, "same"), L.LeakyReLU(), L.MaxPool2D(3, 2)],
+        "whole image": [L.Conv2D(9, 3), L.ReLU(), L.Conv2D(8, 3), L.GlobalMaxPool2D()],
+    }[kind]
+    rest = [L.Dense(3)] if kind == "whole image" else [L.Flatten(), L.Dense(3)]
+    return Sequential([*layers, *rest], shape, seed=1, preprocessing=Preprocessing(0.28, 0.35))
+
+
+def assert_same_maps(found, expected):
+    """Compare to a millionth of each map's maximum."""
+    for one, other in zip(found, expected, strict=True):
+        assert_allclose(one, other, rtol=0, atol=1e-6 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("kind", ["behind ReLU", "before BatchNorm", "overlapping", "whole image"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        explain.saliency,
+        explain.grad_cam,
+        lambda model, images: explain.grad_cam(model, images, layer="conv2d_1"),
+    ],
+    ids=["saliency", "grad_cam", "grad_cam of the first layer"],
+)
+class TestRounding:
+    def test_maps_do_not_depend_on_how_products_are_rounded(self, function, kind, monkeypatch):
+        model, images = pooled(kind), on_black()
+        expected = function(model, images)
+        for seed in range(3):
+            with monkeypatch.context() as patch:
+                for module in (cpu, reference):
+                    patch.setattr(module, "matmul", rounded_otherwise(module.matmul, seed))
+                assert_same_maps(function(model, images), expected)
+
+    def test_maps_do_not_depend_on_batch_threads_and_kernels(self, function, kind, monkeypatch):
+        model, images = pooled(kind), on_black()
+        expected = function(model, images)
+        assert_same_maps(np.concatenate([function(model, image[None]) for image in images]), expected)
+        for batch in (1, 2, 3):
+            monkeypatch.setattr(explain, "BATCH", batch)
+            assert_same_maps(function(model, images), expected)
+        before = threads.num_threads()
+        try:
+            for number in (1, 2, 3, 5):
+                threads.set_num_threads(number)
+                assert_same_maps(function(model, images), expected)
+        finally:
+            threads.set_num_threads(before)
+        with kernels.use("reference"):
+            assert_same_maps(function(model, images), expected)
+
+
+@pytest.mark.skipif(not os.environ.get("MINICNN_DATA"), reason="needs real data: MINICNN_DATA is not set")
+@pytest.mark.parametrize("recipe", ["fashion-quick", "fashion-best"])
+@pytest.mark.parametrize("function", [explain.saliency, explain.grad_cam])
+def test_maps_of_real_images_do_not_depend_on_rounding(recipe, function, monkeypatch):
+    train, test = data.load("fashion-mnist")
+    model, images = zoo.recipe(recipe).model(train), test.images[:4]
+    expected = function(model, images)
+    assert_same_maps(np.concatenate([function(model, image[None]) for image in images]), expected)
+    monkeypatch.setattr(cpu, "matmul", rounded_otherwise(cpu.matmul, 0))
+    assert_same_maps(function(model, images), expected)
 
 
 def state(model):
@@ -391,6 +517,14 @@ class TestGradCam:
         model = network()
         model.layers[-1].params["W"][:, 1] = 0
         assert_array_equal(explain.grad_cam(model, pixels(), np.ones(4, int)), np.zeros((4, 7, 5)))
+
+    def test_what_cancels_but_for_rounding_is_a_map_of_zeros(self):
+        model = Sequential([L.Conv2D(3, 1), L.GlobalAvgPool2D(), L.Dense(2)], (4, 4, 1))
+        model.layers[0].params["W"][:] = 1  # the three channels are the same
+        model.layers[2].params["W"][:, 0] = 3, 7, -10
+        images = pixels(2, (4, 4, 1))
+        assert (3 * images + 7 * images - 10 * images).any()
+        assert_array_equal(explain.grad_cam(model, images, np.zeros(2, int)), np.zeros((2, 4, 4)))
 
     def test_the_last_layer_with_more_than_one_pixel_is_the_default(self):
         layers = [L.Conv2D(2, 3), L.ReLU(), L.MaxPool2D((5, 3)), L.BatchNorm(), L.Flatten(), L.Dense(2)]
