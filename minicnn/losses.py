@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minicnn import advice
 from minicnn.backend import Array, array_module, device_of, to_device
 from minicnn.checks import number
 from minicnn.errors import DataError, DTypeError, ShapeError, StateError
@@ -109,11 +110,14 @@ def check_labels(labels: Array, K: int) -> None:
         If they are not.
     """
     if not np.issubdtype(labels.dtype, np.integer):
-        raise DTypeError(f"expected integer labels or (N, K) probabilities, got {labels.dtype} labels")
+        line = advice.label_line(labels, len(labels)) if isinstance(labels, np.ndarray) else ""
+        raise DTypeError(
+            f"expected integer labels or (N, K) probabilities, got {labels.dtype} labels{advice.told(line)}"
+        )
     if labels.min() < 0 or labels.max() >= K:
         raise DataError(
-            f"labels must be in 0 … {K - 1}, as the logits have {K} columns; "
-            f"got labels from {int(labels.min())} to {int(labels.max())}"
+            f"labels must be in 0 … {K - 1}, as the logits have {K} columns; got labels from "
+            f"{int(labels.min())} to {int(labels.max())}{advice.told(advice.counting_line(labels, K))}"
         )
 
 

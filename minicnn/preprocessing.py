@@ -1,25 +1,21 @@
 """From stored images to what a network is fed; saved with the model, so that it always gets the same."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from minicnn import advice
 from minicnn.backend import Array, array_module
 from minicnn.checks import number
-from minicnn.errors import DataError, DTypeError, NonFiniteError, ShapeError
+from minicnn.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
 
 
 def pixel_moments(images: np.ndarray) -> tuple[float, float]:
     """Return mean and standard deviation of all pixels, (N, H, W, C) uint8 or floating, on the scale 0…1."""
-
-    def pieces() -> Iterator[np.ndarray]:
-        # One at a time: all images in float64 would take eight times the memory of the images.
-        return (np.asarray(images[i : i + 1000], np.float64) for i in range(0, len(images), 1000))
-
     scale = 1 / 255 if images.dtype == np.uint8 else 1.0
-    mean = sum(piece.sum() for piece in pieces()) / images.size
-    std = (sum(((piece - mean) ** 2).sum() for piece in pieces()) / images.size) ** 0.5
+    mean = sum(piece.sum() for piece in _pieces(images)) / images.size
+    std = (sum(((piece - mean) ** 2).sum() for piece in _pieces(images)) / images.size) ** 0.5
     return float(mean * scale), float(std * scale)
 
 
@@ -31,6 +27,9 @@ class Preprocessing:
     ----------
     mean, std : float
         On the scale 0…1; std above 0. For Fashion-MNIST, mean 0.286 and std 0.353.
+    trained_on : (float, float), optional
+        The least and the largest pixel that the model was trained on, bytes divided by 255. The trainer sets
+        it; from then on images on another scale are refused.
 
     Raises
     ------
@@ -40,11 +39,17 @@ class Preprocessing:
 
     mean: float = 0.0
     std: float = 1.0
+    trained_on: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         # Plain floats, which go into a model file; the dataclass is frozen, hence the long way.
         object.__setattr__(self, "mean", number(self.mean, "mean", "(−∞, ∞)"))
         object.__setattr__(self, "std", number(self.std, "std", "(0, ∞)"))
+        if self.trained_on is not None:
+            if not isinstance(self.trained_on, tuple | list) or len(self.trained_on) != 2:
+                raise ConfigError(f"trained_on must be two numbers such as (0, 1), got {self.trained_on!r}")
+            span = tuple(number(pixel, "each of trained_on", "(−∞, ∞)") for pixel in self.trained_on)
+            object.__setattr__(self, "trained_on", span)
 
     @classmethod
     def standardising(cls, images: np.ndarray) -> "Preprocessing":
@@ -71,16 +76,21 @@ class Preprocessing:
             )
         return cls(*pixel_moments(images))
 
+    def trained(self, images: Array) -> "Preprocessing":
+        """Return the preprocessing of a model that is trained on these images; the first ones count."""
+        return self if self.trained_on else replace(self, trained_on=_span(images))
+
     def __call__(self, images: Array, dtype: np.dtype, out: Array | None = None) -> Array:
         """Return ``images``, (N, H, W, C) uint8 or floating, as network input in ``dtype``, or in ``out``."""
-        if out is None:
-            x = images.astype(dtype)
-        else:
-            x = out
-            x[...] = images
         scale = 1 / self.std if images.dtype.kind == "f" else 1 / (255 * self.std)
-        x *= scale
-        x -= self.mean / self.std
+        with np.errstate(under="ignore"):  # of a pixel next to nothing, nothing may remain
+            if out is None:
+                x = images.astype(dtype, subok=False)
+            else:
+                x = out
+                x[...] = images
+            x *= scale
+            x -= self.mean / self.std
         return x
 
     def check(self, images: Array, image_shape: tuple[int, ...]) -> None:
@@ -89,44 +99,133 @@ class Preprocessing:
         Raises
         ------
         ShapeError
-            If their shape is not (N, H, W, C), N ≥ 1.
-        DTypeError
-            If they are neither uint8 nor floating.
-        NonFiniteError
-            If a floating image holds NaN or infinity, or a number that float32 cannot hold.
+            If their shape is not (N, H, W, C).
         DataError
-            If there are none, or floating images hold raw pixels, 0…255.
+            If there are none.
+        DTypeError, NonFiniteError, DataError
+            See ``check_pixels``; DataError, too, if they are on another scale than the images that the model
+            was trained on.
         """
         array_module(images)  # refuses lists
         if images.shape[1:] != image_shape:
-            hint = ""
-            if images.shape == image_shape:
-                hint = ": for a single image pass image[None]"
-            elif images.shape[1:] == image_shape[:-1] and image_shape[-1] == 1:
-                hint = ": add the channel axis with images[..., None]"
             expected = ", ".join(["N", *map(str, image_shape)])
-            raise ShapeError(f"expected images of shape ({expected}), got {images.shape}{hint}")
+            line = _model_line(images, image_shape)
+            raise ShapeError(f"expected images of shape ({expected}), got {images.shape}{advice.told(line)}")
         if len(images) == 0:
             raise DataError("expected at least one image, got none")
-        if images.dtype == np.uint8:
-            return
-        if images.dtype.kind != "f":
-            raise DTypeError(f"expected images in uint8 (0…255) or floating (0…1), got {images.dtype}")
-        self._check_floats(images)
+        check_pixels(images)
+        if self.trained_on is not None:
+            self._check_scale(images, *self.trained_on)
 
-    def _check_floats(self, images: Array) -> None:
-        xp = array_module(images)
-        # The minimum and maximum are NaN if any pixel is: no array of booleans is needed.
-        low, high = float(images.min()), float(images.max())
-        if not (np.isfinite(low) and np.isfinite(high)):
-            bad = int(xp.argmin(xp.isfinite(images).reshape(len(images), -1).all(axis=1)))
-            raise NonFiniteError(f"image {bad} holds NaN or infinity; every pixel must be finite")
-        if max(-low, high) > float(np.finfo(np.float32).max):
-            raise NonFiniteError(
-                f"pixels from {low:g} to {high:g} are infinite in float32: scale them to 0…1"
-            )
-        if low >= 0 and high >= 2 and bool((images[:8] == xp.rint(images[:8])).all()):
+    def _check_scale(self, images: Array, black: float, white: float) -> None:
+        """Refuse images that are plainly on another scale than those trained on, from black to white."""
+        low, high = _span(images)
+        floating, minus_one_to_one = images.dtype.kind == "f", (black, white) == (-1, 1)
+        line = ""
+        if not floating and black < 0:
+            line = "images = images / 127.5 - 1" if minus_one_to_one else ""
+        elif floating and low < 0 <= black and _plain_ground(images, low):
+            line = "images = (images + 1) / 2" if low == -1 and high <= 1 else ""
+        elif floating and black < 0 == low and _plain_ground(images, 0):
+            line = "images = images * 2 - 1" if minus_one_to_one and high <= 1 else ""
+        elif floating and low >= 0 and 0 < high < white / 100:
+            line = "images = images * 255" if high <= 1 / 255 else ""
+        elif high <= 16 * white:
+            return
+        raise DataError(
+            f"the model was trained on pixels from {black:g} to {white:g}, these go from {low:g} to {high:g}"
+            f"{advice.told(line) or ': prepare them as the training images were'}"
+        )
+
+
+def _span(images: Array) -> tuple[float, float]:
+    """Return the least and the largest pixel, bytes divided by 255."""
+    scale = 255 if images.dtype == np.uint8 else 1
+    return float(images.min()) / scale, float(images.max()) / scale
+
+
+def _plain_ground(images: Array, value: float) -> bool:
+    """Whether a good part of the pixels has exactly this value, as a ground has, and noise has not."""
+    return int((images == value).sum()) >= max(2, images.size / 1000)
+
+
+def _model_line(images: Array, image_shape: tuple[int, ...]) -> str:
+    """Return the line after which the images have the shape that a model takes, if there is one."""
+    if len(image_shape) != 3:
+        return ""
+    if images.shape[1:3] == image_shape[:2] and images.ndim == 4:
+        return advice.channel_line(images, image_shape[2])
+    return advice.shape_line(images.shape, lambda shape: shape[1:] == image_shape, image_shape[:2])
+
+
+def check_pixels(images: Array) -> None:
+    """Refuse images (N, H, W, C) whose pixels cannot be what is taken: uint8 on 0…255, or floating on 0…1.
+
+    Floats may be standardised too, so they may lie around 0. A scale is another one if
+
+    - uint8 pixels are 0 and 1 only;
+    - floats from 0 on are whole numbers above 1, or reach above 16;
+    - floats around 0 reach beyond 16, and are 10 or more in the quadratic mean. Standardised ones are 1.
+
+    Raises
+    ------
+    DTypeError
+        If they are neither uint8 nor floating.
+    NonFiniteError
+        If a pixel is NaN or infinite, or becomes so in float32.
+    DataError
+        If they are on another scale, or masked.
+    """
+    if isinstance(images, np.ma.MaskedArray) and np.ma.is_masked(images):
+        raise DataError(
+            f"images must not be masked; {np.ma.count_masked(images):,} of {images.size:,} pixels are: fill "
+            "them, with black for example: write images = images.filled(0)"
+        )
+    if images.dtype == np.uint8:
+        if images.max() == 1:
             raise DataError(
-                f"these floating images look like raw pixels (0…255, maximum {high:g}): pass them as uint8, "
-                "or divide them by 255"
+                "uint8 images are on 0…255, these are 0 and 1 only, almost black"
+                f"{advice.told(advice.pixel_line(images))}"
             )
+    elif images.dtype.kind == "f":
+        _check_floats(images)
+    else:
+        line = advice.pixel_line(images) if isinstance(images, np.ndarray) else ""
+        seen = f", from {images.min()} to {images.max()}" if images.dtype.kind in "bui" else ""
+        raise DTypeError(
+            f"images must be uint8 or floating (0…255 or 0…1); got {images.dtype}{seen}{advice.told(line)}"
+        )
+
+
+def _check_floats(images: Array) -> None:
+    xp = array_module(images)
+    # The minimum and maximum are NaN if any pixel is: no array of booleans is needed.
+    low, high = float(images.min()), float(images.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        place = tuple(int(i) for i in np.unravel_index(int(xp.isfinite(images).argmin()), images.shape))
+        raise NonFiniteError(
+            f"image {place[0]} holds NaN or infinity: images{list(place)} is {images[place]}; every pixel "
+            "must be finite: remove that image or mend it"
+        )
+    if max(-low, high) > float(np.finfo(np.float32).max):
+        raise NonFiniteError(f"pixels from {low:g} to {high:g} are infinite in float32: scale them to 0…1")
+    if low >= 0:
+        raw = high > 16 or (high >= 2 and bool((images[:8] == xp.rint(images[:8])).all()))
+    else:
+        raw = max(-low, high) > 16 and _quadratic_mean(images) >= 10
+    if raw:
+        line = advice.told(advice.pixel_line(images)) or ": divide them by the largest value of a pixel"
+        raise DataError(
+            f"floating images are on 0…1, or standardised; these go from {low:g} to {high:g}, like raw pixels"
+            f"{line}"
+        )
+
+
+def _quadratic_mean(images: Array) -> float:
+    return float(sum((piece**2).sum() for piece in _pieces(images)) / images.size) ** 0.5
+
+
+def _pieces(images: Array) -> Iterator[Array]:
+    """Yield the images in float64, some at a time: all of them would take eight times their memory."""
+    for first in range(0, len(images), 1000):
+        yield images[first : first + 1000].astype(np.float64)

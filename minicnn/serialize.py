@@ -9,6 +9,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def _describe(model: Sequential) -> dict[str, Any]:
         "layers": [{"type": type(layer).__name__, **layer.config()} for layer in model.layers],
         "input_shape": model.input_shape,
         "dtype": model.dtype.name,
-        "preprocessing": {"mean": model.preprocessing.mean, "std": model.preprocessing.std},
+        "preprocessing": asdict(model.preprocessing),
         "class_names": model.class_names,
         "info": model.info,
     }

@@ -63,7 +63,7 @@ def run(
     out = report.check_run(out)
     trainer = recipe.trainer(train, seed, device)
     try:
-        trainer.check(test)
+        test = trainer.check(test)
     except MiniCNNError as reason:
         raise type(reason)(f"the test set, {test.name}: {reason}") from reason
     trained, held_out = (train, None) if validation is None else split(train, validation, seed)

@@ -75,7 +75,9 @@ class Recipe:
         """Return the untrained network for a data set, its preprocessing fitted to these images."""
         preprocessing = Preprocessing.standardising(train.images) if self.standardise else Preprocessing()
         network = self.network(len(train.class_names))
-        model = Sequential(network, train.image_shape, seed, preprocessing=preprocessing)
+        model = Sequential(
+            network, train.image_shape, seed, preprocessing=preprocessing, class_names=train.class_names
+        )
         model.info = {"dataset": train.name, "recipe": self.name}
         return model
 

@@ -84,9 +84,9 @@ class TestChecking:
         ("shape", "hint"),
         [
             ((4, 2, 3, 1), r"expected images of shape \(N, 3, 2, 1\), got \(4, 2, 3, 1\)$"),
-            ((4, 3, 2, 3), r"got \(4, 3, 2, 3\)$"),
-            ((3, 2, 1), r"pass image\[None\]"),
-            ((4, 3, 2), r"images\[..., None\]"),
+            ((4, 3, 2, 2), r"got \(4, 3, 2, 2\)$"),
+            ((3, 2, 1), r"got \(3, 2, 1\): write images = images\[None\]$"),
+            ((4, 3, 2), r"got \(4, 3, 2\): write images = images\[..., None\]$"),
             ((), r"got \(\)$"),
         ],
     )
@@ -121,27 +121,48 @@ class TestChecking:
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     def test_raw_pixels_as_floats_are_refused(self, dtype):
-        with pytest.raises(DataError, match="pass them as uint8, or divide them by 255"):
+        with pytest.raises(DataError, match=r"like raw pixels: write images = images\.astype\(np\.uint8\)$"):
             self.check(pixels().astype(dtype))
 
-    @pytest.mark.parametrize("highest", [2, 256, 4095, 65_535])
+    @pytest.mark.parametrize("highest", [2, 16, 256, 4095, 65_535])
     def test_they_are_refused_whatever_their_range(self, highest):
         x = np.zeros((9, *SHAPE))
         x[5, 1, 1, 0] = highest
-        with pytest.raises(DataError, match=rf"look like raw pixels \(0…255, maximum {highest:g}\)"):
+        with pytest.raises(DataError, match=f"from 0 to {highest:g}, like raw pixels"):
             self.check(x)
 
-    def test_the_first_eight_images_tell_whether_the_pixels_are_whole_numbers(self):
-        x = pixels(9).astype(float)
+    def test_they_need_not_be_whole_numbers(self):
+        with pytest.raises(DataError, match="like raw pixels"):
+            self.check((pixels() + pixels(seed=1)) / 2.0)
+
+    def test_of_floats_up_to_16_the_first_eight_images_tell_whether_they_are_whole_numbers(self):
+        x = (pixels(9) // 16).astype(float)
         x[8] += 0.5
         with pytest.raises(DataError, match="raw pixels"):
             self.check(x)
         x[7, 0, 0, 0] += 0.5
         self.check(x)
 
-    def test_black_and_white_and_whole_numbers_around_0_are_no_raw_pixels(self):
+    @pytest.mark.parametrize("shift", [33, 128])
+    def test_raw_pixels_less_their_mean_are_raw_pixels(self, shift):
+        with pytest.raises(DataError, match="like raw pixels: write images = images / 255"):
+            self.check(pixels() - float(shift))
+
+    def test_standardised_pixels_pass_though_a_few_are_large(self):
+        x = np.random.default_rng(0).normal(size=(50, *SHAPE))
+        x[3, 0, 0, 0] = 150
+        self.check(x)
+        self.check(x.astype(np.float32))
+
+    def test_black_and_white_in_floats_is_on_the_scale(self):
         self.check(pixels() // 128 * 1.0)
-        self.check(pixels() - 128.0)
+
+    def test_uint8_pixels_of_0_and_1_are_refused(self):
+        with pytest.raises(DataError, match="these are 0 and 1 only, almost black: write images = "):
+            self.check(pixels() // 128)
+
+    def test_blank_images_pass(self):
+        self.check(np.zeros((2, *SHAPE), np.uint8))
 
     def test_floats_a_little_above_1_are_no_raw_pixels(self):
         self.check(np.full((2, *SHAPE), 1.04))

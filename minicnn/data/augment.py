@@ -1,10 +1,15 @@
 """Augmentation: each time an image is trained on, it is a little different."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from minicnn.backend import array_module
 from minicnn.checks import flag, number, whole_number
+from minicnn.errors import ConfigError, ShapeError
+
+MOST_SHIFT = 65_535
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Augmentation:
     Raises
     ------
     ConfigError
-        If ``flip`` is not True or False, ``shift`` a whole number of at least 0, ``erase`` in 0 … 1.
+        If ``flip`` is not True or False, ``shift`` a whole number from 0 to 65,535, ``erase`` in 0 … 1.
 
     Notes
     -----
@@ -43,18 +48,32 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         flag(self.flip, "flip")
-        whole_number(self.shift, "shift", 0)
+        if whole_number(self.shift, "shift", 0) > MOST_SHIFT:
+            raise ConfigError(f"shift must be at most {MOST_SHIFT:,}, no image is larger, got {self.shift}")
         number(self.erase, "erase", "[0, 1]")
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return new images, (N, H, W, C) of the same dtype."""
+        """Return new images, (N, H, W, C) of the same dtype.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If ``images`` are no such array.
+        """
         from minicnn.kernels.augment import move  # here, as loading the compiled kernels takes a while
 
+        array_module(images)  # refuses lists
+        if images.ndim != 4:
+            raise ShapeError(f"expected images of shape (N, H, W, C), got {images.shape}")
         N = len(images)
         down, right = rng.integers(-self.shift, self.shift + 1, (2, N))
         mirrored = rng.integers(0, 1 + self.flip, N) == 1
+        images = np.ascontiguousarray(images)
         changed = np.empty_like(images)
-        move(images, mirrored, down, right, changed)
+        # A pixel is moved as it is, whatever it means: 0 is all bits 0 in every dtype.
+        size = images.dtype.itemsize
+        bits = np.dtype(f"u{math.gcd(size, 8)}")
+        move(images.view(bits), mirrored, down, right, changed.view(bits))
         if self.erase:
             _erase(changed, np.flatnonzero(rng.random(N) < self.erase), rng)
         return changed

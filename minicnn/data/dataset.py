@@ -1,11 +1,14 @@
 """`Dataset`: images with their labels, checked once so that nothing after it has to."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minicnn.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
+from minicnn import advice
+from minicnn.errors import ConfigError, DataError, DTypeError, ShapeError
+from minicnn.preprocessing import check_pixels
 
 # A larger label is an id or a time by mistake, and its class names would fill the memory.
 MAX_CLASSES = 65_536
@@ -18,10 +21,10 @@ class Dataset:
     Parameters
     ----------
     images : ndarray
-        (N, H, W, C), uint8 or floating; N is at least 1 and every value is finite.
+        (N, H, W, C), N at least 1: uint8 on 0…255, or floating, on 0…1 or standardised, see ``check_pixels``.
     labels : ndarray
         (N,), integer, from 0 to ``len(class_names) - 1``; kept as int64.
-    class_names : tuple of str
+    class_names : sequence of str, kept as a tuple
         The name of each class; "0", "1", … up to the largest label when left out.
     name : str
         What the data set is called in messages and reports.
@@ -29,15 +32,20 @@ class Dataset:
     Raises
     ------
     ShapeError
-        Images are not 4-D, or labels not 1-D.
+        Images are not (N, H, W, C), or labels not 1-D.
     DTypeError
         Something is not a NumPy array, images are neither uint8 nor floating, labels are not integer.
     DataError
-        No images, another number of labels than of images, or a label outside the classes.
+        No images, another number of labels than of images, a label outside the classes, labels that count
+        from 1, pixels on another scale, or a masked value.
     NonFiniteError
         An image holds NaN or infinity.
     ConfigError
-        ``class_names`` is not a sequence of names.
+        ``class_names`` is not a sequence of names that differ.
+
+    Notes
+    -----
+    Where one line of code is sure to mend what was refused, the message ends in it.
     """
 
     images: np.ndarray
@@ -46,11 +54,17 @@ class Dataset:
     name: str = "dataset"
 
     def __post_init__(self) -> None:
-        _check_images(self.images)
-        _check_labels(self.labels, len(self.images))
-        names = checked_names(self.class_names) or _default_names(self.labels)
-        _check_range(self.labels, len(names))
         # The dataclass is frozen, so its own fields are set the long way.
+        object.__setattr__(self, "images", _plain(self.images))
+        object.__setattr__(self, "labels", _plain(self.labels))
+        _check_order(self.images, self.labels)
+        _check_images(self.images, _count(self.labels))
+        _check_labels(self.labels, len(self.images))
+        given = checked_names(self.class_names)
+        names = given or _default_names(self.labels)
+        _check_range(self.labels, len(names))
+        if not given:
+            _check_first(self.labels)
         object.__setattr__(self, "class_names", names)
         object.__setattr__(self, "labels", self.labels.astype(np.int64, copy=False))
 
@@ -91,54 +105,126 @@ class Dataset:
         except IndexError as error:
             raise ConfigError(f"Dataset.subset: indices must fit {len(self)} images; {error}") from error
 
+    def in_classes(self, class_names: Sequence[str]) -> "Dataset":
+        """Return the data set with these classes, each label being the number of its class among them.
+
+        Labels whose classes have no names, or are to get none, stay as they are.
+
+        Raises
+        ------
+        DataError
+            If one of its classes is none of these.
+        """
+        if self.class_names == tuple(class_names):
+            return self
+        if isinstance(self.class_names, Numbers) or isinstance(class_names, Numbers):
+            same = len(self.class_names) == len(class_names)
+            return replace(self, class_names=class_names) if same else self
+        if not set(self.class_names) <= set(class_names):
+            raise DataError(
+                f"{self.name} has the classes {_listed(self.class_names)}; expected {_listed(class_names)}"
+            )
+        places = np.array([class_names.index(name) for name in self.class_names])
+        return replace(self, labels=places[self.labels], class_names=class_names)
+
     def class_counts(self) -> np.ndarray:
         """Return the number of images of each class, int64 (len(class_names),)."""
         return np.bincount(self.labels, minlength=len(self.class_names))
 
 
-def _check_images(images: np.ndarray) -> None:
-    """Raise unless images are a 4-D array of finite numbers, with at least one image."""
-    if not isinstance(images, np.ndarray):
-        raise DTypeError(f"images must be a NumPy array; got {type(images).__name__}: use np.asarray(images)")
-    if images.ndim == 3:
+def _plain(array: np.ndarray) -> np.ndarray:
+    """Return the values of a masked array without a mask; anything else as it is."""
+    masked = isinstance(array, np.ma.MaskedArray) and not np.ma.is_masked(array)
+    return np.ma.getdata(array) if masked else array
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first of the names, and how many more there are."""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more
+
+
+def _count(labels: np.ndarray) -> int | None:
+    """Return how many images have labels, if that can be said."""
+    if not isinstance(labels, np.ndarray):
+        return None
+    column = labels.ndim == 2 and 1 in labels.shape
+    return labels.size if column or labels.ndim < 2 else len(labels)
+
+
+def _check_order(images: np.ndarray, labels: np.ndarray) -> None:
+    """Raise if the labels were given first."""
+    shapes = np.shape(getattr(images, "shape", ())), np.shape(getattr(labels, "shape", ()))
+    if shapes[0] == (1,) and shapes[1][0] > 2:
         raise ShapeError(
-            f"images must be 4-D (N, H, W, C); got shape {images.shape}: "
-            "if they are N×H×W, add the channel axis with images[..., None]"
+            f"expected images, then labels; got shapes {images.shape} and {labels.shape}: write "
+            "images, labels = labels, images"
         )
-    if images.ndim != 4:
-        raise ShapeError(f"images must be 4-D (N, H, W, C); got shape {images.shape}: reshape them")
+
+
+def _check_images(images: np.ndarray, n: int | None) -> None:
+    """Raise unless images are a 4-D array of pixels, with at least one image; there are n labels."""
+    if not isinstance(images, np.ndarray):
+        raise DTypeError(
+            f"images must be a NumPy array; got {type(images).__name__}"
+            f"{advice.told(advice.array_line(images, 'images'))}"
+        )
+    if images.ndim != 4 or advice.channels_first(images.shape) or _images_last(images.shape, n):
+        line = advice.shape_line(images.shape, lambda shape: _is_images(shape, n))
+        raise ShapeError(
+            f"images must be 4-D (N, H, W, C), the channels last; got shape {images.shape}{advice.told(line)}"
+        )
     if images.size == 0:
         raise DataError(f"images must not be empty; got shape {images.shape}: check how they were made")
-    floating = np.issubdtype(images.dtype, np.floating)
-    if images.dtype != np.uint8 and not floating:
-        raise DTypeError(f"images must be uint8 or floating; got {images.dtype}: convert with images.astype")
-    if floating:
-        _check_finite(images)
+    check_pixels(images)
 
 
-def _check_finite(images: np.ndarray) -> None:
-    """Raise with the index of the first value that is NaN or infinite."""
-    finite = np.isfinite(images)
-    if not finite.all():
-        index = tuple(int(i) for i in np.unravel_index(finite.argmin(), finite.shape))
-        raise NonFiniteError(
-            f"images must be finite; images{list(index)} is {images[index]}: remove that image or mend it"
-        )
+def _is_images(shape: tuple[int, ...], n: int | None) -> bool:
+    """Whether a shape is that of n images; None is any number."""
+    known = n in (None, shape[0])
+    return known and shape[3] in advice.COLOURS and not advice.channels_first(shape)
+
+
+def _images_last(shape: tuple[int, ...], n: int | None) -> bool:
+    """Whether (H, W, C, N) was given."""
+    return shape[3] == n != shape[0] and shape[2] in advice.COLOURS and min(shape[:2]) >= 8
 
 
 def _check_labels(labels: np.ndarray, n: int) -> None:
     """Raise unless labels are n integers."""
     if not isinstance(labels, np.ndarray):
-        raise DTypeError(f"labels must be a NumPy array; got {type(labels).__name__}: use np.asarray(labels)")
+        raise DTypeError(
+            f"labels must be a NumPy array; got {type(labels).__name__}"
+            f"{advice.told(advice.array_line(labels, 'labels'))}"
+        )
+    if np.ma.is_masked(labels):
+        raise DataError(
+            f"labels must not be masked; {np.ma.count_masked(labels)} of {labels.size} are: leave out what "
+            "has no label: write images, labels = images[~labels.mask], labels.compressed()"
+        )
     if labels.ndim != 1:
         raise ShapeError(
-            f"labels must be 1-D, one class index for each image; got shape {labels.shape}: "
-            "one-hot labels become indices with labels.argmax(axis=1)"
+            f"labels must be 1-D, one class index for each image; got shape {labels.shape} for {n} images"
+            f"{advice.told(advice.label_line(labels, n))}"
         )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DTypeError(f"labels must be integer class indices; got {labels.dtype}: use labels.astype(int)")
     if len(labels) != n:
         raise DataError(f"there must be one label for each image; got {n} images and {len(labels)} labels")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DTypeError(
+            f"labels must be integer class indices; got {labels.dtype}{_found(labels)}"
+            f"{advice.told(advice.label_line(labels, n))}"
+        )
+
+
+def _found(labels: np.ndarray) -> str:
+    """Say which label is no class, or what there is."""
+    if labels.dtype.kind == "f" and not advice.is_whole(labels):
+        index = int(np.flatnonzero(~np.isfinite(labels) | (labels != np.rint(labels)))[0])
+        return f", labels[{index}] is {labels[index]}, which is no class"
+    if labels.dtype.kind in "OUS":
+        kinds = sorted({type(label).__name__ for label in labels})
+        return f", such as {labels[0]!r}" if len(kinds) == 1 else f" of {' and '.join(kinds)}"
+    return ""
 
 
 def _check_range(labels: np.ndarray, classes: int) -> None:
@@ -146,20 +232,47 @@ def _check_range(labels: np.ndarray, classes: int) -> None:
     bad = (labels < 0) | (labels >= classes)
     if bad.any():
         index = int(bad.argmax())
+        line = advice.counting_line(labels, classes)
+        what_to_do = advice.told(line) or ": correct it, or give a class name for each class"
         raise DataError(
-            f"labels must be within 0…{classes - 1} ({classes} classes); labels[{index}] is {labels[index]}: "
-            "correct it, or give a class name for each class"
+            f"labels must be within 0…{classes - 1} ({classes} classes); labels[{index}] is {labels[index]}, "
+            f"they go from {labels.min()} to {labels.max()}{what_to_do}"
         )
 
 
+def _check_first(labels: np.ndarray) -> None:
+    """Raise if labels without class names are all of 1 … K, and none is 0: who counts so begins with 1."""
+    present = np.unique(labels)
+    if present[0] == 1 and len(present) == present[-1] > 1:
+        raise DataError(
+            f"labels must count from 0; they go from 1 to {present[-1]}, each occurs, and 0 does not. If "
+            "there is a class 0, without an image here, name all: Dataset(images, labels, class_names). If not"
+            f"{advice.told('labels = labels - 1')}"
+        )
+
+
+class Numbers(tuple):
+    """Class names that nobody gave, "0", "1", …: labels are a model's outputs, whatever these are called."""
+
+
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the class names as a tuple of text."""
+    """Return the class names as a tuple of text, each another."""
+    if isinstance(names, Numbers):
+        return names
+    if isinstance(names, np.ndarray) and names.ndim == 1:
+        names = names.tolist()
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise ConfigError(f"class_names must be a sequence such as ('cat', 'dog'), got {names!r}")
-    return tuple(map(str, names))
+    names = tuple(map(str, names))
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise ConfigError(
+            f"class_names must differ, {twice!r} comes twice: give each class a name of its own"
+        )
+    return names
 
 
-def _default_names(labels: np.ndarray) -> tuple[str, ...]:
+def _default_names(labels: np.ndarray) -> Numbers:
     """Name the classes "0" … "largest label"."""
     classes = min(max(int(labels.max()), 0) + 1, MAX_CLASSES)
-    return tuple(str(i) for i in range(classes))
+    return Numbers(map(str, range(classes)))

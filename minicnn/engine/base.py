@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn import advice
 from minicnn.data import Augmentation
 from minicnn.errors import ShapeError
 from minicnn.losses import SoftmaxCrossEntropy, check_labels
@@ -87,8 +88,9 @@ def check_data(model: Sequential, images: np.ndarray, labels: np.ndarray) -> Non
             "end it with Flatten and Dense"
         )
     if N == 0 or images.shape[1:] != expected or labels.shape != (N,):
+        line = advice.label_line(labels, N) if labels.shape != (N,) else ""
         raise ShapeError(
             f"expected images (N ≥ 1, {', '.join(map(str, expected))}) and labels (N,), got "
-            f"{images.shape} and {labels.shape}"
+            f"{images.shape} and {labels.shape}{advice.told(line)}"
         )
     check_labels(labels, model.output_shape[0])

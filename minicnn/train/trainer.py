@@ -2,6 +2,7 @@
 
 import numbers
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -15,6 +16,7 @@ from minicnn.errors import ConfigError, DataError, NonFiniteError
 from minicnn.losses import SoftmaxCrossEntropy, softmax
 from minicnn.model import Sequential
 from minicnn.optimizers import Optimizer
+from minicnn.preprocessing import Preprocessing
 from minicnn.train.callbacks import Callback, ProgressBar
 from minicnn.train.history import History
 from minicnn.train.metrics import Evaluation
@@ -129,7 +131,7 @@ class Trainer:
         _check_callbacks(callbacks)
         if not isinstance(augmentation, Augmentation | None):
             raise ConfigError(f"expected an Augmentation such as Augmentation(shift=1), got {augmentation!r}")
-        train, held_out = self._split(train, validation, seed)
+        train, held_out, preprocessing = self._split(train, validation, seed)
         self._begin(train, epochs, batch_size, held_out is not None)
         callbacks = [ProgressBar(), *callbacks] if progress else list(callbacks)
         with ExitStack() as endings:  # each is called, the last first, however training ends
@@ -138,6 +140,7 @@ class Trainer:
                 endings.callback(callback.on_fit_end, self)
             if self.model.class_names is None:
                 self.model.set_class_names(train.class_names)
+            self.model.preprocessing = preprocessing
             self.model.info.setdefault("dataset", train.name)
             self.engine.load(train.images, train.labels, augmentation, seed)
             endings.callback(self.engine.unload)
@@ -227,7 +230,7 @@ class Trainer:
         """
         batch_size = self.batch_size if batch_size is None else batch_size
         mirrored = flag(mirrored, "mirrored")
-        self.check(data)
+        data = self.check(data)
         # In float64: rounding must not make a tie of two close logits, and so another prediction.
         logits = self.model.logits(data.images, batch_size).astype(np.float64)
         if mirrored:
@@ -238,39 +241,62 @@ class Trainer:
 
     def _split(
         self, train: Dataset, validation: float | Dataset | None, seed: int
-    ) -> tuple[Dataset, Dataset | None]:
-        self.check(train)
+    ) -> tuple[Dataset, Dataset | None, Preprocessing]:
+        """Return the images to train on, those held out, and the preprocessing that knows the first."""
+        train = self.check(train)
+        _check_classes(train)
+        preprocessing = self.model.preprocessing.trained(train.images)
         if validation is None:
-            return train, None
+            return train, None, preprocessing
         if isinstance(validation, Dataset):
-            self.check(validation)
-            return train, validation
+            validation = self._checked(validation, preprocessing, train.class_names)
+            return train, validation, preprocessing
         if not isinstance(validation, numbers.Real):
             raise ConfigError(f"validation must be a share such as 0.1, or a Dataset, got {validation!r}")
-        return split(train, validation, seed)
+        return *split(train, validation, seed), preprocessing
 
-    def check(self, data: Dataset) -> None:
+    def check(self, data: Dataset) -> Dataset:
         """Refuse data that the model cannot take, as ``fit`` and ``evaluate`` do before any work.
+
+        Returns
+        -------
+        Dataset
+            The same images, with labels that are the model's outputs: a class is known by its name.
 
         Raises
         ------
         DataError
-            If it is no Dataset, or its classes are not as many as the model's outputs.
+            If it is no Dataset, its classes are not those of the model, or not as many as its outputs.
         ShapeError, DTypeError, NonFiniteError, DataError
             See ``Preprocessing.check``.
         """
+        return self._checked(data, self.model.preprocessing, self.model.class_names)
+
+    def _checked(
+        self, data: Dataset, preprocessing: Preprocessing, class_names: tuple[str, ...] | None
+    ) -> Dataset:
         if not isinstance(data, Dataset):
             raise DataError(
                 f"expected a minicnn.data.Dataset, got {type(data).__name__}: "
                 "wrap arrays as Dataset(images, labels)"
             )
+        if class_names is not None:
+            try:
+                data = data.in_classes(class_names)
+            except DataError as reason:
+                raise DataError(
+                    f"{reason}, which the model tells apart: give it what it was trained for. If only the "
+                    "names are others, write Dataset(images, labels, model.class_names); to train it for "
+                    "other classes, model.set_class_names(data.class_names) first"
+                ) from reason
         if self.model.output_shape != (len(data.class_names),):
             raise DataError(
                 f"{data.name} has {len(data.class_names)} classes, the model has "
                 f"{self.model.output_shape[0]} outputs: let it end in Dense({len(data.class_names)}), or, "
                 "where a class has no image, name all classes: Dataset(images, labels, class_names)"
             )
-        self.model.preprocessing.check(data.images, self.model.input_shape)
+        preprocessing.check(data.images, self.model.input_shape)
+        return data
 
     def _begin(self, train: Dataset, epochs: int, batch_size: int, validates: bool) -> None:
         self.history = History(train.name)
@@ -279,6 +305,25 @@ class Trainer:
         self.epoch, self.epochs = 0, epochs
         self.step, self.total_steps = 0, epochs * -(-len(train) // batch_size)
         self.total_images = epochs * len(train)
+
+
+def _check_classes(train: Dataset) -> None:
+    """Refuse to train on images of one class, and tell which classes have no image."""
+    counts = train.class_counts()
+    present = np.flatnonzero(counts)
+    if len(present) == 1:
+        raise DataError(
+            f"all {len(train):,} images of {train.name} are of one class, {train.class_names[present[0]]!r}: "
+            "there is nothing to learn; look where the labels come from, and whether the images are the "
+            "first of a sorted file"
+        )
+    if len(present) < len(counts):
+        missing = [train.class_names[k] for k in np.flatnonzero(counts == 0)]
+        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+        warnings.warn(
+            f"{train.name} has no image of {', '.join(missing[:10])}{more}: the model will never answer that",
+            stacklevel=4,
+        )
 
 
 def _looks(callback: Callback) -> bool:

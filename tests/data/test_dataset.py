@@ -51,7 +51,8 @@ def test_class_counts_include_the_empty_classes():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64])
 def test_accepts_uint8_and_floating(dtype):
-    assert Dataset(images(2, dtype), np.array([0, 1])).images.dtype == dtype
+    x = images(2) if dtype is np.uint8 else (images(2) / 255).astype(dtype)
+    assert Dataset(x, np.array([0, 1])).images.dtype == dtype
 
 
 def test_is_frozen():
@@ -97,14 +98,18 @@ def test_subset_of_nothing_is_refused(indices):
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        (images().tolist(), DTypeError, r"NumPy array; got list: use np\.asarray"),
+        (images().tolist(), DTypeError, r"NumPy array; got list: write images = np\.asarray"),
         (images()[..., 0], ShapeError, r"got shape \(6, 3, 4\).*images\[\.\.\., None\]"),
         (images().reshape(6, -1), ShapeError, r"4-D .* got shape \(6, 24\)"),
         (images()[:0], DataError, r"must not be empty; got shape \(0, 3, 4, 2\)"),
         (images()[:, :, :0], DataError, r"must not be empty; got shape \(6, 3, 0, 2\)"),
-        (images(dtype=np.int64), DTypeError, "uint8 or floating; got int64"),
-        (images().astype(bool), DTypeError, "uint8 or floating; got bool"),
-        (images().astype(complex), DTypeError, "uint8 or floating; got complex128"),
+        (
+            images(dtype=np.int64),
+            DTypeError,
+            r"got int64, from 0 to 143: write images = images\.astype",
+        ),
+        (images().astype(bool), DTypeError, "uint8 or floating .*; got bool"),
+        (images().astype(complex), DTypeError, "uint8 or floating .*; got complex128"),
     ],
 )
 def test_refuses_images(x, error, message):
@@ -141,4 +146,4 @@ def test_refuses_labels(y, error, message):
 @pytest.mark.parametrize(("label", "classes"), [(-1, 1), (2**40, 65_536)])
 def test_refuses_absurd_labels_when_there_are_no_class_names(label, classes):
     with pytest.raises(DataError, match=rf"0…{classes - 1} \({classes} classes\); labels\[0\] is {label}"):
-        Dataset(images(1), np.array([label]))
+        Dataset(images(2), np.array([label, 0]))

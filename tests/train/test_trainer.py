@@ -119,7 +119,7 @@ class TestEpochs:
         assert runner.model.class_names == ("a", "b", "c")
         named = trainer()
         named.model.set_class_names(["x", "y", "z"])
-        fit(named, data())
+        fit(named, mc.data.Dataset(data().images, data().labels))
         assert named.model.class_names == ("x", "y", "z")
 
 
@@ -361,6 +361,14 @@ def floats_with(value):
     return broken
 
 
+def raw_floats():
+    """Return what a ``Dataset`` would hold whose floating pixels are scaled to 0…255 afterwards."""
+    images = (data().images / 255).astype(np.float32)
+    raw = mc.data.Dataset(images, data().labels, data().class_names)
+    images *= 255
+    return raw
+
+
 BAD_DATA = {
     "not a Dataset": (lambda: (data().images, data().labels), DataError, r"wrap arrays as Dataset"),
     "an array": (lambda: data().images, DataError, "expected a minicnn.data.Dataset, got ndarray"),
@@ -372,9 +380,9 @@ BAD_DATA = {
     "more classes": (lambda: data(classes=4), DataError, r"4 classes, the model has 3 outputs.*Dense\(4\)"),
     "fewer classes": (lambda: data(classes=2), DataError, r"2 classes, the model has 3 outputs"),
     "raw pixels as floats": (
-        lambda: mc.data.Dataset(data().images.astype(np.float32), data().labels),
+        raw_floats,
         DataError,
-        "divide them by 255",
+        "like raw pixels: write images = images.astype",
     ),
     "a NaN": (lambda: floats_with(np.nan), NonFiniteError, "image 3 holds NaN"),
 }

@@ -1,0 +1,458 @@
+"""Whoever follows a message to the letter has the data that were meant; where nothing is sure, it has no line."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+import minicnn as mc
+from minicnn import Preprocessing, advice
+from minicnn import layers as L
+from minicnn.data import Dataset
+from minicnn.engine.base import check_data
+from minicnn.errors import DataError, MiniCNNError
+from minicnn.losses import check_labels
+
+N, SIDE = 24, 10
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (N, SIDE, SIDE, 1), np.uint8)
+COLOUR = RNG.integers(0, 256, (N, 12, 11, 3), np.uint8)
+BINARY = GREY > 127
+LABELS = RNG.permutation(np.arange(N) % 3)
+NAMES = np.array(["ant", "bee", "cow"])
+MOST_STEPS = 4
+
+
+@dataclass
+class Tensor:
+    """What NumPy can make an array of, as a tensor or a table of another library is."""
+
+    values: np.ndarray
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+    def __len__(self):
+        return len(self.values)
+
+
+def line_of(message):
+    """Return the line of code in which a message ends, or None."""
+    found = re.search(r"write (\w+(?:, \w+)* = .+)$", str(message))
+    return found and found[1]
+
+
+def mended(make, **arrays):
+    """Call ``make(**arrays)``, and each time that it is refused follow the message; return what comes out."""
+    for _ in range(MOST_STEPS):
+        try:
+            return make(**arrays)
+        except MiniCNNError as message:
+            arrays = followed(message, arrays)
+    raise AssertionError(f"still refused after {MOST_STEPS} lines")
+
+
+def followed(message, arrays):
+    """Return the arrays after the line of code in which a message ends."""
+    line = line_of(message)
+    assert line, f"no line of code in: {message}"
+    names = {"np": np, **arrays}
+    exec(line, names)
+    return {name: value for name, value in names.items() if name not in ("np", "__builtins__")}
+
+
+def on_scale(images):
+    """Return pixels as a network is fed them by default, on 0…1."""
+    return Preprocessing()(images, np.dtype(np.float64))
+
+
+LABEL_KINDS = {
+    "a column": LABELS[:, None],
+    "a row": LABELS[None],
+    "one-hot": np.eye(3)[LABELS],
+    "one-hot, bool": np.eye(3, dtype=bool)[LABELS],
+    "floats": LABELS.astype("f4"),
+    "a column of floats": LABELS[:, None] * 1.0,
+    "objects": LABELS.astype(object),
+    "float objects": LABELS.astype(float).astype(object),
+    "text that is numbers": LABELS.astype(str),
+    "bytes that are numbers": LABELS.astype("S"),
+    "a list": LABELS.tolist(),
+    "a tensor": Tensor(LABELS),
+    "a list of rows": LABELS[:, None].tolist(),
+    "from 1, without names": LABELS + 1,
+    "from 1, one-hot with a column too many": np.eye(4)[LABELS + 1],
+    "a mask without a masked value": np.ma.array(LABELS),
+}
+
+
+@pytest.mark.parametrize("labels", LABEL_KINDS.values(), ids=LABEL_KINDS)
+def test_labels_that_are_followed_to_the_letter_are_what_was_meant(labels):
+    data = mended(Dataset, images=GREY, labels=labels)
+    assert_array_equal(data.labels, LABELS)
+    assert data.images is GREY
+
+
+@pytest.mark.parametrize("kind", ["U", "S", object])
+@pytest.mark.parametrize("column", [False, True])
+def test_labels_that_are_words_get_their_names(kind, column):
+    words = NAMES[LABELS].astype(kind)
+    data = mended(Dataset, images=GREY, labels=words[:, None] if column else words)
+    assert data.class_names == tuple(NAMES)
+    assert_array_equal(data.labels, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "expected"),
+    [
+        (LABELS + 1, NAMES, LABELS),
+        (np.where(LABELS == 0, -1, 1), ("no", "yes"), LABELS > 0),
+        (LABELS > 0, ("no", "yes"), LABELS > 0),
+    ],
+    ids=["from 1", "-1 and 1", "bool"],
+)
+def test_labels_that_are_counted_otherwise(labels, names, expected):
+    data = mended(Dataset, images=GREY, labels=labels, class_names=names)
+    assert_array_equal(data.labels, expected)
+    assert data.class_names == tuple(names)
+
+
+def test_masked_labels_are_left_out_with_their_images():
+    hidden = np.arange(N) < 5
+    data = mended(Dataset, images=GREY, labels=np.ma.array(LABELS, mask=hidden))
+    assert_array_equal(data.images, GREY[5:])
+    assert_array_equal(data.labels, LABELS[5:])
+
+
+UNSURE_LABELS = {
+    "several in a row": np.eye(3)[LABELS] + np.eye(3)[0],
+    "probabilities": np.full((N, 3), 1 / 3),
+    "halves": LABELS / 2,
+    "NaN": np.where(np.arange(N) == 3, np.nan, LABELS),
+    "None": np.where(np.arange(N) == 3, None, LABELS),
+    "words and numbers": np.where(np.arange(N) == 3, "ant", LABELS.astype(object)),
+    "too many": np.arange(N + 1) % 3,
+    "a table": np.zeros((N, 3), int),
+    "complex": LABELS + 0j,
+    "time": LABELS.astype("M8[s]"),
+    "ragged": [[0], [1, 2]],
+    "negative": LABELS - 1,
+    "an id": LABELS + 10**9,
+}
+
+
+@pytest.mark.parametrize("labels", UNSURE_LABELS.values(), ids=UNSURE_LABELS)
+def test_no_line_is_given_for_labels_that_nobody_can_know(labels):
+    with pytest.raises(MiniCNNError) as caught:
+        Dataset(GREY, labels)
+    assert line_of(caught.value) is None
+    assert re.search(r"labels", str(caught.value))
+
+
+def test_what_was_seen_is_said():
+    for labels, seen in [
+        (np.where(np.arange(N) == 3, np.nan, LABELS), "labels[3] is nan"),
+        (LABELS / 2, "is 0.5, which is no class"),
+        (UNSURE_LABELS["None"], "NoneType and int"),
+        (NAMES[LABELS], f"such as {NAMES[LABELS][0]!r}"),
+        (LABELS + 1, "they go from 1 to 3"),
+    ]:
+        with pytest.raises(MiniCNNError, match=re.escape(seen)):
+            Dataset(GREY, labels)
+
+
+def test_labels_from_1_may_lack_a_class_0_if_all_are_named():
+    assert Dataset(GREY, LABELS + 1, tuple("abcd")).class_names == tuple("abcd")
+
+
+IMAGE_KINDS = {
+    "int64": GREY.astype(int),
+    "int16": GREY.astype("i2"),
+    "big-endian uint16": GREY.astype(">u2"),
+    "floats on 0…255": GREY * 1.0,
+    "float16 on 0…255": GREY.astype("f2"),
+    "without channel": GREY[..., 0],
+    "without channel, int64": GREY[..., 0].astype(int),
+    "rows": GREY.reshape(N, -1),
+    "rows of int64": GREY.reshape(N, -1).astype(int),
+    "columns": GREY.reshape(N, -1).T,
+    "channels first": GREY.transpose(0, 3, 1, 2),
+    "a list": GREY.tolist(),
+    "a list of rows": GREY.reshape(N, -1).tolist(),
+    "a tensor": Tensor(GREY.transpose(0, 3, 1, 2) / 255),
+    "objects": GREY.astype(object),
+    "text": GREY.reshape(N, -1).astype(str),
+    "complex": GREY / 255 + 0j,
+    "a mask without a masked value": np.ma.array(GREY),
+    "masked where it is black": np.ma.masked_equal(GREY, 0),
+    "images last": GREY.transpose(1, 2, 3, 0),
+}
+
+
+@pytest.mark.parametrize("images", IMAGE_KINDS.values(), ids=IMAGE_KINDS)
+def test_images_that_are_followed_to_the_letter_are_what_was_meant(images):
+    data = mended(Dataset, images=images, labels=LABELS)
+    assert data.images.shape == GREY.shape
+    assert_allclose(on_scale(data.images), GREY / 255, atol=1e-12)
+
+
+COLOUR_KINDS = {
+    "channels first": COLOUR.transpose(0, 3, 1, 2),
+    "channels first, on 0…1": (COLOUR / 255).transpose(0, 3, 1, 2),
+    "images last": COLOUR.transpose(1, 2, 3, 0),
+}
+
+
+@pytest.mark.parametrize("images", COLOUR_KINDS.values(), ids=COLOUR_KINDS)
+def test_colour_images_too(images):
+    data = mended(Dataset, images=images, labels=LABELS)
+    assert_allclose(on_scale(data.images), COLOUR / 255, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [BINARY, BINARY.astype(np.uint8), BINARY.astype("i8"), BINARY.astype("i1")],
+    ids=["bool", "uint8", "int64", "int8"],
+)
+def test_black_and_white_becomes_black_and_white(images):
+    data = mended(Dataset, images=images, labels=LABELS)
+    assert_array_equal(on_scale(data.images), BINARY * 1.0)
+
+
+@pytest.mark.parametrize("white", [16, 1023, 4095, 65_535])
+@pytest.mark.parametrize("dtype", ["u2", "i4", "f8"])
+def test_pixels_of_other_depths_are_scaled_to_0_to_1(white, dtype):
+    images = RNG.integers(0, white + 1, GREY.shape)
+    images[0, 0, 0, 0], images[0, 0, 1, 0] = 0, white
+    data = mended(Dataset, images=images.astype(dtype), labels=LABELS)
+    assert_allclose(on_scale(data.images), images / white)
+
+
+@pytest.mark.parametrize(
+    "image", [GREY[0], GREY[0, ..., 0], GREY[0].ravel(), COLOUR[0], COLOUR[0].transpose(2, 0, 1)]
+)
+def test_a_single_image(image):
+    data = mended(Dataset, images=image, labels=LABELS[:1] + 2)
+    expected = COLOUR[:1] if image.size == COLOUR[0].size else GREY[:1]
+    assert_array_equal(data.images, expected)
+
+
+def test_labels_and_images_in_the_wrong_order():
+    data = mended(Dataset, images=LABELS, labels=GREY)
+    assert data.images is GREY
+    assert_array_equal(data.labels, LABELS)
+
+
+UNSURE_IMAGES = {
+    "negative whole numbers": GREY.astype(int) - 128,
+    "an unknown white": GREY * 1000.0,
+    "rows that are no square": GREY.reshape(N, -1)[:, :90],
+    "rows of colour images": COLOUR.reshape(N, -1),
+    "complex": GREY + 1j,
+    "ragged": [[1], [2, 3]],
+    "None": GREY.astype(object) * np.where(np.arange(GREY.size).reshape(GREY.shape) == 3, np.nan, 1),
+    "time": GREY.astype("M8[s]"),
+    "NaN": np.where(GREY == 3, np.nan, GREY / 255),
+    "five axes": GREY[None],
+    "a number": np.uint8(3),
+}
+
+
+@pytest.mark.parametrize("images", UNSURE_IMAGES.values(), ids=UNSURE_IMAGES)
+def test_no_line_is_given_for_images_that_nobody_can_know(images):
+    if isinstance(images, np.ndarray) and images.dtype.kind == "O":
+        images = images.astype(float)  # as they are told first
+    with pytest.raises(MiniCNNError) as caught:
+        Dataset(images, LABELS)
+    assert line_of(caught.value) is None
+
+
+GOOD = {
+    "bytes": GREY,
+    "floats": GREY / 255,
+    "float16": (GREY / 255).astype("f2"),
+    "big-endian": (GREY / 255).astype(">f4"),
+    "long double": (GREY / 255).astype(np.longdouble),
+    "around 0": GREY / 127.5 - 1,
+    "standardised": (GREY - GREY.mean()) / GREY.std(),
+    "blank": np.zeros_like(GREY),
+    "read-only": np.broadcast_to(GREY[:1], GREY.shape),
+    "not contiguous": GREY[:, ::-1, ::2],
+    "Fortran order": np.asfortranarray(GREY),
+    "colour": COLOUR,
+    "wide": np.zeros((N, 1, 40, 2), np.uint8),
+}
+
+
+@pytest.mark.parametrize("images", GOOD.values(), ids=GOOD)
+def test_good_images_are_kept_without_a_word(images):
+    assert Dataset(images, LABELS).images is images
+
+
+def test_a_file_in_memory_is_kept(tmp_path):
+    GREY.tofile(tmp_path / "images")
+    images = np.memmap(tmp_path / "images", np.uint8, "r", shape=GREY.shape)
+    assert Dataset(images, LABELS).images is images
+
+
+def model(channels=1, side=(SIDE, SIDE), **arguments):
+    return mc.Sequential([L.Flatten(), L.Dense(3)], (*side, channels), **arguments)
+
+
+MODEL_KINDS = {
+    "single": GREY[0],
+    "single without channel": GREY[0, ..., 0],
+    "row": GREY[0].ravel(),
+    "rows": GREY.reshape(N, -1),
+    "columns": GREY.reshape(N, -1).T,
+    "without channel": GREY[..., 0],
+    "channels first": GREY.transpose(0, 3, 1, 2),
+    "single, channels first": GREY[0].transpose(2, 0, 1),
+    "images last": GREY.transpose(1, 2, 3, 0),
+    "int64": GREY.astype(int),
+    "raw floats": GREY * 1.0,
+    "raw floats with halves": (GREY + np.roll(GREY, 1)) / 2.0,
+    "grey as colours": GREY.repeat(3, axis=3),
+    "grey with transparency": np.concatenate([GREY.repeat(3, axis=3), np.full_like(GREY, 255)], axis=3),
+}
+
+
+@pytest.mark.parametrize("images", MODEL_KINDS.values(), ids=MODEL_KINDS)
+def test_predicting_says_the_same(images):
+    net = model()
+    meant = (GREY + np.roll(GREY, 1)) / 510 if "f" in images.dtype.str and (images % 1).any() else GREY
+    logits = mended(net.logits, images=images)
+    assert_allclose(logits, net.logits(meant)[: len(logits)], rtol=1e-5)
+    assert len(logits) in (1, N)
+
+
+def test_predicting_in_colour():
+    net = model(3, (12, 11))
+    opaque = np.concatenate([COLOUR, np.full((N, 12, 11, 1), 255, np.uint8)], axis=3)
+    for images in (opaque, COLOUR.transpose(0, 3, 1, 2), COLOUR[0]):
+        logits = mended(net.logits, images=images)
+        assert_allclose(logits, net.logits(COLOUR)[: len(logits)], rtol=1e-5)
+    assert_array_equal(
+        mended(net.logits, images=COLOUR[..., :1]), net.logits(COLOUR[..., :1].repeat(3, axis=3))
+    )
+
+
+@pytest.mark.parametrize(
+    "images", [COLOUR, np.concatenate([COLOUR, COLOUR[..., :1]], axis=3), COLOUR[:, :, :4]]
+)
+def test_no_line_makes_colours_grey_or_cuts_images(images):
+    with pytest.raises(MiniCNNError) as caught:
+        model(1, (12, 11)).logits(images)
+    assert line_of(caught.value) is None
+
+
+@given(labels=st.lists(st.integers(-3, 6), min_size=1, max_size=8), classes=st.integers(1, 6))
+def test_a_line_for_labels_out_of_range_brings_them_into_it(labels, classes):
+    labels = np.array(labels)
+    line = advice.counting_line(labels, classes)
+    if line:
+        names = {"np": np, "labels": labels}
+        exec(line, names)
+        assert set(names["labels"]) <= set(range(classes))
+        assert len(set(names["labels"])) == len(set(labels))
+
+
+@given(shape=st.lists(st.integers(1, 12), min_size=1, max_size=4), n=st.integers(1, 12))
+def test_a_line_for_a_shape_gives_one_that_fits(shape, n):
+    line = advice.shape_line(tuple(shape), lambda result: result[0] == n and result[3] == 1)
+    if line:
+        names = {"images": np.zeros(shape, np.uint8)}
+        exec(line, names)
+        assert names["images"].shape[0] == n
+        assert names["images"].shape[3] == 1
+        assert names["images"].size == np.prod(shape)
+
+
+def test_an_engine_of_ones_own_loop_says_it_too():
+    net = model()
+    with pytest.raises(MiniCNNError) as caught:
+        check_data(net, GREY, LABELS[:, None])
+    assert line_of(caught.value) == "labels = labels.ravel()"
+    for labels, line in [
+        (LABELS + 1, "labels = labels - 1"),
+        (LABELS * 1.0, "labels = labels.astype(int)"),
+        (LABELS + 2, None),
+    ]:
+        with pytest.raises(MiniCNNError) as caught:
+            check_labels(labels, 3)
+        assert line_of(caught.value) == line
+
+
+class TestScaleOfAModel:
+    """A model that was trained on one scale does not predict on another."""
+
+    PIXELS = np.where(GREY < 100, 0, GREY)  # with a black ground, as digits and garments have
+
+    def trained(self, images):
+        trainer = mc.Trainer(model(), mc.optimizers.SGD(0.1))
+        trainer.fit(Dataset(images, LABELS), epochs=1, progress=False)
+        return trainer
+
+    @pytest.mark.parametrize(
+        ("trained", "given"),
+        [
+            (PIXELS, PIXELS / 127.5 - 1),
+            (PIXELS / 255, PIXELS / 127.5 - 1),
+            (PIXELS / 127.5 - 1, PIXELS),
+            (PIXELS / 127.5 - 1, PIXELS / 255),
+            (PIXELS, PIXELS / 255 / 255),
+            (PIXELS / 255, PIXELS * 1.0),
+            (PIXELS / 255, PIXELS.astype(int)),
+            (PIXELS, (PIXELS > 0).astype(np.uint8)),
+        ],
+    )
+    def test_the_line_brings_images_to_it(self, trained, given):
+        net = self.trained(trained).model
+        meant = (given > 0) * 1.0 if given.max() == 1 and given.dtype == np.uint8 else trained
+        assert_allclose(mended(net.logits, images=given), net.logits(meant), rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("trained", "given"),
+        [
+            (PIXELS, (PIXELS - 40.0) / 70),
+            ((PIXELS - 40.0) / 70, PIXELS),
+            ((PIXELS - 40.0) / 70, PIXELS / 255),
+            (PIXELS / 255 / 255, PIXELS),
+        ],
+    )
+    def test_where_there_is_no_line_it_is_refused_too(self, trained, given):
+        trainer = self.trained(trained)
+        for use in (trainer.model.predict, lambda images: trainer.evaluate(Dataset(images, LABELS))):
+            with pytest.raises(DataError, match="the model was trained on pixels from"):
+                use(given)
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            PIXELS / 255,
+            (PIXELS / 255).astype("f2"),
+            np.zeros_like(PIXELS),
+            PIXELS // 8,
+            PIXELS / 255 + RNG.normal(0, 0.3, PIXELS.shape),
+            PIXELS / 200,
+        ],
+        ids=["floats", "half", "blank", "dark", "noisy", "light"],
+    )
+    def test_other_images_on_its_scale_pass(self, given):
+        assert len(self.trained(self.PIXELS).model.predict(given)) == N
+
+    def test_the_scale_is_saved_with_the_model(self, tmp_path):
+        self.trained(self.PIXELS / 127.5 - 1).model.save(tmp_path / "a.safetensors")
+        with pytest.raises(DataError, match="from -1 to 1, these go from 0 to 1"):
+            mc.load(tmp_path / "a.safetensors").predict(self.PIXELS)
+
+    def test_validation_images_are_held_to_that_of_the_training_images(self):
+        trainer = mc.Trainer(model(), mc.optimizers.SGD(0.1))
+        other = Dataset(self.PIXELS / 127.5 - 1, LABELS)
+        with pytest.raises(DataError, match="trained on pixels from 0 to 1"):
+            trainer.fit(Dataset(self.PIXELS, LABELS), validation=other, progress=False)
+        assert trainer.model.preprocessing == Preprocessing()
