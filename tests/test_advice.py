@@ -1,4 +1,4 @@
-"""Whoever follows a message to the letter has the data that were meant; where nothing is sure, it has no line."""
+"""Who follows a message to the letter has the data that were meant; where nothing is sure, it has no line."""
 
 import re
 from dataclasses import dataclass

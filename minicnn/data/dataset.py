@@ -246,7 +246,7 @@ def _check_first(labels: np.ndarray) -> None:
     if present[0] == 1 and len(present) == present[-1] > 1:
         raise DataError(
             f"labels must count from 0; they go from 1 to {present[-1]}, each occurs, and 0 does not. If "
-            "there is a class 0, without an image here, name all: Dataset(images, labels, class_names). If not"
+            "there is a class 0, without an image, name all: Dataset(images, labels, class_names). If not"
             f"{advice.told('labels = labels - 1')}"
         )
 

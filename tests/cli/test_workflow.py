@@ -214,7 +214,9 @@ class TestEvaluate:
         assert "below the target of 100.00%" in capsys.readouterr().err
 
     def test_data_with_other_classes_are_exit_status_2(self, folder, tmp_path, capsys, monkeypatch):
-        digits = mc.data.Dataset(np.zeros((10, 28, 28, 1), np.uint8), np.arange(10), name="mnist")
+        digits = mc.data.Dataset(
+            np.zeros((10, 28, 28, 1), np.uint8), np.arange(10), tuple("0123456789"), "mnist"
+        )
         monkeypatch.setattr(mc.data.choice, "load", lambda name, root=None: (digits, digits))
         assert cli.main(["evaluate", str(folder / "model.safetensors"), "--dataset", "mnist"]) == 2
         assert "mnist has the classes 0, 1, 2" in capsys.readouterr().err

@@ -239,7 +239,7 @@ class TestMistakes:
         )
 
     def test_a_label_without_a_class_name(self, tmp_path):
-        message = ": labels must be within 0…1 (2 classes); labels[0] is 2: correct it, or give a class name"
+        message = ": labels must be within 0…1 (2 classes); labels[0] is 2, they go from 0 to 2: correct it, or give a class name"
         self.refused(tmp_path, ROWS, message, class_names=("cat", "dog"))
 
     def test_a_missing_file_is_not_found(self, tmp_path):
