@@ -12,6 +12,7 @@ from minicnn.text import shown
 
 LARGEST_SIZE = 2**31 - 1
 """The largest size of an axis, a window or a step: sums and products of these stay exact everywhere."""
+MOST_AXES = 16
 
 INTERVALS = {
     "(0, ∞)": lambda x: 0 < x < math.inf,
@@ -85,7 +86,7 @@ def flag(value: bool, name: str) -> bool:
 
 
 def shape(value: tuple[int, ...], name: str) -> tuple[int, ...]:
-    """Return ``value`` as a tuple of at least one ``size``, each at least 1.
+    """Return ``value`` as a tuple of one to ``MOST_AXES`` numbers, each a ``size`` of at least 1.
 
     Raises
     ------
@@ -94,6 +95,8 @@ def shape(value: tuple[int, ...], name: str) -> tuple[int, ...]:
     """
     if not isinstance(value, (tuple, list)) or not value:
         raise ConfigError(f"{name} must be a tuple such as (28, 28, 1), got {shown(value)}")
+    if len(value) > MOST_AXES:
+        raise ConfigError(f"{name} must have at most {MOST_AXES} axes, got {len(value):,}")
     return tuple(size(n, f"every number in {name}") for n in value)
 
 

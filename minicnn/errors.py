@@ -4,9 +4,17 @@ Each class also derives from the built-in that fits, so ``except ValueError`` wo
 names the layer, argument or file, says what was expected and what came, and what to do.
 """
 
+from minicnn.text import printable_lines
+
 
 class MiniCNNError(Exception):
-    """Base of every error that minicnn raises on purpose."""
+    """Base of every error that minicnn raises on purpose.
+
+    A message may quote a file: what a terminal would obey in it is escaped.
+    """
+
+    def __str__(self) -> str:
+        return printable_lines(super().__str__())
 
 
 class ConfigError(MiniCNNError, ValueError):

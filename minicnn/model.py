@@ -1,20 +1,19 @@
 """Sequential: a stack of layers, its sizes inferred once, and predictions from images."""
 
 import math
-import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minicnn import checks, losses
+from minicnn import checks, losses, sizes
 from minicnn.backend import Array, resolve_device, to_device, to_numpy
 from minicnn.errors import ConfigError, NonFiniteError, ShapeError
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
 from minicnn.preprocessing import Preprocessing
+from minicnn.text import byte_size, echo, printable
 
 
 class Sequential:
@@ -41,6 +40,8 @@ class Sequential:
         In order; each has a name, ``conv2d_1``, ``relu_1``, …
     output_shape : tuple of int
         Of one sample; (K,) for a classifier, whose output are K logits.
+    image_memory : (int, int)
+        The bytes that predicting one image takes at most: all activations, and all layers' workspaces.
     precision : str
         How the fast kernels multiply on a GPU: ``"fp32"``, or on its tensor cores ``"tf32"`` or ``"bf16"``.
     info : dict of str to str
@@ -73,7 +74,7 @@ class Sequential:
         self.device = "cpu"
         self.precision = "fp32"
         self.predictors: list[Any] = []  # what predictions keep for the next one
-        self._name_layers()
+        sizes.name_layers(self.layers)
         self._build(np.random.default_rng(checks.whole_number(seed, "seed", 0)))
         self.class_names: tuple[str, ...] | None = None
         if class_names is not None:
@@ -81,21 +82,15 @@ class Sequential:
         for layer in self.layers:
             layer.in_model = True
 
-    def _name_layers(self) -> None:
-        seen: Counter[str] = Counter()
-        for layer in self.layers:
-            kind = type(layer).__name__.lower()
-            seen[kind] += 1
-            layer.name = f"{kind}_{seen[kind]}"
-
     def _build(self, rng: np.random.Generator) -> None:
         shape = self.input_shape
         for layer in self.layers:
             shape = layer.build(shape, rng, self.dtype)
         self.output_shape = shape
+        self.image_memory = sizes.image_memory(self.layers, self.input_shape, self.dtype)
 
     def set_class_names(self, names: Sequence[str]) -> None:
-        """Name the outputs.
+        """Name the outputs, in ``text.printable`` form.
 
         Raises
         ------
@@ -109,7 +104,7 @@ class Sequential:
                 f"{len(names)} class names, but the model's output has shape {self.output_shape}: "
                 f"let the last layer be Dense({len(names)})"
             )
-        self.class_names = tuple(map(str, names))
+        self.class_names = tuple(printable(str(name)) for name in names)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute the output, usually logits (N, K), from network input ``x``, (N, *input_shape)."""
@@ -150,13 +145,21 @@ class Sequential:
         ------
         NonFiniteError
             If the output holds NaN or infinity: the weights grew too large.
+        ConfigError
+            If ``batch_size`` is not a whole number of at least 1, or there is not enough memory.
         """
         self.preprocessing.check(images, self.input_shape)
         batch_size = checks.whole_number(batch_size, "batch_size")
         from minicnn.engine.network import predict  # upwards, see docs/architecture.md
 
-        with np.errstate(over="ignore", invalid="ignore"):  # seen in the result
-            logits = np.concatenate([to_numpy(batch) for batch in predict(self, images, batch_size)])
+        try:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # seen in the result
+                logits = np.concatenate([to_numpy(batch) for batch in predict(self, images, batch_size)])
+        except MemoryError as reason:
+            raise ConfigError(
+                f"predicting takes more memory than there is: {byte_size(sum(self.image_memory))} for one "
+                "image; give a smaller batch_size, or make the network or its input smaller"
+            ) from reason
         if not np.isfinite(logits).all():
             raise NonFiniteError("the model's output holds NaN or infinity: its weights grew too large")
         return logits
@@ -236,7 +239,7 @@ class Sequential:
 
     def summary(self, file: Any = None) -> None:
         """Print ``summary_table``."""
-        print(self.summary_table(), file=file or sys.stdout)
+        echo(self.summary_table(), file)
 
     def summary_table(self) -> str:
         """Return a table: layer, output shape, parameters; multiply-adds and activations for one image."""

@@ -9,6 +9,7 @@ from minicnn import advice
 from minicnn.backend import Array, array_module
 from minicnn.checks import number
 from minicnn.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
+from minicnn.text import shown
 
 
 def pixel_moments(images: np.ndarray) -> tuple[float, float]:
@@ -47,7 +48,9 @@ class Preprocessing:
         object.__setattr__(self, "std", number(self.std, "std", "(0, ∞)"))
         if self.trained_on is not None:
             if not isinstance(self.trained_on, tuple | list) or len(self.trained_on) != 2:
-                raise ConfigError(f"trained_on must be two numbers such as (0, 1), got {self.trained_on!r}")
+                raise ConfigError(
+                    f"trained_on must be two numbers such as (0, 1), got {shown(self.trained_on)}"
+                )
             span = tuple(number(pixel, "each of trained_on", "(−∞, ∞)") for pixel in self.trained_on)
             object.__setattr__(self, "trained_on", span)
 

@@ -58,6 +58,12 @@ def test_a_size_beyond_every_array_is_refused(value):
             refuse()
 
 
+def test_a_shape_of_very_many_axes_is_refused():
+    assert checks.shape((1,) * 16, "input_shape") == (1,) * 16
+    with pytest.raises(ConfigError, match="input_shape must have at most 16 axes, got 17"):
+        checks.shape((1,) * 17, "input_shape")
+
+
 @pytest.mark.parametrize("value", [10**400, -(10**400), 10**5000], ids=["10^400", "-10^400", "10^5000"])
 def test_a_number_that_no_float_holds_is_refused(value):
     for interval in checks.INTERVALS:

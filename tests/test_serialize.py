@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 import minicnn as mc
 from minicnn import gradcheck, serialize
 from minicnn import layers as L
-from minicnn.errors import ConfigError, ModelFileError, OutputError
+from minicnn.errors import ConfigError, ModelFileError, NonFiniteError, OutputError
 
 SHAPE = (8, 7, 2)
 
@@ -341,12 +341,14 @@ class TestTensors:
     @pytest.mark.parametrize("shape", [(2, 3), (6,), (3, 2, 1), (3, 3)])
     def test_a_wrong_shape_is_told(self, path, shape):
         write(path, weights() | {"dense_1.W": np.ones(shape, np.float32)})
-        refused(path, r"dense_1\.W is .*needs \(3, 2\) float32")
+        refused(path, r"dense_1\.W is .*needs \(3, 2\) F32")
 
-    @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32])
-    def test_a_wrong_dtype_is_told(self, path, dtype):
+    @pytest.mark.parametrize(
+        ("dtype", "name"), [(np.float64, "F64"), (np.float16, "F16"), (np.int32, "I32"), (bool, "BOOL")]
+    )
+    def test_a_wrong_dtype_is_told(self, path, dtype, name):
         write(path, weights() | {"dense_1.b": np.zeros(2, dtype)})
-        refused(path, rf"dense_1\.b is \(2,\) {np.dtype(dtype)}, the architecture needs \(2,\) float32")
+        refused(path, rf"dense_1\.b is \(2,\) {name}, the architecture needs \(2,\) F32")
 
     def test_a_dtype_that_numpy_does_not_have_is_refused(self, path):
         write(path, weights() | {"dense_1.b": np.zeros(2, np.float16)})
@@ -354,7 +356,29 @@ class TestTensors:
         size = int.from_bytes(content[:8], "little")  # of the header, in front of it
         header = content[8 : 8 + size].replace(b'"F16"', b'"BF16"')
         path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + size :])
-        refused(path, "bfloat16")
+        refused(path, r"dense_1\.b is \(2,\) BF16, the architecture needs \(2,\) F32")
+
+    def test_very_many_of_them_make_no_long_message(self, path):
+        write(path, weights() | {f"extra_{i:04}": np.zeros(1, np.float32) for i in range(1000)})
+        refused(path, r"extra: extra_0000, .*, extra_0019, and 980 more$")
+
+    def test_their_names_are_only_shown(self, path):
+        write(path, weights() | {"\x1b[2J\n": np.zeros(1, np.float32)})
+        refused(path, r"extra: \\x1b\[2J\\n$")
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_what_is_not_finite_is_refused_in_files_and_before_writing_them(self, path, value):
+        spoiled = weights()
+        spoiled["dense_1.W"][1, 1] = value
+        write(path, spoiled)
+        refused(path, "dense_1.W holds NaN or infinity.*: train it again")
+        model = net()
+        model.save(path)
+        content = path.read_bytes()
+        model.layers[1].state["running_var"][2] = value
+        with pytest.raises(NonFiniteError, match=r"batchnorm_1\.running_var holds NaN or infinity"):
+            model.save(path)
+        assert path.read_bytes() == content
 
 
 class TestDescriptions:
@@ -447,9 +471,142 @@ class TestDescriptions:
             ([{"type": "Conv2D", "filters": 10**12, "kernel_size": 1}], [1, 1, 1]),
             ([{"type": "Conv2D", "filters": 1, "kernel_size": 10**6}], [10**6, 10**6, 1]),
             ([{"type": "Conv2D", "filters": 1, "kernel_size": 1}], [1, 1, 10**12]),
+            ([{"type": "Dense", "units": 2**31 - 1}], [2**31 - 1]),
+            ([{"type": "Flatten"}, {"type": "Dense", "units": 2}], [10**4, 10**3, 1]),
         ],
         ids=str,
     )
     def test_an_architecture_larger_than_the_file_takes_no_memory(self, path, layers, shape):
         write(path, model=description(layers=layers, input_shape=shape))
-        refused(path, "needs more weights than the file holds")
+        refused(
+            path, "at most 2,147,483,647, got|the architecture needs|missing: |to predict one image would"
+        )
+
+
+POINT = {"type": "Conv2D", "filters": 1, "kernel_size": 1}
+POOLED = {"type": "GlobalAvgPool2D"}
+
+
+class TestWhatCannotBeAfforded:
+    """A file of a kilobyte whose model would take all memory or all time."""
+
+    # Four bytes for each number: of the image, of what is padded, of its windows, and of results, which the
+    # fast kernels round up to 32 channels.
+    @pytest.mark.parametrize(
+        ("layer", "shape", "size"),
+        [
+            (POINT | {"padding": 3000}, [28, 28, 1], "4.9 GiB"),
+            (POINT | {"padding": [[0, 10**6], [0, 0]]}, [28, 28, 1], "3.8 GiB"),
+            (POINT, [100_000, 100_000, 1], "1.3 TiB"),
+            (POINT | {"strides": 1000, "padding": 20_000}, [28, 28, 1], "6.0 GiB"),
+            (
+                {"type": "MaxPool2D", "pool_size": 9000, "strides": 1, "padding": "same"},
+                [9000, 9000, 1],
+                "1.5 GiB",
+            ),
+            (
+                {"type": "MaxPool2D", "pool_size": 40_000, "strides": 1, "padding": "same"},
+                [9, 9, 1],
+                "operations",
+            ),
+            (
+                {"type": "AvgPool2D", "pool_size": 2000, "strides": 1, "padding": "same"},
+                [2000, 2000, 1],
+                "operations",
+            ),
+        ],
+        ids=str,
+    )
+    def test_it_is_refused_and_the_size_named(self, path, layer, shape, size):
+        arrays = {"conv2d_1.W": np.ones((1, 1, 1, 1), np.float32), "conv2d_1.b": np.ones(1, np.float32)}
+        arrays = arrays if layer["type"] == "Conv2D" else {}
+        write(path, arrays, model=description(layers=[layer, POOLED], input_shape=shape))
+        refused(
+            path,
+            rf"to predict one image would take .*{size}.*; a model from a file may take up to 512\.0 MiB",
+        )
+
+    def test_a_stride_beyond_all_numbers_is_refused(self, path):
+        write(path, model=description(layers=[POINT | {"strides": 10**30}, POOLED], input_shape=[28, 28, 1]))
+        refused(path, "strides must be at most 2,147,483,647")
+
+    def test_very_many_layers_are_refused(self, path):
+        write(path, {}, model=description(layers=[{"type": "ReLU"}] * 10_001))
+        refused(path, "expected between 1 and 10,000 layers, got 10,001")
+
+    def test_a_header_that_would_fill_the_memory_is_not_read(self, path):
+        path.write_bytes((2**24 + 1).to_bytes(8, "little") + bytes(2**24 + 1))
+        refused(path, r"not a readable safetensors file \(its header would be 16\.0 MiB long\)")
+
+    def test_a_model_that_could_not_be_loaded_again_is_not_saved(self, path):
+        model = mc.Sequential([L.Conv2D(1, 1, padding=3000), L.GlobalAvgPool2D()], (28, 28, 1))
+        with pytest.raises(ConfigError, match=r"could not be loaded again from a file: to predict one image"):
+            model.save(path)
+        assert not path.exists()
+
+    def test_the_largest_that_is_taken_predicts_in_little_memory(self, path):
+        pytest.importorskip("resource", reason="needs a limit on memory")
+        layers = [
+            POINT | {"padding": 600},
+            {"type": "MaxPool2D", "strides": 1},
+            {"type": "BatchNorm"},
+            POOLED,
+        ]
+        arrays = {"conv2d_1.W": np.ones((1, 1, 1, 1), np.float32), "conv2d_1.b": np.ones(1, np.float32)}
+        arrays |= {
+            f"batchnorm_1.{name}": np.ones(1, np.float32)
+            for name in ("gamma", "beta", "running_mean", "running_var")
+        }
+        write(path, arrays, model=description(layers=layers, input_shape=[28, 28, 1]))
+        assert sum(mc.load(path).image_memory) > 0.8 * serialize.MOST_IMAGE_MEMORY
+        code = (
+            "import resource, sys, numpy as np, minicnn as mc\n"
+            "mc.set_num_threads(2)\n"
+            "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
+            "model = mc.load(sys.argv[1])\n"
+            "print(model.predict(np.zeros((3, 28, 28, 1), np.uint8)))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+        assert (done.stdout, done.stderr, done.returncode) == ("[0 0 0]\n", "", 0)
+
+
+class TestDescriptionsThatPythonWouldRead:
+    @pytest.mark.parametrize(
+        ("model", "words"),
+        [
+            (description().replace("0.0", "NaN"), "NaN is no number of JSON"),
+            (description().replace("1.0", "Infinity"), "Infinity is no number of JSON"),
+            (description().replace("1.0", "1e999"), "the number '1e999' is infinite"),
+            (description().replace('"info"', '"dtype"'), "the key 'dtype' stands there twice"),
+            (
+                description().replace('"units": 2', '"units": 2, "units": 2'),
+                "the key 'units' stands there twice",
+            ),
+            (description().replace("[3]", "[" * 30 + "3" + "]" * 30), "nested more than 20 deep"),
+            (description().replace("[3]", "[" + "9" * 5000 + "]"), "Exceeds the limit"),
+            (description(info={"dataset": ["mnist"]}), "'dataset' must be of type str"),
+            (description(info={"dataset": 3}), "'dataset' must be of type str"),
+            (description(info=[["a", "b"]]), "'info' must be of type dict"),
+            (description(class_names=["a", 3]), "expected the names of an output"),
+            (description(class_names=["a", None]), "expected the names of an output"),
+            (description(layers=[[["type", "Flatten"]]]), "a layer must be described by an object"),
+            (description(input_shape=[True]), "input_shape must be a whole number"),
+            (description(input_shape=[1] * 100), "at most 16 axes"),
+            (description(dtype=True), "'dtype' must be of type str"),
+        ],
+        ids=lambda value: None if value.startswith("{") else value,
+    )
+    def test_it_is_refused(self, path, model, words):
+        write(path, model=model)
+        refused(path, words)
+
+
+class TestNames:
+    def test_they_are_only_shown(self, path):
+        names = ["\x1b[2Jcat", "\ud800"]
+        write(path, model=description(class_names=names, info={"\x07": "x\n\u202ey"}))
+        model = mc.load(path)
+        assert model.class_names == (r"\x1b[2Jcat", r"\ud800")
+        assert model.info == {r"\x07": r"x\n\u202ey"}
+        model.save(path)
+        assert mc.load(path).class_names == model.class_names

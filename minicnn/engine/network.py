@@ -14,6 +14,8 @@ from minicnn.model import Sequential
 
 # Most images that a thread predicts at a time: enough for the matrix products, few enough for the cache.
 _CHUNK = 64
+# The bytes that activations and workspaces of a prediction may take, as long as it is more than one image.
+_MOST_MEMORY = 2**30
 
 
 def supports(model: Sequential) -> bool:
@@ -118,6 +120,7 @@ def predict(model: Sequential, images: np.ndarray, batch_size: int) -> Iterator[
     """Yield the output for ``images``, in the fastest way there is for the model."""
     kind, least, most = _fastest(model, batch_size, len(images))
     if kind is None:
+        batch_size = min(batch_size, max(1, _MOST_MEMORY // sum(model.image_memory)))
         for i in range(0, len(images), batch_size):
             yield model.forward(model.preprocess(images[i : i + batch_size]))
         return
@@ -143,6 +146,8 @@ def _fastest(model: Sequential, batch_size: int, N: int) -> tuple[type | None, i
     if cuda_network.supports(model):
         return cuda_network.Predictor, min(batch_size, N), batch_size
     if supports(model):
-        chunk = min(_CHUNK, -(-batch_size // num_threads()))
+        activations, workspace = model.image_memory
+        room = (_MOST_MEMORY // num_threads() - workspace) // activations
+        chunk = max(1, min(_CHUNK, -(-batch_size // num_threads()), room))
         return Predictor, chunk, chunk
     return None, 0, 0

@@ -75,6 +75,10 @@ class Layer:
         """Return how many numbers ``forward`` takes for one sample beside x and y, at most, in any engine."""
         return math.prod(input_shape) + math.prod(self.compute_output_shape(input_shape))
 
+    def operations(self, input_shape: Shape) -> int:
+        """Return how often ``forward`` touches a number for one sample, roughly: what its time grows with."""
+        return math.prod(input_shape) + math.prod(self.compute_output_shape(input_shape))
+
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: np.dtype | str = "float32") -> Shape:
         """Allocate parameters for inputs of ``input_shape`` and return the output's shape.
 

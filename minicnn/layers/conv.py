@@ -1,5 +1,7 @@
 """Convolution: one matrix product, once the windows are laid out as rows."""
 
+import math
+
 import numpy as np
 
 from minicnn import initializers, kernels
@@ -134,7 +136,11 @@ class Conv2D(Layer):
         dcols = ops.matmul(dy, W.reshape(-1, self.filters).T)  # (N·OH·OW, KH·KW·C)
         return ops.col2im(dcols, x_shape, *self.window)  # (N, H, W, C)
 
+    def operations(self, input_shape: Shape) -> int:
+        """Return OH·OW·KH·KW·C·OC."""
+        OH, OW, _ = self.compute_output_shape(input_shape)
+        return OH * OW * math.prod(self.param_shapes(input_shape)["W"])
+
     def multiply_adds(self) -> int:
         """Return OH·OW·KH·KW·C·OC."""
-        OH, OW, _ = self.output_shape
-        return OH * OW * self.params["W"].size
+        return self.operations(self.input_shape)

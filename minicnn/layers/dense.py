@@ -1,5 +1,7 @@
 """The fully connected layer."""
 
+import math
+
 import numpy as np
 
 from minicnn import initializers, kernels
@@ -83,6 +85,10 @@ class Dense(Layer):
             self.grads["b"] = ops.sum_rows(dy)  # (units,)
         return ops.matmul(dy, self.params["W"].T) if need_dx else None  # (N, D)
 
+    def operations(self, input_shape: Shape) -> int:
+        """Return D·units."""
+        return math.prod(self.param_shapes(input_shape)["W"])
+
     def multiply_adds(self) -> int:
         """Return D·units."""
-        return self.params["W"].size
+        return self.operations(self.input_shape)

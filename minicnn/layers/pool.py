@@ -1,9 +1,12 @@
 """Pooling: a window's maximum or mean, and the same over the whole image."""
 
+import math
+
 import numpy as np
 
 from minicnn import kernels
 from minicnn.backend import Array, array_module
+from minicnn.checks import size
 from minicnn.errors import ConfigError
 from minicnn.kernels.reference import Padding, Pair
 from minicnn.layers.base import Layer, Shape
@@ -28,6 +31,8 @@ class _Pool2D(Layer):
         self.pool_size = pair(pool_size, "pool_size")
         self.strides = self.pool_size if strides is None else pair(strides, "strides")
         self.padding = padding_rule(padding)
+        # Where a maximum was is kept as its number in the window, in 32 bits.
+        size(math.prod(self.pool_size), "the number of pixels in pool_size")
         if not isinstance(self.padding, str):
             self._refuse_empty_windows(self.padding)
 
@@ -43,6 +48,10 @@ class _Pool2D(Layer):
         """Return (OH, OW, C), for images (H, W, C)."""
         kernel, strides, padding = self._window(input_shape)
         return *window_output(self.name, input_shape, kernel, strides, (1, 1), padding), input_shape[2]
+
+    def operations(self, input_shape: Shape) -> int:
+        """Return OH·OW·C·KH·KW."""
+        return math.prod(self.compute_output_shape(input_shape)) * math.prod(self.pool_size)
 
     def _window(self, input_shape: Shape) -> tuple[Pair, Pair, Padding]:
         """Return what the kernels are told: the size, the strides, ((top, bottom), (left, right))."""

@@ -12,7 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 import minicnn as mc
 from minicnn import kernels
 from minicnn import layers as L
+from minicnn.engine import network as module
 from minicnn.errors import NonFiniteError
+from minicnn.kernels.threads import num_threads
 
 EXTRAS = {"blocks only": (), "with layers": (L.Dropout(0.5), L.LeakyReLU(0.1), L.AvgPool2D(2))}
 
@@ -130,3 +132,24 @@ def test_a_smaller_batch_size_needs_less_memory():
     assert model.predictors[0].network.capacity == 10
     model.logits(images, 10_000)
     assert [predictor.network.capacity for predictor in model.predictors] == [128]
+
+
+def test_a_model_with_large_activations_is_predicted_in_few_images_at_a_time(monkeypatch):
+    model = mc.Sequential([L.Conv2D(2, 3, padding="same"), L.ReLU(), L.Flatten(), L.Dense(3)], (12, 11, 1))
+    images = np.random.default_rng(0).integers(0, 256, (50, 12, 11, 1), np.uint8)
+    whole = model.logits(images)
+    activations, workspace = model.image_memory
+    monkeypatch.setattr(module, "_MOST_MEMORY", num_threads() * (workspace + 7 * activations))
+    model.predictors.clear()
+    assert_allclose(model.logits(images), whole, rtol=1e-5)
+    assert model.predictors[0].chunk == 7
+    monkeypatch.setattr(module, "_MOST_MEMORY", 1)  # less than one image takes, which there must be room for
+    assert_allclose(model.logits(images), whole, rtol=1e-5)
+    assert model.predictors[0].chunk == 1
+    rows = []
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda x: rows.append(len(x)) or forward(x))
+    monkeypatch.setattr(module, "_MOST_MEMORY", 6 * sum(model.image_memory))
+    with kernels.use("reference"):
+        assert_allclose(model.logits(images), whole, rtol=1e-4)
+    assert max(rows) == 6

@@ -290,3 +290,4 @@ def test_multiply_adds_are_those_of_the_matrix_product(case):
     weights = layer.params["W"].size if "W" in layer.params else 0
     positions = int(np.prod(case.output_shape[:-1]))  # 1 for vectors
     assert layer.multiply_adds() == positions * weights
+    assert layer.operations(case.input_shape) >= max(positions * weights, *case.output_shape)

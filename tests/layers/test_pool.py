@@ -120,6 +120,16 @@ def test_padding_as_large_as_the_window_is_refused(pool, padding):
 
 
 @POOLS
+def test_a_window_whose_pixels_cannot_be_numbered_is_refused(pool):
+    # The place of a maximum is kept in 32 bits: a larger one would lead the gradient out of its array.
+    with pytest.raises(
+        ConfigError, match=r"pixels in pool_size must be at most 2,147,483,647, got 4900000000"
+    ):
+        pool(70_000, padding="same")
+    assert pool((2**31 - 1, 1), padding="same").pool_size == (2**31 - 1, 1)
+
+
+@POOLS
 def test_a_window_that_does_not_fit_is_refused(pool):
     for pool_size in ((4, 2), (2, 4)):
         with pytest.raises(ShapeError, match="does not fit"):
