@@ -9,9 +9,12 @@ import numpy as np
 from minicnn import advice
 from minicnn.errors import ConfigError, DataError, DTypeError, ShapeError
 from minicnn.preprocessing import check_pixels
+from minicnn.text import printable
 
 # A larger label is an id or a time by mistake, and its class names would fill the memory.
 MAX_CLASSES = 65_536
+# How many class names a data set shows of itself.
+SHOWN = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +73,14 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        size = " × ".join(map(str, self.image_shape))
+        names = ", ".join([*self.class_names[:SHOWN], *(["…"] if len(self.class_names) > SHOWN else [])])
+        return printable(
+            f"Dataset({self.name}: {len(self):,} images of {size}, {self.images.dtype}, "
+            f"{len(self.class_names)} classes: {names})"
+        )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

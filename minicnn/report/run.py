@@ -19,6 +19,7 @@ from minicnn.kernels.threads import num_threads
 from minicnn.model import Sequential
 from minicnn.report import sections
 from minicnn.report.page import NAME, Page
+from minicnn.text import printable
 from minicnn.train import Evaluation, History, Trainer
 
 MODEL, HISTORY, METRICS, PREDICTIONS = "model.safetensors", "history.csv", "metrics.json", "predictions.npz"
@@ -57,6 +58,9 @@ class Run:
     history: History
     evaluation: Evaluation
     metrics: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return printable(f"Run({self.folder}: {self.evaluation})")
 
 
 def check_run(folder: str | Path) -> Path:

@@ -13,6 +13,7 @@ from minicnn.data import Dataset
 from minicnn.data.split import k_folds
 from minicnn.errors import ConfigError
 from minicnn.model import Sequential
+from minicnn.text import printable
 from minicnn.train.callbacks import Callback
 from minicnn.train.history import History
 from minicnn.train.metrics import Evaluation
@@ -57,6 +58,9 @@ class CrossValidation:
     def std(self) -> float:
         """The sample standard deviation (k − 1 in the denominator) of the accuracies of the folds."""
         return float(self.accuracies.std(ddof=1))
+
+    def __repr__(self) -> str:
+        return printable(f"CrossValidation({self.name}: {self})")
 
     def __str__(self) -> str:
         return f"{self.mean * 100:.2f} ± {self.std * 100:.2f} % ({len(self.evaluations)} folds)"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from minicnn.errors import DataError
 from minicnn.files import replacing
+from minicnn.text import printable
 
 COLUMNS = (
     "epoch",
@@ -19,6 +20,7 @@ COLUMNS = (
 )
 NEEDED = ("dataset", "epoch", "loss", "accuracy")
 """Of a history's table; the other columns may be missing."""
+JUDGED = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
 class History:
@@ -53,6 +55,13 @@ class History:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        epochs = f"{len(self)} epoch" if len(self) == 1 else f"{len(self)} epochs"
+        last = self.rows[-1] if self.rows else {}
+        shown = [f"{column} {last[column]:.4f}" for column in JUDGED if column in last]
+        found = f", the last: {', '.join(shown)}" if shown else ""
+        return printable(f"History({self.dataset}: {epochs}{found})")
 
     def __iter__(self) -> Iterator[dict[str, float]]:
         return iter(self.rows)

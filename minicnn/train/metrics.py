@@ -145,3 +145,6 @@ class Evaluation:
 
     def __str__(self) -> str:
         return f"loss {self.loss:.4f}, accuracy {self.accuracy:.2%}"
+
+    def __repr__(self) -> str:
+        return f"Evaluation({len(self.labels):,} images of {len(self.class_names)} classes: {self})"

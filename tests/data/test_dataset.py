@@ -147,3 +147,20 @@ def test_refuses_labels(y, error, message):
 def test_refuses_absurd_labels_when_there_are_no_class_names(label, classes):
     with pytest.raises(DataError, match=rf"0…{classes - 1} \({classes} classes\); labels\[0\] is {label}"):
         Dataset(images(2), np.array([label, 0]))
+
+
+class TestRepr:
+    def test_it_says_in_a_line_what_the_set_holds(self):
+        small = Dataset(np.zeros((3, 4, 5, 1), np.uint8), np.array([0, 1, 0]), ("cat", "dog"), "pets")
+        assert repr(small) == "Dataset(pets: 3 images of 4 × 5 × 1, uint8, 2 classes: cat, dog)"
+
+    @pytest.mark.parametrize(
+        ("classes", "end"), [(10, "classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)"), (11, ", 9, …)")]
+    )
+    def test_more_than_ten_classes_are_cut(self, classes, end):
+        many = Dataset(np.zeros((classes, 1, 1, 1), np.uint8), np.arange(classes))
+        assert repr(many).endswith(end)
+
+    def test_names_from_a_file_cannot_break_the_line_or_the_terminal(self):
+        odd = Dataset(np.zeros((1, 1, 1, 1), np.uint8), np.array([0]), ("a\nb", "\x1b[2J"), "x\ny")
+        assert repr(odd) == r"Dataset(x\ny: 1 images of 1 × 1 × 1, uint8, 2 classes: a\nb, \x1b[2J)"

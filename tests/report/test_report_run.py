@@ -58,6 +58,10 @@ class TestWriteRun:
     def test_every_file_is_there_and_no_other(self, done):
         assert set(os.listdir(done[0].folder)) == FILES
 
+    def test_a_run_says_in_a_line_where_it_is_and_how_it_ended(self, done):
+        run = done[0]
+        assert repr(run) == f"Run({run.folder}: {run.evaluation})"
+
     def test_the_metrics_are_json_and_what_was_returned(self, done):
         text = (done[0].folder / "metrics.json").read_text(encoding="utf-8")
         assert json.loads(text, parse_constant=refuse) == done[0].metrics

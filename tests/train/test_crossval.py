@@ -162,6 +162,10 @@ class TestCrossValidation:
     def test_printed_in_per_cent(self):
         assert str(judged([900, 910, 920])) == "91.00 ± 1.00 % (3 folds)"
 
+    def test_as_the_value_of_a_cell_it_is_one_line_with_its_name(self):
+        result = judged([900, 910, 920], name="two\nlines")
+        assert repr(result) == r"CrossValidation(two\nlines: 91.00 ± 1.00 % (3 folds))"
+
 
 class TestCompare:
     def test_the_statistic_by_hand(self):

@@ -56,6 +56,17 @@ def test_seconds_and_images_are_sums_over_the_epochs():
     assert history().images_per_second == (2 * 30 + 4 * 15) / 6
 
 
+def test_it_says_in_a_line_what_it_holds():
+    assert repr(History("x\ny")) == r"History(x\ny: 0 epochs)"
+    assert repr(history(ROWS[:1])) == (
+        "History(fashion-mnist: 1 epoch, the last: loss 0.3000, accuracy 0.5000)"
+    )
+    assert repr(history(val_loss=0.7, val_accuracy=0.6)) == (
+        "History(fashion-mnist: 2 epochs, the last: loss 0.3333, accuracy 0.7500, val_loss 0.7000, "
+        "val_accuracy 0.6000)"
+    )
+
+
 def test_an_empty_history_has_no_columns():
     assert (len(History("x")), History("x").columns(), History("x")["loss"]) == (0, [], [])
     assert "loss" not in History("x")

@@ -81,6 +81,9 @@ class TestEvaluation:
     def test_printed_it_says_loss_and_accuracy(self):
         assert str(SIX) == "loss 0.5000, accuracy 33.33%"
 
+    def test_as_the_value_of_a_cell_it_is_one_line_too(self):
+        assert repr(SIX) == "Evaluation(6 images of 3 classes: loss 0.5000, accuracy 33.33%)"
+
     def test_the_table(self):
         assert SIX.table() == (
             "class  precision   recall       F1  images\n"
