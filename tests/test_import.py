@@ -8,7 +8,7 @@ import pytest
 
 import minicnn
 
-HEAVY = ("numba", "matplotlib", "cupy", "pooch", "tqdm", "safetensors", "requests", "threadpoolctl")
+HEAVY = ("numba", "matplotlib", "cupy", "tqdm", "safetensors", "requests", "threadpoolctl")
 
 
 def loaded_after(statement):
@@ -31,7 +31,7 @@ def test_a_prediction_loads_numba_and_no_matplotlib():
         "model.predict(np.zeros((1, 2, 2, 1), np.uint8))"
     )
     assert "numba" in loaded
-    assert loaded.isdisjoint({"matplotlib", "cupy", "pooch", "tqdm"})
+    assert loaded.isdisjoint({"matplotlib", "cupy", "requests", "tqdm"})
 
 
 def test_plots_do_without_pyplot(tmp_path):

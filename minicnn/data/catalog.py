@@ -50,7 +50,7 @@ SOURCES = {
                 "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
             ),
             mirrors=(
-                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+                "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
                 "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
             ),
         ),

@@ -4,13 +4,18 @@ import os
 from io import BytesIO
 from pathlib import Path
 
+import platformdirs
+
 from minicnn.checks import unknown_name, whole_number
 from minicnn.data import synthetic
 from minicnn.data.catalog import SOURCES, File, Source
 from minicnn.data.dataset import Dataset
-from minicnn.data.download import VARIABLE, fetch, read_verified
+from minicnn.data.download import fetch, read_verified
 from minicnn.data.idx import parse_idx
-from minicnn.errors import ConfigError, DataError, DataNotFoundError
+from minicnn.errors import ConfigError, DataError, DataNotFoundError, OutputError
+from minicnn.files import check_path, remove_stale
+
+VARIABLE = "MINICNN_DATA"  # the environment variable that names a folder with data sets
 
 names = (*SOURCES, "synthetic")
 
@@ -69,10 +74,17 @@ def load(
 
 
 def cache_folder() -> Path:
-    """Return the user's cache folder for downloads; it need not exist yet."""
-    import pooch  # here, because it takes longer to import than the rest of the package
+    """Return the user's cache folder for downloads; it need not exist yet.
 
-    return Path(pooch.os_cache("minicnn"))
+    Raises
+    ------
+    OutputError
+        When there is none, as the user has no home folder.
+    """
+    folder = Path(platformdirs.user_cache_dir("minicnn"))
+    if not folder.is_absolute():
+        raise OutputError(f"there is no home folder to download to, only {folder}: set HOME")
+    return folder
 
 
 def _draw(seed: int, sizes: tuple[int, int]) -> tuple[Dataset, Dataset]:
@@ -90,18 +102,11 @@ def _read(source: Source, root: str | os.PathLike | None) -> tuple[Dataset, Data
     """Read a real data set from root, MINICNN_DATA or the cache, in this order of precedence."""
     folder = os.environ.get(VARIABLE)
     if root is not None:
-        contents = _from_folder(source, Path(root), "root")
+        contents = _from_folder(source, check_path(root, "root"), "root (--data)")
     elif folder and _place(source, Path(folder)):
         contents = _from_folder(source, Path(folder), VARIABLE)
     else:
-        try:
-            contents = _from_cache(source, cache_folder() / source.name)
-        except DataNotFoundError as error:
-            if not folder:
-                raise
-            raise DataNotFoundError(
-                f"{error}\n{VARIABLE} is {folder}: there is no {source.name} in it"
-            ) from error
+        contents = _from_cache(source)
     arrays = [
         parse_idx(BytesIO(content), file.name, file.size)
         for content, file in zip(contents, source.files, strict=True)
@@ -133,9 +138,35 @@ def _place(source: Source, folder: Path) -> Path | None:
     return next((place for place in places if any(_find(place, file) for file in source.files)), None)
 
 
-def _from_cache(source: Source, folder: Path) -> list[bytes]:
+def _from_cache(source: Source) -> list[bytes]:
     """Return the contents of the four files from the cache, fetching those that are not there or bad."""
-    return [_cached(file, folder) or fetch(file, folder, source.mirrors) for file in source.files]
+    try:
+        folder = cache_folder() / source.name
+        remove_stale(folder)
+        contents = {file: _cached(file, folder) for file in source.files}
+        missing = [file for file, content in contents.items() if content is None]
+        contents.update(zip(missing, fetch(missing, folder, source.mirrors), strict=True))
+    except DataNotFoundError as error:
+        problem = f"it could not be downloaded to {folder}"
+        raise DataNotFoundError(f"{_advice(source, problem)}\nwhat the mirrors answered:\n{error}") from error
+    except OutputError as error:
+        raise OutputError(_advice(source, f"its download cannot be kept: {error}")) from error
+    return list(contents.values())
+
+
+def _advice(source: Source, problem: str) -> str:
+    """Say in four lines what to do when a data set is not to be had."""
+    folder = os.environ.get(VARIABLE)
+    files = ", ".join(f"{file.name}.gz" for file in source.files)
+    places = f"neither in {VARIABLE} ({folder}) nor in the cache" if folder else "not on this machine"
+    return "\n".join(
+        [
+            f"{source.name} is {places}, and {problem}",
+            f"- put {files} into a folder,",
+            f"  and set the environment variable {VARIABLE} to it, or name it with --data (in Python, root=)",
+            '- or take drawn images, which need no files: --dataset synthetic (in Python, load("synthetic"))',
+        ]
+    )
 
 
 def _cached(file: File, folder: Path) -> bytes | None:

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 
+import platformdirs
 from numba import config, njit
 
 _FOLDER = Path(__file__).parent
@@ -25,9 +26,7 @@ def _cache_folder() -> Path:
     elif os.access(_FOLDER, os.W_OK):
         base = _FOLDER / "__pycache__"
     else:
-        import pooch  # only here, as it takes a while
-
-        base = Path(pooch.os_cache("minicnn"))
+        base = Path(platformdirs.user_cache_dir("minicnn"))
     return base / f"minicnn-{_STATE}"
 
 

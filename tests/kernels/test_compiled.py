@@ -43,7 +43,7 @@ def test_an_edit_of_a_kernel_gives_all_of_them_another_folder(tmp_path):
 def test_where_nothing_can_be_written_beside_the_kernels_the_users_folder_has_it(monkeypatch, tmp_path):
     monkeypatch.setattr(compiled_module.config, "CACHE_DIR", "")
     monkeypatch.setattr(compiled_module.os, "access", lambda path, mode: False)
-    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: tmp_path / name)
     assert compiled_module._cache_folder().parent == tmp_path / "minicnn"
     assert compiled_module._cache_folder().name == f"minicnn-{compiled_module._STATE}"
 
