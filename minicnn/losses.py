@@ -59,7 +59,9 @@ class SoftmaxCrossEntropy:
         Parameters
         ----------
         logits : (N, K), floating
-        targets : (N,) integer labels, or (N, K) class probabilities whose rows sum to 1
+        targets : (N,) integer labels, or (N, K) class probabilities
+            Each row's sum is 1 but for rounding, to K + 4 units in the last place of the logits or, where
+            these are coarser, of the probabilities.
 
         Raises
         ------
@@ -134,7 +136,43 @@ def _as_probabilities(targets: Array, logits: Array) -> Array:
             f"logits are {logits.shape}: expected labels of shape ({N},) or probabilities of shape "
             f"({N}, {K}), got {targets.shape}"
         )
-    t = to_device(targets, device_of(logits)).astype(logits.dtype)
-    if not (t.min() >= 0 and abs(t.sum(axis=1) - 1).max() <= 1e-3):
-        raise DataError("class probabilities must be at least 0 and sum to 1 in each row")
-    return t
+    _check_probabilities(targets, logits.dtype)
+    return to_device(targets, device_of(logits)).astype(logits.dtype)
+
+
+def _check_probabilities(p: Array, dtype: np.dtype) -> None:
+    """Refuse rows, (N, K), that are no probabilities to the rounding of ``dtype`` or of their own dtype."""
+    if p.dtype.kind not in "biuf":
+        raise DTypeError(f"expected class probabilities as numbers, got {p.dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):  # told below
+        sums = p.sum(axis=1, dtype=np.float64)
+    eps = max(np.finfo(kind).eps for kind in (dtype, p.dtype) if kind.kind == "f")
+    # Rounded K times when they were divided by their sum; 4 more for the exponentials of a softmax.
+    exact = abs(sums - 1) <= (p.shape[1] + 4) * eps
+    if not (exact & (p >= 0).all(axis=1)).all():
+        raise DataError(_what_is_wrong(p, sums, exact))
+
+
+def _what_is_wrong(p: Array, sums: Array, exact: Array) -> str:
+    """Say why these rows are no probabilities, and what to do."""
+    xp = array_module(p)
+    broken, negative = ~xp.isfinite(sums), (p < 0).any(axis=1)
+    if broken.any():
+        row = int(broken.argmax())
+        said = "its sum is NaN or infinite: leave such rows out, or give the probabilities of their classes"
+    elif negative.any():
+        row = int(negative.argmax())
+        said = (
+            f"its smallest is {float(p[row].min()):.6g}, expected at least 0: if these are logits, pass "
+            "losses.softmax(targets)"
+        )
+    elif (sums == 0).any():
+        row = int((sums == 0).argmax())
+        said = "all are 0: leave such rows out, or give the probabilities of their classes"
+    else:
+        row = int(exact.argmin())
+        said = (
+            f"its sum is {float(sums[row]):.10g}, expected 1 to rounding: pass "
+            'targets / targets.sum(axis=1, keepdims=True, dtype="float64")'
+        )
+    return f"row {row} of the class probabilities: {said}"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import normal, seeds
 
+from minicnn import losses
 from minicnn.errors import ConfigError, DataError, DTypeError, ShapeError, StateError
 from minicnn.losses import SoftmaxCrossEntropy, log_softmax, softmax
 
@@ -183,11 +184,27 @@ def test_a_bad_smoothing_is_refused(bad):
         (np.zeros((2, 3)), np.array([False, True]), DTypeError, "integer labels"),
         (np.zeros((2, 3)), np.array([0, 3]), DataError, "0 … 2"),
         (np.zeros((2, 3)), np.array([-1, 0]), DataError, "0 … 2"),
-        (np.zeros((1, 2)), np.array([[0.5, 0.6]]), DataError, "sum to 1"),
-        (np.zeros((2, 2)), np.array([[0.5, 0.5], [0.5, 0.55]]), DataError, "sum to 1"),
-        (np.zeros((2, 2)), np.array([[0.5, 0.5], [0.5, 0.45]]), DataError, "sum to 1"),
-        (np.zeros((1, 2)), np.array([[1.5, -0.5]]), DataError, "at least 0"),
-        (np.zeros((1, 2)), np.array([[np.nan, 0.5]]), DataError, "probabilities"),
+        (
+            np.zeros((1, 2)),
+            np.array([[0.5, 0.6]]),
+            DataError,
+            r"row 0 .* sum is 1\.1, expected 1 to rounding",
+        ),
+        (np.zeros((2, 2)), np.array([[0.5, 0.5], [0.5, 0.501]]), DataError, r"row 1 .* sum is 1\.001,"),
+        (np.zeros((2, 2)), np.array([[0.5, 0.5], [0.5, 0.499]]), DataError, r"row 1 .* sum is 0\.999,"),
+        (np.zeros((2, 2)), np.array([[3, 1], [1, 0]]), DataError, "row 0 .* sum is 4, .* pass targets / "),
+        (np.zeros((2, 2)), np.array([[1, 0], [0, 0]]), DataError, "row 1 .* all are 0: leave such rows out"),
+        (
+            np.zeros((1, 2)),
+            np.array([[1.5, -0.5]]),
+            DataError,
+            r"row 0 .* smallest is -0\.5, expected at",
+        ),
+        (np.zeros((1, 2)), np.array([[np.nan, 0.5]]), DataError, "row 0 .* sum is NaN or infinite"),
+        (np.zeros((1, 2)), np.array([[np.inf, 0.5]]), DataError, "row 0 .* sum is NaN or infinite"),
+        (np.zeros((1, 2)), np.array([[np.inf, -np.inf]]), DataError, "row 0 .* sum is NaN or infinite"),
+        (np.zeros((1, 2)), np.array([["1", "0"]]), DTypeError, "probabilities as numbers, got <U1"),
+        (np.zeros((1, 2)), np.array([[1 + 0j, 0]]), DTypeError, "probabilities as numbers, got complex128"),
     ],
 )
 def test_unusable_targets_are_refused(logits, targets, error, words):
@@ -195,8 +212,56 @@ def test_unusable_targets_are_refused(logits, targets, error, words):
         SoftmaxCrossEntropy().forward(logits, targets)
 
 
-def test_probabilities_may_be_rounded():
-    logits = np.zeros((1, 3))
-    assert SoftmaxCrossEntropy()(logits, np.array([[0.333, 0.333, 0.3335]])) == pytest.approx(
-        math.log(3), rel=1e-3
-    )
+@pytest.mark.parametrize("logits_dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@given(N=sizes, K=st.sampled_from([1, 2, 3, 10, 100, 1000]), spread=st.sampled_from([0.1, 3, 8]), seed=seeds)
+def test_what_rounding_leaves_of_a_sum_of_1_is_taken(logits_dtype, dtype, N, K, spread, seed):
+    logits, scores = normal(seed, (N, K), logits_dtype), (spread * normal(seed + 1, (N, K))).astype(dtype)
+    divided = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    for targets in (divided, np.asfortranarray(divided), softmax(scores)):
+        expected = oracle.softmax_cross_entropy(logits.astype(float), targets.astype(float))[0]
+        assert SoftmaxCrossEntropy()(logits, targets) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("logits_dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_more_than_rounding_is_refused(logits_dtype, dtype):
+    eps = max(np.finfo(dtype).eps, np.finfo(logits_dtype).eps)
+    for error in (-20 * eps, 20 * eps, -1e-4, 1e-4):
+        targets = np.array([[0.25, 0.75], [0.25, 0.75 + error]], dtype)
+        with pytest.raises(DataError, match=r"row 1 .* expected 1 to rounding"):
+            SoftmaxCrossEntropy()(np.zeros((2, 2), logits_dtype), targets)
+
+
+rows = st.sampled_from(
+    [
+        np.array([[3, 1, 0], [0, 0, 7]]),
+        np.array([[255, 0, 0], [0, 255, 255]], "uint8"),
+        np.array([[True, True, False], [True, False, False]]),
+        np.array([[0.3, 0.3, 0.3], [1e-30, 0, 0]], "float32"),
+        np.array([[3e38, 3e38, 3e38], [1e-45, 1e-45, 0]], "float32"),
+        np.array([[6e4, 6e4, 6e4], [6e-8, 0, 0]], "float16"),
+        np.array([[5e-324, 0, 0], [1e300, 1e300, 1]]),
+    ]
+)
+
+
+@pytest.mark.parametrize("logits_dtype", ["float32", "float64"])
+@given(targets=rows | st.builds(lambda seed: np.abs(normal(seed, (4, 3), "float32")), seeds))
+def test_the_advice_followed_to_the_letter_is_right(logits_dtype, targets):
+    logits = normal(0, (len(targets), 3), logits_dtype)
+    with pytest.raises(DataError) as refused:
+        SoftmaxCrossEntropy()(logits, targets)
+    advised = eval(str(refused.value).partition("pass ")[2], {"targets": targets})
+    exact = targets.astype(float) / targets.astype(float).sum(axis=1, keepdims=True)
+    expected = oracle.softmax_cross_entropy(logits.astype(float), exact)[0]
+    assert SoftmaxCrossEntropy()(logits, advised) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logits_in_the_place_of_probabilities_become_them_by_the_advice(dtype):
+    targets = normal(1, (5, 4), dtype)
+    with pytest.raises(DataError) as refused:
+        SoftmaxCrossEntropy()(np.zeros((5, 4), dtype), targets)
+    advised = eval(str(refused.value).partition("pass ")[2], {"targets": targets, "losses": losses})
+    assert SoftmaxCrossEntropy()(np.zeros((5, 4), dtype), advised) == pytest.approx(math.log(4), rel=1e-6)

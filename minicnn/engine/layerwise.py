@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 from minicnn.backend import Array, array_module, to_device
-from minicnn.engine.base import Engine, StepResult
+from minicnn.engine.base import Engine, StepResult, check_data
 from minicnn.errors import NonFiniteError
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
@@ -27,9 +27,12 @@ class LayerwiseEngine(Engine):
 
         Raises
         ------
+        ShapeError, DTypeError, DataError
+            If these are other shapes, or labels are not whole numbers from 0 to K − 1.
         NonFiniteError
             If the loss is NaN or infinite, naming the layer where that began; nothing is updated then.
         """
+        check_data(self.model, images, labels)
         x = self.model.preprocess(images)
         # Forward moves the running averages: a step that is refused puts them back.
         states = [dict(layer.state) for layer in self.model.layers]

@@ -7,8 +7,9 @@ from test_golden import LOSSES, batch, two_convolutions
 
 import minicnn as mc
 from minicnn import layers as L
+from minicnn.engine.fused import FusedEngine
 from minicnn.engine.layerwise import LayerwiseEngine
-from minicnn.errors import NonFiniteError, StateError
+from minicnn.errors import NonFiniteError, ShapeError, StateError
 from minicnn.kernels import threads
 
 SHAPE = (5, 4, 1)
@@ -51,6 +52,17 @@ def test_ten_steps_give_the_golden_losses():
     runner = engine(two_convolutions("float64"), mc.optimizers.SGD(0.05, momentum=0.9))
     losses = [runner.train_step(images, labels).loss for _ in LOSSES]
     assert_allclose(losses, LOSSES, rtol=1e-9)
+
+
+@pytest.mark.parametrize("engine", [LayerwiseEngine, FusedEngine])
+@pytest.mark.parametrize("rows", [6, 3])  # 3: as many as there are classes, which might be taken for labels
+def test_probabilities_in_the_place_of_labels_are_refused_before_anything_is_updated(engine, rows):
+    model = network()
+    before = {name: array.copy() for name, array in model.arrays().items()}
+    runner = engine(model, mc.SoftmaxCrossEntropy(), mc.optimizers.SGD(0.1))
+    with pytest.raises(ShapeError, match=rf"labels \(N,\), got .*\({rows}, 3\)"):
+        runner.train_step(IMAGES[:rows], np.full((rows, 3), 1 / 3))
+    assert_same_arrays(model, before)
 
 
 def test_the_images_and_labels_stay_as_they_are():
