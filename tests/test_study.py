@@ -303,7 +303,9 @@ class TestRefused:
         fewer = Dataset(TEST.images, TEST.labels * 0, ("one",), "fewer")
         with pytest.raises(ShapeError, match="the test set, smaller: expected images of shape"):
             run(TINY, tmp_path, test=smaller)
-        with pytest.raises(DataError, match="the test set, fewer: fewer has 1 classes"):
+        with pytest.raises(
+            DataError, match="the test set, fewer: fewer has the classes one; expected ant, bee, cat"
+        ):
             run(TINY, tmp_path, test=fewer)
 
     def test_a_bad_share_or_seed(self, tmp_path):

@@ -43,11 +43,14 @@ def add_data(
     )
     parser.add_argument("--data", help="folder that holds it (default: MINICNN_DATA, else it is downloaded)")
     if train:
-        parser.add_argument(
-            "--train-csv", metavar="FILE", help="CSV to train on: label, then pixels 0 to 255"
-        )
+        parser.add_argument("--train-csv", metavar="FILE", help="CSV to train on: label and pixels 0 to 255")
     if test:
         parser.add_argument("--test-csv", metavar="FILE", help="CSV to test on")
+    parser.add_argument(
+        "--label",
+        metavar="COLUMN",
+        help="of CSV files: first, last, or its title (default: as the header says)",
+    )
     parser.add_argument("--images", type=count, help=images)
 
 
@@ -74,6 +77,7 @@ def chosen_data(args: argparse.Namespace, default: str) -> data.Choice:
         getattr(args, "train_csv", None),
         getattr(args, "test_csv", None),
         args.images,
+        args.label,
     )
 
 

@@ -11,6 +11,7 @@ from minicnn.data.catalog import SOURCES
 from minicnn.data.csv import read_csv
 from minicnn.data.dataset import Dataset
 from minicnn.data.loader import load
+from minicnn.data.split import sample
 from minicnn.errors import ConfigError
 from minicnn.files import check_path
 
@@ -31,14 +32,16 @@ class Choice:
     train_csv, test_csv : str, optional
         Files for ``data.read_csv``, instead of the data set of that name.
     images : int, optional
-        Take only the first so many images to train, and a fifth of that number to test; where one of the
-        two sets is loaded alone, so many of it.
+        Take only so many images to train, and a fifth of that number to test; where one of the two sets is
+        loaded alone, so many of it. These are the first of each class, which keeps its share, see ``sample``.
+    label : str, optional
+        The column of labels in the CSV files, see ``data.read_csv``.
 
     Raises
     ------
     ConfigError
-        If both a folder and files are given, one of them is no path, or ``images`` is not a whole number
-        of at least 1.
+        If both a folder and files are given, one of them is no path, ``images`` is not a whole number of at
+        least 1, or there is a ``label`` without files.
     """
 
     name: str = "fashion-mnist"
@@ -46,6 +49,7 @@ class Choice:
     train_csv: str | None = None
     test_csv: str | None = None
     images: int | None = None
+    label: str | None = None
 
     def __post_init__(self) -> None:
         for name in PATHS:
@@ -55,6 +59,10 @@ class Choice:
             raise ConfigError("a data set comes from a folder or from CSV files, got both: leave one out")
         if self.images is not None:
             whole_number(self.images, "images")
+        if self.label is not None and self.train_csv is None and self.test_csv is None:
+            raise ConfigError(
+                f"label names a column of CSV files, got {self.label!r} without any: leave it out"
+            )
 
     def load(self) -> tuple[Dataset, Dataset]:
         """Return the training and the test set; raises what ``data.load`` and ``data.read_csv`` raise."""
@@ -88,10 +96,10 @@ class Choice:
     def _read(self, path: str, class_names: Sequence[str]) -> Dataset:
         if self.name in SOURCES:
             class_names = SOURCES[self.name].class_names
-        return read_csv(path, class_names, self.name)
+        return read_csv(path, class_names, self.name, label=self.label)
 
     def _some(self, data: Dataset, divisor: int) -> Dataset:
-        return data if self.images is None else data.subset(slice(max(self.images // divisor, 1)))
+        return data if self.images is None else sample(data, max(self.images // divisor, 1))
 
     def asdict(self) -> dict[str, Any]:
         """Return it as plain values, from which ``Choice(**…)`` makes it again, in any working directory."""

@@ -1,4 +1,4 @@
-"""Splitting a data set in two, once or k times, with the same mix of classes in both parts."""
+"""Splitting a data set in two, once or k times, or taking a part, with the same mix of classes."""
 
 from collections.abc import Iterator
 
@@ -52,6 +52,29 @@ def split(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Da
         members = np.flatnonzero(dataset.labels == label)
         chosen[rng.permutation(members)[:share]] = True
     return dataset.subset(~chosen), dataset.subset(chosen)
+
+
+def sample(dataset: Dataset, size: int) -> Dataset:
+    """Return the first images of each class, ``size`` together, in the order of the original.
+
+    Each class keeps its share, as in ``split``, and has one image at least where there is room for it. So
+    the first lines of a file that is sorted by class are not all that is seen.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    size : int
+        At least 1; of a smaller data set, all.
+    """
+    if whole_number(size, "size") >= len(dataset):
+        return dataset
+    counts = dataset.class_counts()
+    one = np.minimum(counts, 1) if size >= np.count_nonzero(counts) else np.zeros_like(counts)
+    shares = one if one.sum() == size else one + _shares(counts - one, size - one.sum())
+    chosen = np.zeros(len(dataset), bool)
+    for label, share in enumerate(shares):
+        chosen[np.flatnonzero(dataset.labels == label)[:share]] = True
+    return dataset.subset(chosen)
 
 
 def k_folds(dataset: Dataset, k: int = 5, seed: int = 0) -> Iterator[tuple[Dataset, Dataset]]:

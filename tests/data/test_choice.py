@@ -92,6 +92,19 @@ class TestFromFiles:
         known = Choice("mnist", test_csv=files["test_csv"])
         assert known.load_test(("ant", "bee", "cat")).class_names == tuple("0123456789")
 
+    def test_the_column_of_labels_is_passed_on(self, tmp_path):
+        files = {f"{part}_csv": str(tmp_path / f"{part}.csv") for part in ("train", "test")}
+        for path in files.values():
+            Path(path).write_text("a1,a2,a3,a4,a5\n9,9,9,9,1\n8,8,8,8,0\n")
+        for data in Choice("pets", **files, label="last").load():
+            assert data.labels.tolist() == [1, 0]
+        assert Choice("pets", **files, label="a5").load_train().labels.tolist() == [1, 0]
+        assert Choice("pets", **files, label="a5").load_test(("x", "y")).labels.tolist() == [1, 0]
+
+    def test_a_column_without_files_is_refused(self):
+        with pytest.raises(ConfigError, match="label names a column of CSV files, got 'last' without any"):
+            Choice("mnist", label="last")
+
     def test_more_labels_than_a_model_has_classes_are_refused(self, files):
         with pytest.raises(DataError, match=r"test\.csv: labels must be within 0…0"):
             Choice("pets", test_csv=files["test_csv"]).load_test(("ant",))
@@ -120,7 +133,7 @@ class TestImages:
         assert [len(data) for data in Choice().load()] == [20, 10]
 
     @pytest.mark.parametrize(("images", "train", "test"), [(10, 10, 2), (14, 14, 2), (3, 3, 1), (1, 1, 1)])
-    def test_the_first_ones_are_taken_and_a_fifth_to_test(self, files, images, train, test):
+    def test_so_many_are_taken_and_a_fifth_to_test(self, files, images, train, test):
         some = Choice("pets", **files, images=images)
         assert [len(data) for data in some.load()] == [train, test]
         assert numbers(some.load_train()) == list(range(train))
@@ -133,6 +146,16 @@ class TestImages:
 
     def test_more_than_there_are_is_all(self, loaded):
         assert [len(data) for data in Choice(images=1000).load()] == [20, 10]
+
+    def test_of_files_that_are_sorted_by_class_each_class_comes(self, tmp_path):
+        files = {f"{part}_csv": str(tmp_path / f"{part}.csv") for part in ("train", "test")}
+        for path in files.values():
+            data = numbered(40, labels=4)
+            write_csv(data.subset(np.argsort(data.labels, kind="stable")), path)
+        train, test = Choice("pets", **files, images=20).load()
+        assert train.class_counts().tolist() == [5] * 4
+        assert test.class_counts().tolist() == [1] * 4
+        assert numbers(Choice("pets", **files, images=8).load_train()) == [0, 4, 1, 5, 2, 6, 3, 7]
 
     @pytest.mark.parametrize("images", [0, -1, 2.0, True, "10"])
     def test_a_bad_number_is_refused(self, images):
@@ -151,11 +174,13 @@ def test_refuses_a_folder_together_with_files(files):
 
 
 @pytest.mark.parametrize(
-    "chosen", [Choice(), Choice("mnist", "/data"), Choice("pets", None, "/a.csv", "/b.csv", 10)], ids=str
+    "chosen",
+    [Choice(), Choice("mnist", "/data"), Choice("pets", None, "/a.csv", "/b.csv", 10, "last")],
+    ids=str,
 )
 def test_it_goes_through_json(chosen):
     values = json.loads(json.dumps(chosen.asdict()))
-    assert set(values) == {"name", "folder", "train_csv", "test_csv", "images"}
+    assert set(values) == {"name", "folder", "train_csv", "test_csv", "images", "label"}
     assert Choice(**values) == chosen
 
 

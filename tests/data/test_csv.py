@@ -3,11 +3,13 @@
 import codecs
 import gzip
 import os
+import re
+import tracemalloc
 from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -87,6 +89,105 @@ class TestRead:
         np.testing.assert_array_equal(data.images[0, 1, 0], [7, 8])
 
 
+class TestLabels:
+    @pytest.mark.parametrize(
+        ("header", "label"),
+        [
+            ("pixel1,pixel2,pixel3,pixel4,class", None),
+            ('"pixel1","pixel2","pixel3","pixel4","class"', None),
+            ("'pixel1', 'pixel2', 'pixel3', 'pixel4', ' Target '", None),
+            ("1,2,3,4,class", None),
+            ("p0,p1,p2,p3,digit", None),
+            ("p0,p1,p2,p3,p4", "last"),
+            ("p0,p1,p2,p3,p4", "p4"),
+            ("a,b,c,d,e", "e"),
+            (None, "last"),
+        ],
+    )
+    def test_the_last_column_may_be_the_label(self, tmp_path, header, label):
+        rows = "0,10,20,255,2\n1,2,3,4,0\n"
+        assert_is_the_table(read_csv(written(tmp_path, f"{header}\n{rows}" if header else rows), label=label))
+
+    @pytest.mark.parametrize(("header", "label"), [("p1,p2,label,p3,p4", None), ("p1,p2,p3,p4,p5", "p3")])
+    def test_any_column_may_be_the_label_if_the_header_says_so(self, tmp_path, header, label):
+        assert_is_the_table(read_csv(written(tmp_path, f"{header}\n0,10,2,20,255\n1,2,0,3,4"), label=label))
+
+    @pytest.mark.parametrize("start", [0, 1])
+    @pytest.mark.parametrize("columns", [17, 50])
+    def test_a_header_of_numbers_is_no_image(self, tmp_path, start, columns):
+        header = ",".join(map(str, range(start, start + columns)))
+        row = ",".join(["1", *["7"] * (columns - 1)])
+        data = read_csv(written(tmp_path, f"{header}\n{row}\n"), ("a", "b"))
+        assert len(data) == 1
+        assert data.images.min() == 7
+
+    @pytest.mark.parametrize("header", ["", HEADER + "\n", "0,1,2,3,Class\n", "label,0,1,2,3\n"])
+    @pytest.mark.parametrize("names", [(), ("ant", "bee", "cat")])
+    def test_labels_may_be_words(self, tmp_path, header, names):
+        rows = ["bee,0,10,20,255", '"cat",1,2,3,4', " bee ,0,0,0,0"]
+        if "Class" in header:
+            rows = [",".join([*row.split(",")[1:], row.split(",")[0]]) for row in rows]
+        data = read_csv(written(tmp_path, header + "\n".join(rows)), names)
+        assert [data.class_names[label] for label in data.labels] == ["bee", "cat", "bee"]
+        assert data.class_names == (names or ("bee", "cat"))
+        np.testing.assert_array_equal(data.images[:2], IMAGES)
+
+    @pytest.mark.parametrize(
+        ("labels", "names", "expected", "expected_names"),
+        [
+            ([1, 2, 3], (), [0, 1, 2], ("1", "2", "3")),
+            ([1, 3], (), [1, 3], ("0", "1", "2", "3")),
+            ([1, 1], (), [1, 1], ("0", "1")),
+            ([1, 3, 3], ("a", "b", "c"), [0, 2, 2], ("a", "b", "c")),
+            ([1, 2], ("a", "b", "c"), [1, 2], ("a", "b", "c")),
+            ([3, 1], ("1", "2", "3"), [2, 0], ("1", "2", "3")),
+            ([5, 3], ("3", "5", "8"), [1, 0], ("3", "5", "8")),
+            ([1, 0], ("0", "1"), [1, 0], ("0", "1")),
+        ],
+    )
+    def test_numbers_are_names_or_places(self, tmp_path, labels, names, expected, expected_names):
+        data = read_csv(
+            written(tmp_path, "\n".join(f"{label},0,7" for label in labels)), names, None, (1, 2, 1)
+        )
+        assert (data.labels.tolist(), data.class_names) == (expected, expected_names)
+
+    def test_the_first_column_stays_the_label_where_nothing_speaks_against_it(self, tmp_path):
+        labels = np.arange(40) % 4
+        for first, last in [(labels, labels), (labels * 3, labels * 0), (labels * 0, labels * 0)]:
+            rows = np.column_stack([first, np.full((40, 3), 9), last])
+            content = "\n".join(",".join(map(str, row)) for row in rows)
+            np.testing.assert_array_equal(read_csv(written(tmp_path, content)).labels, first)
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_a_file_is_read_in_pieces_in_its_order(tmp_path, monkeypatch, words):
+    monkeypatch.setattr("minicnn.data.csv.CHUNK", 50)
+    images = np.arange(4 * 60).reshape(60, 4)
+    labels = np.arange(60) % 3
+    names = np.array(["ant", "bee", "cat"])
+    written_labels = names[labels] if words else labels
+    content = "\n".join(
+        f"{label}," + ",".join(map(str, row)) for label, row in zip(written_labels, images, strict=True)
+    )
+    data = read_csv(written(tmp_path, content), names)
+    np.testing.assert_array_equal(data.images.reshape(60, 4), images)
+    np.testing.assert_array_equal(data.labels, labels)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_memory_holds_the_images_and_little_more(tmp_path, last):
+    rows = ",".join(["1", *["0"] * 784, *["1"] * last][last:]) + "\n"
+    content = (rows + rows.replace("1", "0")) * 6000  # 19 MB of text
+    path = written(tmp_path, gzip.compress(content.encode(), 1), "a.csv.gz")
+    tracemalloc.start()
+    data = read_csv(path, label="last" if last else "first")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(data) == 12_000
+    assert path.stat().st_size < data.images.nbytes / 20
+    assert peak < 2 * data.images.nbytes + 16 * 2**20
+
+
 class TestMistakes:
     def refused(self, tmp_path, content, message, **arguments):
         path = written(tmp_path, content)
@@ -120,7 +221,10 @@ class TestMistakes:
         self.refused(tmp_path, rows, f", line 3, column 4: {expected}")
 
     def test_the_first_and_the_last_field_are_found_too(self, tmp_path):
-        self.refused(tmp_path, f"{HEADER}\nx,0,0,0,0", ", line 2, column 1 (label): expected a whole number")
+        self.refused(tmp_path, f"{HEADER}\n-,0,0,0,0,0", ", line 2: expected 5 fields")
+        self.refused(
+            tmp_path, f"{HEADER}\n256,0,0,0,0", ", line 2, column 1 (label): expected a whole number"
+        )
         self.refused(
             tmp_path, f"{HEADER}\n0,0,0,0,x\n", ", line 2, column 5 (pixel4): expected a whole number"
         )
@@ -140,30 +244,67 @@ class TestMistakes:
     def test_a_header_with_another_number_of_columns_than_every_line(self, tmp_path):
         self.refused(tmp_path, f"{HEADER}\n0,1,2,3\n", ", line 2: expected 5 fields, as in line 1; got 4")
 
-    @pytest.mark.parametrize(
-        "header",
-        [
-            "pixel1,pixel2,pixel3,pixel4,class",
-            '"pixel1","pixel2","pixel3","pixel4","class"',
-            "'pixel1', 'pixel2', 'pixel3', 'pixel4', 'class'",
-            "1,2,3,4,class",
-        ],
-    )
-    def test_a_label_that_does_not_come_first_is_refused(self, tmp_path, header):
+    def test_a_column_that_is_neither_label_nor_pixel_is_named(self, tmp_path):
         self.refused(
             tmp_path,
-            f"{header}\n0,10,20,255,2\n",
-            ", line 1: the label must be the first column; the header has it in column 5 (class): write the "
-            "file again with that column first",
+            f"\nid,label,pixel1,pixel2,pixel3,pixel4\n0,{ROWS}",
+            ", line 2: expected a label and the pixels of a square; got 6 fields: write it without the "
+            "columns that are neither (it has id, label)",
         )
 
-    @pytest.mark.parametrize("title", ["label", "Label", "TARGET", '"Class"', "' class '"])
-    def test_a_label_is_known_by_its_title_however_it_is_spelt(self, tmp_path, title):
+    def test_a_word_among_numbers_and_a_number_among_words(self, tmp_path):
+        expected = ", line 3, column 1 (label): expected a whole number 0…255; got 'cat'"
+        self.refused(tmp_path, f"{HEADER}\n1,2,3,4,5\ncat,0,0,0,0", expected)
+        expected = ", line 3, column 1 (label): expected the name of a class; got '1'"
+        self.refused(tmp_path, f"{HEADER}\ncat,0,0,0,0\n1,2,3,4,5", expected)
+        self.refused(
+            tmp_path, "cat,0,0,0,0\n,2,3,4,5", ", line 2, column 1: expected the name of a class; got n"
+        )
+        self.refused(tmp_path, "cat,0,0,0,0\ndog,2,3,dog,5", ", line 2, column 4: expected a whole number")
+
+    def test_a_word_that_is_no_class(self, tmp_path):
         self.refused(
             tmp_path,
-            f"\nid,{title},pixel1,pixel2,pixel3,pixel4\n{ROWS}",
-            ", line 2: the label must be the first column; the header has it in column 2",
+            "cat,0,0,0,0\n\x1b[2J,2,3,4,5",
+            r": the label '\x1b[2J' is none of the classes cat, dog",
+            class_names=("cat", "dog"),
         )
+
+    @pytest.mark.parametrize(
+        ("header", "label", "message"),
+        [
+            (HEADER, "digit", ", line 1: the title 'digit' is not in the header, label, pixel1, pixel2"),
+            ("a1,a1,a2,a3,a4", "a1", ", line 1: the title 'a1' is twice in the header"),
+            ("0,0,10,20,255", "digit", ", line 1: there is no header to find the label 'digit' by"),
+            (
+                "class,p1,p2,p3,target",
+                None,
+                ", line 1: each of class, target may be the label: say which, with",
+            ),
+            ("fine,coarse,p1,p2,p3", None, ", line 1: each of fine, coarse may be the label: say which"),
+        ],
+    )
+    def test_a_column_of_labels_that_cannot_be_told(self, tmp_path, header, label, message):
+        self.refused(tmp_path, f"{header}\n{ROWS}", message, label=label)
+
+    @pytest.mark.parametrize("header", ["", ",".join(map(str, range(50))) + "\n", "c1" + ",c2" * 49 + "\n"])
+    def test_pixels_in_the_place_of_the_label_are_told(self, tmp_path, header):
+        path, labels = tmp_path / "a.csv", np.arange(40) % 4
+        images = np.random.default_rng(0).integers(0, 256, (40, 49))
+        images[:, 0] = 0
+        rows = np.column_stack([images, labels])
+        path.write_text(header + "\n".join(",".join(map(str, row)) for row in rows))
+        with pytest.raises(DataError, match="holds only 0; the last one holds 4 different") as told:
+            read_csv(path)
+        option = re.search(r"with label='(\w+)'", str(told.value))[1]
+        data = read_csv(path, label=option)
+        np.testing.assert_array_equal(data.labels, labels)
+        np.testing.assert_array_equal(data.images.reshape(40, -1), images)
+
+    def test_a_line_without_an_end_is_not_read(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("minicnn.data.csv.MAX_LINE", 40)
+        assert_is_the_table(read_csv(written(tmp_path, ROWS)))
+        self.refused(tmp_path, ROWS + "0," * 30, ", line 3: expected at most 40 characters; there are more")
 
     @pytest.mark.parametrize(
         "content",
@@ -239,7 +380,7 @@ class TestMistakes:
         )
 
     def test_a_label_without_a_class_name(self, tmp_path):
-        message = ": labels must be within 0…1 (2 classes); labels[0] is 2, they go from 0 to 2: correct it, or give a class name"
+        message = ": labels must be within 0…1 (2 classes); labels[0] is 2, they go from 0 to 2: correct it"
         self.refused(tmp_path, ROWS, message, class_names=("cat", "dog"))
 
     def test_a_missing_file_is_not_found(self, tmp_path):
@@ -258,6 +399,7 @@ class TestMistakes:
             ({"image_shape": (2, 2, 0)}, "at least 1, got 0"),
             ({"class_names": "abc"}, "class_names must be a sequence"),
             ({"class_names": 3}, "class_names must be a sequence"),
+            ({"label": 0}, 'label must be "first", "last" or the title of a column, got 0'),
         ],
     )
     def test_a_bad_argument_is_refused_before_the_file_is_read(self, tmp_path, arguments, message):
@@ -284,6 +426,7 @@ class TestWrite:
         suffix=st.sampled_from(["", ".gz"]),
     )
     def test_round_trip(self, tmp_path_factory, images, seed, suffix):
+        assume(images.max() != 1)  # 0 and 1 alone are no pixels
         labels = np.random.default_rng(seed).integers(0, 256, len(images))
         path = tmp_path_factory.mktemp("csv") / f"images.csv{suffix}"
         write_csv(Dataset(images, labels), path)

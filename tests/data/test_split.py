@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minicnn.data import Dataset, split
-from minicnn.data.split import k_folds
+from minicnn.data.split import k_folds, sample
 from minicnn.errors import ConfigError, DataError
 
 
@@ -103,6 +103,34 @@ def test_the_seed_decides_the_folds():
     first, again, other = ([indices(fold) for _, fold in k_folds(data, 4, seed)] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not any(map(np.array_equal, first, other))
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(1, 70))
+def test_a_sample_holds_the_first_of_each_class_in_their_shares(labels, size):
+    data = numbered(labels)
+    part = sample(data, size)
+    assert len(part) == min(size, len(data))
+    rows = indices(part)
+    assert (np.diff(rows) > 0).all()
+    counts, present = part.class_counts(), np.flatnonzero(data.class_counts())
+    for label in range(4):
+        np.testing.assert_array_equal(
+            rows[part.labels == label], np.flatnonzero(data.labels == label)[: counts[label]]
+        )
+    if size >= len(present):
+        assert (counts[present] > 0).all()
+    assert (abs(counts - data.class_counts() * len(part) / len(data)) <= len(present)).all()
+
+
+def test_a_sample_by_hand():
+    assert indices(sample(numbered([0] * 90 + [1] * 9 + [2]), 12)).tolist() == [*range(9), 90, 91, 99]
+    assert indices(sample(numbered([0, 0, 0, 1, 1, 1]), 4)).tolist() == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, "3"])
+def test_a_sample_of_no_size_is_refused(size):
+    with pytest.raises(ConfigError, match="size must be a whole number of at least 1"):
+        sample(numbered([0, 1]), size)
 
 
 def test_the_folds_are_shuffled():

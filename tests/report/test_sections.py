@@ -59,6 +59,7 @@ class TestEveryDataSet:
         assert titles(page) == TITLES
         assert [len(axes.lines) for axes in figures(page)["learning_curves"].axes] == [1, 1]
 
+    @pytest.mark.filterwarnings("ignore:trainset has no image of dog")
     def test_a_class_without_test_images_and_one_without_training_images(self, tmp_path):
         names = ("ant", "bee", "cat", "dog")
         train, test = data(), data(8, 1, "testset", names=("ant", "bee"))
