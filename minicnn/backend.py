@@ -51,6 +51,11 @@ def device_of(x: Array) -> str:
     return "cpu" if array_module(x) is np else "cuda"
 
 
+def array_class(device: str) -> type:
+    """Return the class of the arrays on ``device``, ``"cpu"`` or ``"cuda"``."""
+    return np.ndarray if device == "cpu" else _cupy().ndarray
+
+
 def resolve_device(device: str) -> str:
     """Turn what a user asked for into the device that will be used.
 

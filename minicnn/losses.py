@@ -7,7 +7,11 @@ from minicnn.backend import Array, array_module, device_of, to_device
 from minicnn.checks import number
 from minicnn.errors import DataError, DTypeError, ShapeError, StateError
 
+# Far from the largest logit exp(z) is too small for a float, and 0, whatever NumPy is told to do about that.
+_rounds_to_zero = np.errstate(under="ignore")
 
+
+@_rounds_to_zero
 def log_softmax(logits: Array) -> Array:
     """Return zᵢ − log Σⱼ exp(zⱼ) for each row, (N, K) → (N, K).
 
@@ -18,6 +22,7 @@ def log_softmax(logits: Array) -> Array:
     return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
 
 
+@_rounds_to_zero
 def softmax(logits: Array) -> Array:
     """Return exp(zᵢ) / Σⱼ exp(zⱼ) for each row, (N, K) → (N, K)."""
     return array_module(logits).exp(log_softmax(logits))
@@ -71,6 +76,7 @@ class SoftmaxCrossEntropy:
         self._kept = self._log_p_and_target(logits, targets)
         return self._value(*self._kept)
 
+    @_rounds_to_zero
     def backward(self) -> Array:
         """Return the gradient with respect to the logits, (softmax(z) − t) / N, shape (N, K).
 
@@ -96,6 +102,7 @@ class SoftmaxCrossEntropy:
             t = (1 - self.label_smoothing) * t + self.label_smoothing / t.shape[1]
         return log_softmax(logits), t
 
+    @_rounds_to_zero
     def _value(self, log_p: Array, t: Array) -> float:
         # Where the target is 0 a class does not count, even if its logit is −∞.
         counted = array_module(log_p).where(t > 0, log_p, 0)

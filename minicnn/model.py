@@ -15,6 +15,9 @@ from minicnn.layers.base import Shape
 from minicnn.preprocessing import Preprocessing
 from minicnn.text import byte_size, echo, printable
 
+# What is too small for a float is 0, whatever NumPy is told to do about that.
+_rounds_to_zero = np.errstate(under="ignore")
+
 
 class Sequential:
     """Layers applied one after the other: the output of each is the input of the next.
@@ -106,12 +109,14 @@ class Sequential:
             )
         self.class_names = tuple(printable(str(name)) for name in names)
 
+    @_rounds_to_zero
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute the output, usually logits (N, K), from network input ``x``, (N, *input_shape)."""
         for layer in self.layers:
             x = layer.forward(x, training)
         return x
 
+    @_rounds_to_zero
     def backward(self, dy: Array, need_dx: bool = False) -> Array | None:
         """Compute every parameter's gradient from ``dy``, the gradient with respect to the output.
 
@@ -153,7 +158,7 @@ class Sequential:
         from minicnn.engine.network import predict  # upwards, see docs/architecture.md
 
         try:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # seen in the result
+            with np.errstate(all="ignore"):  # seen in the result
                 logits = np.concatenate([to_numpy(batch) for batch in predict(self, images, batch_size)])
         except MemoryError as reason:
             raise ConfigError(

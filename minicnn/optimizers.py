@@ -6,12 +6,19 @@ learning rate is a plain attribute, so a schedule, or a person, may set it betwe
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from minicnn.arrays import check_array, check_writable
 from minicnn.backend import Array, array_module, device_of, to_device
 from minicnn.checks import flag, number
 from minicnn.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
     from minicnn.model import Sequential
+
+_LIKE = "backward must assign one like the parameter"
+_AVERAGE = "the optimizer's average of the gradients of {}"
+_ANEW = "make a new optimizer for the changed model"
 
 # Weights decay; biases and BatchNorm's scale and shift have no size that generalisation cares about.
 DECAYED = ("W",)
@@ -48,6 +55,7 @@ class Optimizer:
         self._state: dict[str, list[Array]] = {}
         self._model: Sequential | None = None
 
+    @np.errstate(under="ignore")  # a small gradient's square is 0 to rounding, and may be
     def step(self, model: "Sequential") -> None:
         """Update every parameter of ``model`` from its gradient; raises what ``begin_step`` raises."""
         self.begin_step(model)
@@ -56,22 +64,43 @@ class Optimizer:
                 self._update(f"{layer.name}.{name}", w, layer.grads[name], self.decay_of(name))
 
     def begin_step(self, model: "Sequential") -> None:
-        """Count a step on ``model``, if it can be taken.
+        """Count a step on ``model``, if it can be taken: all that it reads and writes is looked at here.
 
         Raises
         ------
         StateError
-            If a parameter has no gradient: ``model.backward`` has not run.
+            If a parameter has no gradient, as ``model.backward`` has not run, or is read-only.
+        ShapeError, DTypeError
+            If a gradient, or what this optimizer keeps, is not an array like its parameter.
         ConfigError
-            If this optimizer has stepped another model, whose momentum it still holds.
+            If the learning rate is no number of at least 0, or this optimizer has stepped another model,
+            whose momentum it still holds.
         """
         if self._model is not None and self._model is not model:
             raise ConfigError("this optimizer has trained another model: make one for each model")
+        number(self.learning_rate, "learning_rate", "[0, ∞)")
         for layer in model.layers:
             if layer.params.keys() != layer.grads.keys():
-                raise StateError(f"layer {layer.name!r} has no gradients: call model.backward(…) before step")
+                raise StateError(
+                    f"layer {layer.name!r} has the parameters {list(layer.params)} and gradients of "
+                    f"{list(layer.grads)}: call model.backward(…) before step"
+                )
+            for name, w in layer.params.items():
+                self._check(layer.name, name, w, layer.grads[name])
         self._model = model
         self.steps += 1
+
+    def _check(self, layer: str, name: str, w: Array, g: Array) -> None:
+        """Refuse a gradient, or moments, that are not like the parameter that they belong to."""
+        check_writable(w, layer, name)
+        of, shape, dtype, key = type(w), w.shape, w.dtype, f"{layer}.{name}"
+        check_array(g, of, shape, dtype, layer, "the gradient of {}", _LIKE, name)
+        moments = self._state.get(key, ())
+        if moments and type(moments[0]) is not of:  # the model was moved
+            moments = self.moments(key, w, len(moments))
+        for moment in moments:
+            check_array(moment, of, shape, dtype, layer, _AVERAGE, _ANEW, name)
+            check_writable(moment, layer, _AVERAGE, name)
 
     def decay_of(self, name: str) -> float:
         """Return λ for a parameter of that name, 0 if such do not decay."""
@@ -89,11 +118,19 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} must define _direction")
 
     def moments(self, key: str, like: Array, count: int) -> list[Array]:
-        """Return ``count`` running averages of one parameter, zeros at first."""
+        """Return ``count`` running averages of one parameter, zeros at first.
+
+        Raises
+        ------
+        StateError
+            If there is another number of them.
+        """
         if key not in self._state:
             self._state[key] = [array_module(like).zeros_like(like, order="C") for _ in range(count)]
         elif array_module(self._state[key][0]) is not array_module(like):  # the model was moved
             self._state[key] = [to_device(moment, device_of(like)) for moment in self._state[key]]
+        if len(self._state[key]) != count:
+            raise StateError(f"{key}: expected {count} averages, there are {len(self._state[key])}: {_ANEW}")
         return self._state[key]
 
 
@@ -160,7 +197,7 @@ class Adam(Optimizer):
     learning_rate : float
         η, above 0.
     beta_1, beta_2 : float
-        At least 0 and below 1.
+        β₁ at least 0, β₂ above 0, both below 1.
     epsilon : float
         ε, above 0.
     weight_decay, decoupled, decay_all
@@ -189,6 +226,12 @@ class Adam(Optimizer):
         super().__init__(learning_rate, weight_decay, decoupled, decay_all)
         self.beta_1 = number(beta_1, "beta_1", "[0, 1)")
         self.beta_2 = number(beta_2, "beta_2", "[0, 1)")
+        if self.beta_2 == 0:
+            raise ConfigError(
+                "beta_2 must be above 0, such as 0.999: with 0 only the last gradient counts below the "
+                "fraction bar, and a weight whose gradient is 0 once, as behind a closed ReLU, would move by "
+                "learning_rate · momentum / epsilon"
+            )
         self.epsilon = number(epsilon, "epsilon", "(0, ∞)")
 
     def _direction(self, key: str, g: Array) -> Array:

@@ -1,5 +1,7 @@
 """What every engine is: it takes training steps, on batches or on rows of a data set."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +72,19 @@ class Engine:
     def unload(self) -> None:
         """Let go of the data set."""
         self._data = None
+
+
+@contextmanager
+def put_back_if_refused(model: Sequential) -> Iterator[None]:
+    """Give the layers their running averages and gradients back if what is done in here raises an error."""
+    kept = [(layer, dict(layer.state), dict(layer.grads)) for layer in model.layers]
+    try:
+        yield
+    except Exception:
+        for layer, state, grads in kept:
+            layer.state, layer.grads = state, grads
+            layer.forget()
+        raise
 
 
 def check_data(model: Sequential, images: np.ndarray, labels: np.ndarray) -> None:

@@ -8,6 +8,7 @@ rounding of the model's ``precision``; ``engine/layerwise.py`` is the reference.
 """
 
 import copy
+from operator import is_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from minicnn.engine.cuda_blocks import Gradient, Launch
 from minicnn.engine.cuda_network import STEP, Images, Network, device_of, supports
 from minicnn.engine.layerwise import blame
 from minicnn.errors import ConfigError, NonFiniteError, ShapeError
+from minicnn.layers import Layer
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
 from minicnn.optimizers import SGD, Adam, AdamW, Optimizer
@@ -73,6 +75,7 @@ class CudaGraphEngine(Engine):
         self.stream = self.device.xp.cuda.Stream()
         self.totals = self.device.zeros(_TOTALS.itemsize, dtype=np.uint8)
         self.network: Network | None = None
+        self.moments: list[Array] = []  # those that the graphs know
         self.data: Images | None = None
         self.graphs: dict[Any, tuple[_Graph, _Graph]] = {}
         self.slot = 0  # of ``_Graph.copies``, for the next launch
@@ -109,12 +112,16 @@ class CudaGraphEngine(Engine):
         self._bring(images, labels, augmentation)
         self.rng = np.random.default_rng(seed)  # for augmentation and dropout
 
-    def _bring(self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None) -> None:
+    def _check_known(self) -> None:
         if not knows(self.model, self.loss, self.optimizer):
             raise ConfigError(
                 f"this engine trains on a GPU, the model is {self.model.dtype} on {self.model.device} by "
-                "now: make a new Trainer for it"
+                "now, or has a layer, a loss or an optimizer that there are no kernels for: make a new "
+                "Trainer for it"
             )
+
+    def _bring(self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None) -> None:
+        self._check_known()
         check_data(self.model, images, labels)
         self._settle()
         if self.data is None or not self.data.replace(images, labels, augmentation):
@@ -152,18 +159,36 @@ class CudaGraphEngine(Engine):
         rows = np.array(rows, np.int32)  # a copy: it may wait for a while
         if rows.ndim != 1 or len(rows) == 0 or rows.min() < 0 or rows.max() >= len(self.images):
             raise ShapeError(f"expected rows from 0 to {len(self.images) - 1}, at least one, got {rows}")
+        self._check_known()
         self._fit(len(rows))
+        self.optimizer.begin_step(self.model)
+        try:
+            self._prepare(rows)
+        except BaseException:
+            self.optimizer.steps -= 1
+            raise
+        if len(self.waiting) == self.together:
+            self._replay(self.many, self.waiting)
+        return self.finish() if len(self.unseen) >= LOOK_EVERY else None
+
+    def _prepare(self, rows: np.ndarray) -> None:
+        """Have graphs for the step that has begun, and let it wait."""
+        self._hold_moments()
         key = self._key(len(rows))
         if self.waiting and key != self.key:
             self.launch()
         self.key = key
-        steps = max(1, min(_IMAGES_A_GRAPH // len(rows), _MOST_STEPS))
-        self.one, self.many = self._captured(len(rows), steps)
-        self.optimizer.begin_step(self.model)
+        self.together = max(1, min(_IMAGES_A_GRAPH // len(rows), _MOST_STEPS))
+        self.one, self.many = self._captured(len(rows), self.together)
         self.waiting.append((rows, self._record()))
-        if len(self.waiting) == steps:
-            self._replay(self.many, self.waiting)
-        return self.finish() if len(self.unseen) >= LOOK_EVERY else None
+
+    def _hold_moments(self) -> None:
+        """Keep the optimizer's moments, made if they are not there; graphs that know others are dropped."""
+        now = [moment for layer, name, _ in self.grads for moment in self._moments(layer, name)]
+        if len(now) != len(self.moments) or not all(map(is_, now, self.moments)):
+            self.launch()
+            self._drop_graphs()
+            self.moments = now
 
     def finish(self) -> Seen | None:
         """Wait for all steps, and return what those since the last answer have seen, if there are any."""
@@ -208,8 +233,11 @@ class CudaGraphEngine(Engine):
         return record[()]
 
     def _fit(self, N: int) -> None:
-        """Make the arrays, if there are none for N images and these parameters."""
-        if self.network is None or self.network.capacity < N or not self.network.fits():
+        """Check the model's arrays, and make those for N images if they are not there."""
+        network = self.network
+        if network is not None and network.model is self.model and network.capacity >= N and network.fits():
+            network.audit.check(training=True)
+        else:
             self.launch()
             self._drop_graphs()
             self.network = None  # gives its memory back before more is taken
@@ -306,10 +334,7 @@ class CudaGraphEngine(Engine):
         """Return the tables of ``update.cu``: the parameters, and the pieces that its blocks update."""
         table, pieces = np.zeros(len(gradients), _PARAMETER), []
         for row, (layer, name, first, stride, count) in enumerate(gradients):
-            w, entry = layer.params[name], table[row]
-            moments = (
-                [] if getattr(self.optimizer, "momentum", 1) == 0 else self._moments(layer.name, name, w)
-            )
+            w, entry, moments = layer.params[name], table[row], self._moments(layer, name)
             fields = "w", "parts", "first_moment", "second_moment"
             for field, array in zip(fields, (w, first, *moments), strict=False):
                 entry[field] = array.data.ptr
@@ -319,8 +344,14 @@ class CudaGraphEngine(Engine):
         asarray = self.device.xp.asarray
         return asarray(table.view(np.uint8)), asarray(np.array(pieces, _PIECE).view(np.uint8))
 
-    def _moments(self, layer: str, name: str, w: Array) -> list[Array]:
-        return self.optimizer.moments(f"{layer}.{name}", w, _MOMENTS[type(self.optimizer)])
+    def _moments(self, layer: Layer, name: str) -> list[Array]:
+        """Return the moments of a parameter, laid out as kernels read them."""
+        if getattr(self.optimizer, "momentum", 1) == 0:
+            return []
+        w, count = layer.params[name], _MOMENTS[type(self.optimizer)]
+        moments = self.optimizer.moments(f"{layer.name}.{name}", w, count)
+        moments[:] = map(self.device.laid_out, moments)
+        return moments
 
     def _update(self, parameters: Array, pieces: Array, step: Array) -> Launch:
         """Return the launch that updates all parameters."""

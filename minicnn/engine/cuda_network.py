@@ -9,13 +9,12 @@ import numpy as np
 
 from minicnn.backend import Array, array_module
 from minicnn.data import Augmentation
+from minicnn.engine.audit import NUMBERS, Audit
 from minicnn.engine.cuda_blocks import Block, Device, Gradient, Launch, cut, knows
 from minicnn.errors import DeviceError
 from minicnn.model import Sequential
 from minicnn.preprocessing import Preprocessing
 
-# What kernels are told of a layer at each launch; everything else of it is fixed.
-_NUMBERS = ("momentum", "epsilon", "rate", "negative_slope")
 # What precedes each step, see ``records.cu``.
 STEP = np.dtype([("rate", "f4"), ("scale_1", "f4"), ("scale_2", "f4"), ("draw", "u4")])
 
@@ -91,8 +90,14 @@ class Network:
         self.model, self.capacity = model, capacity
         self.device = device_of(model)
         self.xp, self.zeros = self.device.xp, self.device.zeros
-        self.layers, self.arrays = list(model.layers), list(model.arrays().values())
-        self.named = [(layer, name) for layer in model.layers for name in _NUMBERS if hasattr(layer, name)]
+        self.audit = Audit(model)
+        self.audit.check(training)
+        for layer in model.layers:
+            for arrays in (layer.params, layer.state):
+                arrays.update({name: self.device.laid_out(array) for name, array in arrays.items()})
+        self.arrays = list(model.arrays().values())
+        # Kernels are told of these at each launch; everything else of a layer is fixed.
+        self.named = [(layer, name) for layer in model.layers for name in NUMBERS if hasattr(layer, name)]
         self.precision = model.precision
         with enough_memory(f"batches of {capacity:,} images; take a smaller batch_size"):
             self._connect()
@@ -123,10 +128,11 @@ class Network:
             block.connect_gradients(dx, dy)
 
     def fits(self) -> bool:
-        """Whether the model still has the layers and the arrays that the kernels were told of."""
-        now, told = [*self.model.layers, *self.model.arrays().values()], [*self.layers, *self.arrays]
-        same = len(now) == len(told) and all(map(is_, now, told))
-        return same and self.precision == self.model.precision
+        """Whether the model still is what the kernels were made for, with the arrays they were told of."""
+        if self.precision != self.model.precision or not self.audit.holds():
+            return False
+        now = list(self.model.arrays().values())
+        return len(now) == len(self.arrays) and all(map(is_, now, self.arrays))
 
     def numbers(self) -> tuple[float, ...]:
         """Return the layers' numbers that kernels are given."""
@@ -163,6 +169,7 @@ class Predictor:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the output for ``images``, (N, *output_shape)."""
         network, outputs = self.network, []
+        network.audit.check(training=False)
         x, y = network.activations[0], network.labels
         for first in range(0, len(images), self.chunk):
             chunk = images[first : first + self.chunk]

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.engine.base import Engine, StepResult, check_data
+from minicnn.arrays import check_array
+from minicnn.engine.base import Engine, StepResult, check_data, put_back_if_refused
 from minicnn.engine.blocks import Stage
 from minicnn.engine.layerwise import blame
 from minicnn.engine.network import Network, supports
@@ -38,15 +39,18 @@ class FusedEngine(Engine):
     name = "fused"
 
     def __init__(self, model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> None:
-        if not supports(model):
-            raise ConfigError(
-                f"the fused engine computes in float32 on the CPU, this model is {model.dtype} on "
-                f'{model.device}: use engine="auto", which takes the layerwise engine then'
-            )
         self.model = model
+        self._check_supported()
         self.loss = loss
         self.optimizer = optimizer
         self.network: Network | None = None
+
+    def _check_supported(self) -> None:
+        if not supports(self.model):
+            raise ConfigError(
+                f"the fused engine computes in float32 on the CPU, this model is {self.model.dtype} on "
+                f'{self.model.device}: make a Trainer with engine="auto", which takes another engine then'
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy takes over: it makes its own arrays, at its first step."""
@@ -61,20 +65,20 @@ class FusedEngine(Engine):
             If these are other shapes, or labels are not whole numbers from 0 to K − 1.
         NonFiniteError
             If the loss is NaN or infinite, naming the layer where that began; nothing is updated then.
+        MiniCNNError
+            If the model's layers or arrays were changed into what cannot be computed with: see ``Audit``.
         """
+        self._check_supported()
         check_data(self.model, images, labels)
         N = len(images)
         network = self._network(N)
-        kept = [(dict(layer.state), dict(layer.grads)) for layer in self.model.layers]
         self._images, self._labels = images, np.ascontiguousarray(labels, np.int64)
-        with np.errstate(over="ignore", invalid="ignore"):  # seen in the loss, and told with its cause
+        # What overflows is seen in the loss, and told with its cause.
+        with put_back_if_refused(self.model), np.errstate(all="ignore"):
             network.begin(N, training=True)
             self._run(self._stages, N)
             loss = sum(self._losses[:, 0]) / N
             if not np.isfinite(loss):
-                for layer, (state, grads) in zip(self.model.layers, kept, strict=True):
-                    layer.state, layer.grads = state, grads
-                    layer.forget()
                 raise NonFiniteError(f"the loss is {loss}: {blame(self.model, network.images[:N])}")
             self._update(N)
         self._images = self._labels = None  # the batch is not kept
@@ -83,16 +87,18 @@ class FusedEngine(Engine):
     def _network(self, N: int) -> Network:
         """Return the blocks with room for N images; a smaller batch uses the first part of the arrays."""
         network, parts = self.network, num_threads()
-        if network is not None and network.capacity >= N and network.fits():
+        fits = network is not None and network.capacity >= N and network.fits()
+        if fits and self._fuses_loss() == self._fused_loss:
             return network
         self.network = None  # if this is interrupted, the next step begins anew
         network = Network(self.model, parts, N)
         network.connect_gradients()
+        self._fused_loss = self._fuses_loss()
         self._losses = np.zeros((parts, 2))  # of each part, the sum of the losses and the right answers
         self._stages = [
             Stage(self._begin),
             *network.forward(training=True),
-            Stage(self._loss) if self._fuses_loss() else Stage(self._any_loss, whole=True),
+            Stage(self._loss) if self._fused_loss else Stage(self._any_loss, whole=True),
             *network.backward(),
         ]
         self.network = network
@@ -120,7 +126,10 @@ class FusedEngine(Engine):
         logits = self.network.activations[-1].reshape(-1, K)[:last]
         self._losses[0] = self.loss.forward(logits, self._labels) * last, 0
         self._losses[0, 1] = (logits.argmax(axis=1) == self._labels).sum()
-        self.network.gradients[-1].reshape(-1, K)[:last] = self.loss.backward()
+        dlogits = self.loss.backward()
+        where, remedy = type(self.loss).__name__, "its backward must return the gradient of the logits"
+        check_array(dlogits, np.ndarray, logits.shape, logits.dtype, where, "a gradient", remedy)
+        self.network.gradients[-1].reshape(-1, K)[:last] = dlogits
 
     def _run(self, stages: list[Stage], N: int) -> None:
         """Run the stages, those between two whole ones together, in one round of threads."""
@@ -142,8 +151,7 @@ class FusedEngine(Engine):
     def _update(self, N: int) -> None:
         network, parts = self.network, self.network.parts
         update = Update(self.optimizer, network.trained, N)
-        if update.fused:
-            self.optimizer.begin_step(self.model)
+        update.begin(self.model)
         run_parts(lambda part: update.run(part, parts), parts)
         if not update.fused:
             self.optimizer.step(self.model)

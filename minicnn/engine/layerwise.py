@@ -5,7 +5,8 @@ import copy
 import numpy as np
 
 from minicnn.backend import Array, array_module, to_device
-from minicnn.engine.base import Engine, StepResult, check_data
+from minicnn.engine.audit import Audit, audited, check_output
+from minicnn.engine.base import Engine, StepResult, check_data, put_back_if_refused
 from minicnn.errors import NonFiniteError
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
@@ -21,6 +22,7 @@ class LayerwiseEngine(Engine):
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
+        self.audit: Audit | None = None
 
     def train_step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
         """Take one step on a batch, images (N, H, W, C) as stored and labels (N,).
@@ -31,18 +33,18 @@ class LayerwiseEngine(Engine):
             If these are other shapes, or labels are not whole numbers from 0 to K − 1.
         NonFiniteError
             If the loss is NaN or infinite, naming the layer where that began; nothing is updated then.
+        MiniCNNError
+            If the model's layers or arrays were changed into what cannot be computed with: see ``Audit``.
         """
         check_data(self.model, images, labels)
+        self.audit = audited(self.model, self.audit, training=True)
         x = self.model.preprocess(images)
-        # Forward moves the running averages: a step that is refused puts them back.
-        states = [dict(layer.state) for layer in self.model.layers]
-        with np.errstate(over="ignore", invalid="ignore"):  # seen in the loss, and told with its cause
+        # What overflows is seen in the loss, and told with its cause.
+        with put_back_if_refused(self.model), np.errstate(all="ignore"):
             logits = self.model.forward(x, training=True)
+            check_output(self.model.layers[-1], logits, len(x))
             loss = self.loss.forward(logits, labels)
             if not np.isfinite(loss):
-                for layer, state in zip(self.model.layers, states, strict=True):
-                    layer.state = state
-                    layer.forget()
                 raise NonFiniteError(f"the loss is {loss}: {blame(self.model, x)}")
             self.model.backward(self.loss.backward())
             self.optimizer.step(self.model)

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterator
-from operator import is_
 
 import numpy as np
 
 from minicnn import kernels
 from minicnn.backend import to_numpy
+from minicnn.engine.audit import Audit
 from minicnn.engine.blocks import Block, Stage, cut, zeros
 from minicnn.kernels.threads import num_threads, run_parts
 from minicnn.model import Sequential
@@ -28,7 +28,7 @@ class Network:
 
     def __init__(self, model: Sequential, parts: int, capacity: int) -> None:
         self.model = model
-        self.layers = list(model.layers)
+        self.audit = Audit(model)
         self.parts = parts
         self.capacity = capacity
         self.blocks: list[Block] = cut(model.layers, parts)
@@ -44,9 +44,8 @@ class Network:
         return self.activations[-1].reshape(self.capacity, *self.model.output_shape)
 
     def fits(self) -> bool:
-        """Whether the model still has the layers, and the kernels the threads, that this was made for."""
-        same = len(self.layers) == len(self.model.layers) and all(map(is_, self.layers, self.model.layers))
-        return same and self.parts == num_threads()
+        """Whether the model, and the number of threads, are still what this was made for."""
+        return self.parts == num_threads() and self.audit.holds()
 
     def connect_gradients(self) -> None:
         """Make the arrays for the gradients of the activations, and give them to the blocks.
@@ -63,11 +62,10 @@ class Network:
             block.connect_gradients(dx, dy)
 
     def begin(self, N: int, training: bool) -> None:
-        """Prepare all blocks for N images."""
+        """Check all arrays, and prepare all blocks for N images."""
+        self.audit.check(training)
         for block in self.blocks:
-            block.check()
-            if training:
-                block.own()
+            block.take_weights(training)
             block.begin(N, training)
 
     def pack(self, part: int, training: bool) -> None:
@@ -120,6 +118,7 @@ def predict(model: Sequential, images: np.ndarray, batch_size: int) -> Iterator[
     """Yield the output for ``images``, in the fastest way there is for the model."""
     kind, least, most = _fastest(model, batch_size, len(images))
     if kind is None:
+        Audit(model).check(training=False)
         batch_size = min(batch_size, max(1, _MOST_MEMORY // sum(model.image_memory)))
         for i in range(0, len(images), batch_size):
             yield model.forward(model.preprocess(images[i : i + batch_size]))

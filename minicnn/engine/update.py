@@ -1,13 +1,26 @@
 """The optimizer's step, shared out among the threads that have computed the gradients."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-from minicnn.engine.blocks import Block, weights
+from minicnn.engine.blocks import Block, laid_out
+from minicnn.errors import StateError
 from minicnn.kernels import update
+from minicnn.model import Sequential
 from minicnn.optimizers import SGD, Adam, AdamW, Optimizer
 
 # Only the library's own classes are known: a subclass may compute something else.
 _MOMENTS = {SGD: 1, Adam: 2, AdamW: 2}
+
+
+class _Parameter(NamedTuple):
+    """One parameter with all that its update reads and writes, as flat float32 numbers of one size."""
+
+    w: np.ndarray
+    g: np.ndarray
+    moments: list[np.ndarray]
+    decay: float
 
 
 class Update:
@@ -20,30 +33,48 @@ class Update:
         self.optimizer = optimizer
         self.blocks = blocks
         self.N = N
-        self.fused = type(optimizer) in _MOMENTS
-        # Made here, by one thread, if they are not there yet.
-        self.moments = {key: self._moments(key, w) for key, w in self._parameters()} if self.fused else {}
+        self.fused = type(optimizer) in _MOMENTS and not {"step", "_direction"} & vars(optimizer).keys()
+        self.parameters: dict[tuple[Block, str], _Parameter] = {}
 
-    def _parameters(self) -> list[tuple[str, np.ndarray]]:
-        return [(f"{b.layer.name}.{name}", w) for b in self.blocks for name, w in b.layer.params.items()]
+    def begin(self, model: Sequential) -> None:
+        """Let the optimizer look at all arrays, and take them: once, and in one thread.
+
+        Raises also StateError, if a gradient was replaced while the step ran: the block would not write
+        into the new array.
+        """
+        if not self.fused:
+            return
+        self.optimizer.begin_step(model)
+        for block in self.blocks:
+            layer = block.layer
+            for name in layer.params:
+                if layer.grads[name] is not block.own_gradients.get(name, layer.grads[name]):
+                    raise StateError(
+                        f"layer {layer.name!r}: the gradient of {name} was replaced in the middle of a step, "
+                        'which only engine="layerwise" allows'
+                    )
+                self.parameters[block, name] = _Parameter(
+                    laid_out(layer.params, name),
+                    np.ascontiguousarray(layer.grads[name]).reshape(-1),
+                    self._moments(f"{layer.name}.{name}", layer.params[name]),
+                    self.optimizer.decay_of(name),
+                )
 
     def _moments(self, key: str, w: np.ndarray) -> list[np.ndarray]:
         if isinstance(self.optimizer, SGD) and self.optimizer.momentum == 0:
             return [np.empty(0, np.float32)]
         moments = self.optimizer.moments(key, w, _MOMENTS[type(self.optimizer)])
-        return [moment.reshape(-1) for moment in moments]
+        return [laid_out(moments, i) for i in range(len(moments))]
 
     def run(self, part: int, parts: int) -> None:
         """Do this part."""
         for block in self.blocks:
             for piece in block.gradients(part, parts, self.N):
                 if self.fused:
-                    self._update(block, *piece)
+                    self._update(self.parameters[block, piece.name], piece.first, piece.last)
 
-    def _update(self, block: Block, name: str, first: int, last: int) -> None:
-        o, layer = self.optimizer, block.layer
-        w, g = weights(layer, name), np.ascontiguousarray(layer.grads[name]).reshape(-1)
-        moments, decay = self.moments[f"{layer.name}.{name}"], o.decay_of(name)
+    def _update(self, parameter: _Parameter, first: int, last: int) -> None:
+        o, (w, g, moments, decay) = self.optimizer, parameter
         if isinstance(o, SGD):
             update.sgd(
                 w, g, *moments, first, last, o.learning_rate, o.momentum, o.nesterov, decay, o.decoupled

@@ -209,13 +209,13 @@ def test_a_pool_of_one_pixel_that_skips_others_is_a_pool():
             assert_allclose(layer.grads[name], gradient, atol=1e-4 * abs(gradient).max(), err_msg=layer.name)
 
 
-def test_weights_of_another_dtype_or_layout_are_taken_over_and_keep_their_momentum():
+def test_weights_of_another_layout_are_taken_over_and_keep_their_momentum():
     runner, other = engine(), engine()
+    assert take(runner) == take(other)
     dense = runner.model.layers[-1]
-    dense.params["W"] = np.asfortranarray(dense.params["W"]).astype("float64")
+    dense.params["W"] = np.asfortranarray(dense.params["W"])
     assert take(runner) == take(other)
     assert_same(runner.model, other.model.arrays())
-    assert dense.params["W"].dtype == np.float32
 
 
 def test_a_layer_that_was_replaced_is_seen():

@@ -2,14 +2,15 @@
 
 import math
 
-from minicnn.engine.blocks.base import Block, Stage, weights, zeros
+from minicnn.engine.audit import kind
+from minicnn.engine.blocks.base import Block, Stage, laid_out, zeros
 from minicnn.engine.blocks.conv import MOST_CELLS, POOLS, ConvBlock
 from minicnn.engine.blocks.dense import DenseBlock
 from minicnn.engine.blocks.norm import NormBlock
 from minicnn.engine.blocks.plain import LayerBlock
 from minicnn.layers import BatchNorm, Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU
 
-__all__ = ["Block", "ConvBlock", "DenseBlock", "LayerBlock", "NormBlock", "Stage", "cut", "weights", "zeros"]
+__all__ = ["Block", "ConvBlock", "DenseBlock", "LayerBlock", "NormBlock", "Stage", "cut", "laid_out", "zeros"]
 
 # What a block may begin with, and what it then takes along: a ReLU and a pool at most once, in any order.
 _BLOCKS = {
@@ -22,22 +23,22 @@ _BLOCKS = {
 def cut(layers: list[Layer], parts: int) -> list[Block]:
     """Cut a model's layers into blocks with ``parts`` workspaces each.
 
-    Only the library's own classes are known: a subclass may compute something else. Flatten is
+    Only the library's own classes are known: others are called as they are. Flatten is
     nothing but another view of the same numbers, and so no block at all.
     """
     blocks: list[Block] = []
-    rest = [layer for layer in layers if type(layer) is not Flatten]
+    rest = [layer for layer in layers if kind(layer) is not Flatten]
     while rest:
-        kind, followers = _BLOCKS.get(type(rest[0]), (LayerBlock, ()))
+        block, followers = _BLOCKS.get(kind(rest[0]), (LayerBlock, ()))
         taken = [rest.pop(0)]
         while rest and _follows(rest[0], taken, followers):
             taken.append(rest.pop(0))
-        blocks.append(kind(taken, parts))
+        blocks.append(block(taken, parts))
     return blocks
 
 
 def _follows(layer: Layer, taken: list[Layer], followers: tuple[type, ...]) -> bool:
-    if type(layer) not in followers:
+    if kind(layer) not in followers:
         return False
     if type(layer) is ReLU:
         return not any(type(other) is ReLU for other in taken)

@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.errors import ShapeError
 from minicnn.layers import Layer
 
 _CACHE_LINE = 64  # bytes
@@ -45,9 +44,11 @@ def share(n: int, part: int, parts: int) -> tuple[int, int]:
     return n * part // parts, n * (part + 1) // parts
 
 
-def weights(layer: Layer, name: str) -> np.ndarray:
-    """Return a layer's parameter as flat numbers: after ``Block.own`` its own, else maybe a copy."""
-    return np.require(layer.params[name], np.float32, "CW").reshape(-1)
+def laid_out(arrays: dict[str, np.ndarray] | list[np.ndarray], key: str | int) -> np.ndarray:
+    """Put the array ``key`` into the order that kernels read, if it is in another; return it flat."""
+    if not arrays[key].flags.carray:
+        arrays[key] = np.require(arrays[key], requirements="CAW")
+    return arrays[key].reshape(-1)
 
 
 class Block:
@@ -62,16 +63,18 @@ class Block:
         The first, the only one that may have parameters.
     parts : int
         The largest number of parts that a batch is cut into: as many workspaces there are.
-    shapes : dict
-        The shapes that the kernels take the layer's parameters to have.
+    weights : dict
+        The layer's parameters as flat numbers, as they were when the step began: see ``take_weights``.
+    own_gradients : dict
+        The arrays that ``gradients`` leaves the gradients of the parameters in, if this block computes them.
     """
-
-    shapes: ClassVar[dict[str, tuple[int, ...]]] = {}
 
     def __init__(self, layers: list[Layer], parts: int) -> None:
         self.layer = layers[0]
         self.layers = layers
         self.parts = parts
+        self.weights: dict[str, np.ndarray] = {}
+        self.own_gradients: dict[str, np.ndarray] = {}
         self.input_size = math.prod(layers[0].input_shape)
         self.output_size = math.prod(layers[-1].output_shape)
 
@@ -83,28 +86,20 @@ class Block:
         """Take the arrays for dx, or None where it is not needed, and dy."""
         self.dx, self.dy = dx, dy
 
-    def own(self) -> None:
-        """Give the layer its parameters as kernels can write to them, if somebody has set others."""
-        params = self.layer.params
-        for name in params:
-            params[name] = np.require(params[name], np.float32, "CW")
+    def take_weights(self, training: bool) -> None:
+        """Take the layer's parameters, which have been checked: kernels see no others until the next step.
 
-    def check(self) -> None:
-        """Refuse parameters of other shapes: the kernels would read past their end.
-
-        Raises
-        ------
-        ShapeError
-            Naming the layer and the shapes.
+        In training the layer is given its own in the order that kernels read and write; a prediction
+        leaves them as they are.
         """
-        for name, w in self.layer.params.items():
-            shape = self.shapes.get(name, w.shape)
-            if w.shape != shape:
-                where = f"layer {self.layer.name!r}"
-                raise ShapeError(f"{where}: expected a parameter {name} of shape {shape}, it is {w.shape}")
+        params = self.layer.params if training else dict(self.layer.params)
+        self.weights = {name: laid_out(params, name) for name in params}
 
     def begin(self, N: int, training: bool) -> None:
         """Prepare a training step on N images, or a prediction; one thread does this for all."""
+        if training:
+            self.N = N
+            self.layer.grads.update(self.own_gradients)
 
     def pack(self, part: int, training: bool) -> None:
         """Lay out the weights as the kernels of this part read them: they may have changed."""

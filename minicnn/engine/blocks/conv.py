@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.engine.blocks.base import Block, Piece, Stage, weights, zeros
+from minicnn.engine.blocks.base import Block, Piece, Stage, zeros
 from minicnn.kernels import convolution, product, sparse, winograd
 from minicnn.kernels.geometry import Geometry
 from minicnn.kernels.product import PANEL
@@ -31,7 +31,6 @@ class ConvBlock(Block):
         pool = next((layer for layer in layers if isinstance(layer, POOLS)), None)
         self.g, self.run_at = geometry(conv, pool, any(isinstance(layer, ReLU) for layer in layers))
         g = self.g
-        self.shapes = {"W": (*conv.window[0], g.C, g.OC), "b": (g.OC,)}
         size = 16 * g.C * g.pitch if g.TH else g.depth * g.pitch
         self.panels = [zeros(size) for _ in range(parts)]
         self.bias = zeros(g.pitch)
@@ -44,19 +43,19 @@ class ConvBlock(Block):
         g = self.g
         self.gradient = _way_back(g, dx is not None)(self)
         self.dW, self.db = zeros(g.depth * g.OC), zeros(g.pitch)
+        self.own_gradients = {"W": self.dW.reshape(*self.layer.window[0], g.C, g.OC)}
+        if self.layer.use_bias:
+            self.own_gradients["b"] = self.db[: g.OC]
 
     def begin(self, N: int, training: bool) -> None:
         """Take the bias, and say where the gradients will be."""
+        super().begin(N, training)
         if self.layer.use_bias:
-            self.bias[: self.g.OC] = self.layer.params["b"]
-        if training:
-            self.layer.grads["W"] = self.dW.reshape(self.layer.params["W"].shape)
-            if self.layer.use_bias:
-                self.layer.grads["b"] = self.db[: self.g.OC]
+            self.bias[: self.g.OC] = self.weights["b"]
 
     def pack(self, part: int, training: bool) -> None:
         """Lay out the filters in panels, or what Winograd's algorithm makes of them."""
-        g, W, panels, w = self.g, weights(self.layer, "W"), self.panels[part], self.work[part]
+        g, W, panels, w = self.g, self.weights["W"], self.panels[part], self.work[part]
         if g.TH:
             winograd.transform_weights(W, g.C * g.OC, g.C, g.OC, g.OC, 1, g.C, panels, w.taps)
         else:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.engine.blocks.base import Block, Piece, Stage, share, weights, zeros
+from minicnn.engine.blocks.base import Block, Piece, Stage, share, zeros
 from minicnn.kernels import dense, product
 from minicnn.kernels.product import PANEL
 from minicnn.layers import Layer
@@ -19,7 +19,6 @@ class DenseBlock(Block):
     def __init__(self, layers: list[Layer], parts: int) -> None:
         super().__init__(layers, parts)
         self.relu = len(layers) > 1
-        self.shapes = {"W": (self.input_size, self.output_size), "b": (self.output_size,)}
         self.bias = zeros(self.output_size)
         self.panels = [zeros(product.panels_size(dense.DEPTH, self.output_size)) for _ in range(parts)]
 
@@ -38,16 +37,15 @@ class DenseBlock(Block):
         self.dz_panels = zeros(product.panels_size(self.capacity, units))
         self.columns = [zeros(product.panels_size(units, self.rows)) for _ in range(self.parts)]
         self.dW, self.db = zeros(D * units), zeros(units)
+        self.own_gradients = {"W": self.dW.reshape(D, units)}
+        if self.layer.use_bias:
+            self.own_gradients["b"] = self.db
 
     def begin(self, N: int, training: bool) -> None:
         """Take the bias, and say where the gradients will be."""
+        super().begin(N, training)
         if self.layer.use_bias:
-            self.bias[:] = self.layer.params["b"]
-        if training:
-            self.N = N
-            self.layer.grads["W"] = self.dW.reshape(self.input_size, self.output_size)
-            if self.layer.use_bias:
-                self.layer.grads["b"] = self.db
+            self.bias[:] = self.weights["b"]
 
     def forward(self, training: bool) -> list[Stage]:
         """Return the stage that computes y."""
@@ -55,7 +53,7 @@ class DenseBlock(Block):
 
         def run(part: int, first: int, last: int) -> None:
             dense.forward(
-                self.x, weights(self.layer, "W"), self.bias, self.relu, self.y, first, last, D, units,
+                self.x, self.weights["W"], self.bias, self.relu, self.y, first, last, D, units,
                 product.ONE_RUN, self.panels[part], self.z[part],
             )  # fmt: skip
 
@@ -69,7 +67,7 @@ class DenseBlock(Block):
         def run(part: int, first: int, last: int) -> None:
             dense.backward(
                 self.y, self.dy, self.relu, self.dz, self.dz_panels, self.N, first, last, D, units,
-                need_dx, weights(self.layer, "W"), self.columns[part], dx, product.ONE_RUN, self.tails[part],
+                need_dx, self.weights["W"], self.columns[part], dx, product.ONE_RUN, self.tails[part],
             )  # fmt: skip
 
         return [Stage(run)]

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from minicnn.engine.blocks.base import Block, Stage, weights, zeros
+from minicnn.engine.blocks.base import Block, Stage, zeros
 from minicnn.engine.blocks.conv import NO_CODES, POOLS, places, pooling
 from minicnn.kernels import norm
 from minicnn.kernels.geometry import Geometry
@@ -20,7 +20,6 @@ class NormBlock(Block):
         super().__init__(layers, parts)
         pool = next((layer for layer in layers if isinstance(layer, POOLS)), None)
         self.g = g = geometry(layers[0], pool, any(isinstance(layer, ReLU) for layer in layers))
-        self.shapes = {"gamma": (g.OC,), "beta": (g.OC,)}
         self.mean, self.inv_std, self.bias = zeros(g.OC), zeros(g.OC), zeros(g.pitch)
         self.work = [(zeros(g.OH * g.OW * g.pitch), zeros(LANES)) for _ in range(parts)]
 
@@ -32,16 +31,15 @@ class NormBlock(Block):
         self.place = places(self.g)
         self.dz = zeros(self.capacity * self.input_size) if dx is None else dx
         self.dgamma, self.dbeta = zeros(C), zeros(C)
+        self.own_gradients = {"gamma": self.dgamma, "beta": self.dbeta}
         self.var, self.scale, self.shift, self.tilt = zeros(C), zeros(C), zeros(C), zeros(C)
         # For each part two sums: the mean and the squares, on the way back dγ and dβ.
         self.sums = zeros(parts * 2 * C, np.float64).reshape(parts, 2, C)
 
     def begin(self, N: int, training: bool) -> None:
         """Say where the gradients will be; a prediction normalises with the running averages."""
-        if training:
-            self.N = N
-            self.layer.grads["gamma"], self.layer.grads["beta"] = self.dgamma, self.dbeta
-        else:
+        super().begin(N, training)
+        if not training:
             self.mean[:] = self.layer.state["running_mean"]
             self.inv_std[:] = 1 / np.sqrt(self.layer.state["running_var"] + self.layer.epsilon)
 
@@ -69,7 +67,7 @@ class NormBlock(Block):
         self.inv_std[:] = 1 / np.sqrt(self.var + self.layer.epsilon)
 
     def _normalise(self, codes: np.ndarray, part: int, first: int, last: int) -> None:
-        gamma, beta = weights(self.layer, "gamma"), weights(self.layer, "beta")
+        gamma, beta = self.weights["gamma"], self.weights["beta"]
         y, edge = self.work[part]
         norm.forward(
             self.g, self.x, first, last, self.mean, self.inv_std, gamma, beta, self.y, codes,
@@ -92,7 +90,7 @@ class NormBlock(Block):
         parts = min(self.parts, last)
         self.dgamma[:], self.dbeta[:] = self.sums[:parts].sum(axis=0)
         rows = np.float32(last * self.g.OH * self.g.OW)
-        self.scale[:] = weights(self.layer, "gamma") * self.inv_std
+        self.scale[:] = self.weights["gamma"] * self.inv_std
         self.shift[:], self.tilt[:] = self.dbeta / rows, self.dgamma / rows
 
     def _dx(self, part: int, first: int, last: int) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minicnn.engine.audit import check_dx, check_output
 from minicnn.engine.blocks.base import Block, Stage
 from minicnn.layers import Layer
 
@@ -14,8 +15,9 @@ class LayerBlock(Block):
         layer: Layer = self.layer
 
         def run(part: int, first: int, last: int) -> None:
-            x = self._images(self.x, layer.input_shape, first, last)
-            self._images(self.y, layer.output_shape, first, last)[...] = layer.forward(x, training)
+            y = layer.forward(self._images(self.x, layer.input_shape, first, last), training)
+            check_output(layer, y, last - first)
+            self._images(self.y, layer.output_shape, first, last)[...] = y
 
         return [Stage(run, whole=training)]
 
@@ -26,6 +28,7 @@ class LayerBlock(Block):
         def run(part: int, first: int, last: int) -> None:
             dx = layer.backward(self._images(self.dy, layer.output_shape, first, last), self.dx is not None)
             if self.dx is not None:
+                check_dx(layer, dx, last - first)
                 self._images(self.dx, layer.input_shape, first, last)[...] = dx
 
         return [Stage(run, whole=True)]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from minicnn import layers as L
+from minicnn.engine.audit import kind
 from minicnn.engine.cuda_blocks.base import Block, Device, Gradient, Launch
 from minicnn.engine.cuda_blocks.conv import ConvBlock
 from minicnn.engine.cuda_blocks.dense import DenseBlock
@@ -29,8 +30,8 @@ _SIDE_BY_SIDE = (2, 2), (2, 2), ((0, 0), (0, 0))
 
 
 def knows(layers: Sequence[Layer]) -> bool:
-    """Whether there is a block for each layer: a subclass may compute something else."""
-    return all(type(layer) in _BLOCKS or type(layer) is L.Flatten for layer in layers)
+    """Whether there is a block for each layer: others may compute something else."""
+    return all(kind(layer) in _BLOCKS or kind(layer) is L.Flatten for layer in layers)
 
 
 def cut(device: Device, layers: Sequence[Layer]) -> list[Block]:
@@ -38,11 +39,11 @@ def cut(device: Device, layers: Sequence[Layer]) -> list[Block]:
     blocks: list[Block] = []
     rest = [layer for layer in layers if type(layer) is not L.Flatten]
     while rest:
-        kind, followers = _BLOCKS[type(rest[0])]
+        block, followers = _BLOCKS[type(rest[0])]
         group = [rest.pop(0)]
         while rest and _follows(rest[0], group, followers):
             group.append(rest.pop(0))
-        blocks.append(kind(device, group))
+        blocks.append(block(device, group))
     return blocks
 
 

@@ -51,6 +51,10 @@ class Device:
         """Return an array on the device."""
         return self.xp.zeros(shape, dtype)
 
+    def laid_out(self, array: Array) -> Array:
+        """Return the array in the order that kernels read: itself, or a copy."""
+        return array if array.flags.c_contiguous else self.xp.ascontiguousarray(array)
+
     def compile(self, *files: str, **constants: int | str) -> Any:
         """Return the kernels of these files, one behind the other, for these constants."""
         return cuda.compiled(self.xp, cuda.source(*files, precision=self.precision, **constants))
