@@ -18,12 +18,22 @@ from minicnn.errors import ConfigError
 class Schedule:
     """Base: a linear warm-up over ``warmup_steps`` steps, then the shape of the subclass over the rest.
 
+    Of T steps in all the first W are the warm-up. The shape is given as a share f(p) of the highest rate::
+
+        rate of step i = rate · f(0) · (i + 1) / W              i < W
+                         rate · f((i − W) / (T − W − 1))        i ≥ W
+
+    So the shape begins, with p = 0, at the first step after the warm-up and ends, with p = 1, at the last of
+    the run. A longer warm-up shortens it, and the shares of the subclasses, such as milestones, are shares of
+    the shape and not of the run. A shape of a single step, T = W + 1, stays at p = 0. A run of T ≤ W steps
+    ends within the warm-up, at T / W of the rate that the shape would begin with.
+
     Parameters
     ----------
     learning_rate : float
         The highest rate, above 0.
     warmup_steps : int
-        Steps of a straight line from near 0 up to the rate that the shape begins with.
+        W, steps of a straight line up to the rate that the shape begins with: the last of them has it.
 
     Raises
     ------
@@ -41,18 +51,18 @@ class Schedule:
     def __call__(self, step: int, total_steps: int) -> float:
         """Return the learning rate of ``step``, 0 ≤ step < total_steps."""
         if step < self.warmup_steps:
-            return self.learning_rate * self._factor(0.0) * (step + 1) / self.warmup_steps
+            return self.learning_rate * self._factor(0.0) * ((step + 1) / self.warmup_steps)
         rest = max(total_steps - self.warmup_steps - 1, 1)
         return self.learning_rate * self._factor(min((step - self.warmup_steps) / rest, 1.0))
 
     def _factor(self, progress: float) -> float:
-        """Return the share of the highest rate at ``progress``: 0 after the warm-up, 1 at the last step."""
+        """Return f(p), the share of the highest rate, p = ``progress`` between 0 and 1."""
         raise NotImplementedError(f"{type(self).__name__} must define _factor")
 
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same rate throughout."""
+    """The same rate throughout, the warm-up apart."""
 
     def _factor(self, progress: float) -> float:
         return 1.0
@@ -65,7 +75,8 @@ class Step(Schedule):
     Parameters
     ----------
     milestones : sequence of float
-        Shares of the run between 0 and 1, such as (0.5, 0.75).
+        Each a p between 0 and 1, such as (0.5, 0.75): a share of what the warm-up leaves of the run. From the
+        first step that has reached it on, the rate is multiplied.
     factor : float
         Above 0 and at most 1.
 
@@ -100,7 +111,7 @@ class Cosine(Schedule):
     Parameters
     ----------
     final : float
-        Share of the highest rate at the last step, between 0 and 1.
+        Share of the highest rate at p = 1, the last step, between 0 and 1.
 
     Raises
     ------
@@ -128,9 +139,11 @@ class OneCycle(Schedule):
     Parameters
     ----------
     peak : float
-        Share of the run at which the highest rate is reached, above 0 and below 1.
+        The p at which the highest rate is reached, above 0 and below 1: a share of what the warm-up leaves of
+        the run. Where no step is at it, the nearest ones are a little lower.
     start, final : float
-        Shares of the highest rate at the first and the last step, between 0 and 1.
+        Shares of the highest rate at p = 0, the first step after the warm-up, and at p = 1, the last step,
+        between 0 and 1.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """Learning-rate schedules: their values at the steps that matter."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -68,10 +69,46 @@ def test_a_run_of_one_step_and_a_warm_up_longer_than_the_run_will_do(schedule):
     assert rates(longer, 3) == pytest.approx([0.1 * begin, 0.2 * begin, 0.3 * begin], rel=1e-14)
 
 
+warmups = st.integers(1, 60)
+totals = st.integers(1, 120)
+
+
 @pytest.mark.parametrize("schedule", ALL, ids=repr)
-def test_the_warm_up_ends_at_the_rate_that_the_shape_begins_with(schedule):
-    warmed = type(schedule)(0.1, warmup_steps=4)
-    assert warmed(3, 50) == warmed(4, 50) == schedule(0, 46)
+@given(W=warmups, T=totals)
+def test_a_warm_up_is_a_line_to_the_beginning_of_the_shape_and_the_shape_has_the_rest(schedule, W, T):
+    found = rates(replace(schedule, warmup_steps=W), T)
+    begin = schedule(0, 100)
+    assert found[:W] == pytest.approx([begin * (i + 1) / W for i in range(min(W, T))], rel=1e-14)
+    assert found[W:] == rates(schedule, T - W)  # the very shape of a run without warm-up
+    if T >= W:
+        assert found[W - 1] == begin  # to the last bit: not above the highest
+
+
+@given(W=st.integers(0, 60), rest=st.integers(2, 120), share=st.integers(1, 99))
+def test_a_milestone_is_a_share_of_what_the_warm_up_leaves(W, rest, share):
+    found = rates(Step(1.0, (share / 100,), 0.5, warmup_steps=W), W + rest)[W:]
+    steps_before = -(-share * (rest - 1) // 100)  # in whole numbers: the steps with i / (rest − 1) < share
+    assert found == [1.0] * steps_before + [0.5] * (rest - steps_before)
+
+
+@given(W=st.integers(0, 60), rest=st.integers(2, 120), final=st.floats(0, 1))
+def test_first_and_last_step_of_the_shape_have_the_rates_that_are_promised(W, rest, final):
+    cosine, cycle = Cosine(0.2, final, warmup_steps=W), OneCycle(0.2, 0.4, 0.1, final, warmup_steps=W)
+    T = W + rest
+    assert (cosine(W, T), cosine(T - 1, T)) == pytest.approx((0.2, 0.2 * final), rel=1e-14, abs=1e-17)
+    assert (cycle(W, T), cycle(T - 1, T)) == pytest.approx((0.02, 0.2 * final), rel=1e-14, abs=1e-17)
+
+
+@given(W=st.integers(0, 60), fifths=st.integers(1, 20))
+def test_the_peak_is_a_share_of_what_the_warm_up_leaves(W, fifths):
+    found = rates(OneCycle(0.2, peak=0.4, warmup_steps=W), W + 5 * fifths + 1)
+    assert found.index(max(found)) == W + 2 * fifths
+    assert max(found) == pytest.approx(0.2, rel=1e-15)
+
+
+@pytest.mark.parametrize("schedule", ALL, ids=repr)
+def test_a_shape_of_a_single_step_is_at_its_beginning(schedule):
+    assert rates(replace(schedule, warmup_steps=2), 3)[2] == schedule(0, 1) == schedule(0, 100)
 
 
 def test_one_cycle_does_not_jump_after_its_warm_up():
