@@ -9,6 +9,7 @@ from minicnn import report
 from minicnn.data import Choice, Dataset, split
 from minicnn.errors import MiniCNNError
 from minicnn.kernels.threads import num_threads
+from minicnn.text import echo
 from minicnn.train import Checkpoint, Trainer
 from minicnn.zoo import Recipe
 
@@ -89,10 +90,10 @@ def run(
         page.write(out)
     except (KeyboardInterrupt, MiniCNNError):
         if run is not None:
-            print(f"\nthe finished model is in {out / report.MODEL}", file=sys.stderr)
+            echo(f"\nthe finished model is in {out / report.MODEL}", sys.stderr)
         elif checkpoint.epoch is not None:
             told = f"the best model so far, of epoch {checkpoint.epoch}, is in {checkpoint.path}"
-            print(f"\n{told}", file=sys.stderr)
+            echo(f"\n{told}", sys.stderr)
         raise
     return run
 
@@ -111,4 +112,4 @@ def _introduce(recipe: Recipe, trainer: Trainer, train: Dataset, test: Dataset, 
         ),
         f"\n{trainer.model.summary_table()}\n",
     ]
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    echo("\n".join(lines), sys.stderr)

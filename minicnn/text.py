@@ -1,5 +1,7 @@
 """Text of others, as names in files are: made safe to show, and printed whatever the encoding."""
 
+import io
+import os
 import re
 import sys
 from typing import Any, TextIO
@@ -50,4 +52,14 @@ def echo(text: Any, file: TextIO | None = None) -> None:
     if file is None:
         return
     encoding = getattr(file, "encoding", None) or "utf-8"
-    print(printable_lines(str(text)).encode(encoding, "replace").decode(encoding), file=file)
+    print(printable_lines(str(text)).encode(encoding, "replace").decode(encoding), file=file, flush=True)
+
+
+def tolerate_every_terminal() -> None:
+    """Let stdout and stderr print "?" for what their encoding lacks, and nothing where they are closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, until the process ends
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

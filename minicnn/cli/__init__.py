@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from minicnn import __version__
 from minicnn.cli import crossval, data, evaluate, gradcheck, info, predict, report, train
 from minicnn.errors import MiniCNNError
+from minicnn.text import tolerate_every_terminal
 
 COMMANDS = train, evaluate, predict, crossval, report, gradcheck, data, info
 INTERRUPTED, CLOSED = 130, 141  # what a shell gives for Ctrl-C, and for a pipe that nobody reads
@@ -20,6 +21,7 @@ INTERRUPTED, CLOSED = 130, 141  # what a shell gives for Ctrl-C, and for a pipe 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, 1 if a target is missed or a check failed, or 2 for bad input."""
+    tolerate_every_terminal()
     args = _parser().parse_args(arguments)
     args.command = shlex.join(["minicnn", *(sys.argv[1:] if arguments is None else arguments)])
     try:

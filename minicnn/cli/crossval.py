@@ -6,6 +6,7 @@ from typing import Any
 
 from minicnn.cli import options
 from minicnn.errors import ConfigError
+from minicnn.text import echo
 from minicnn.train import compare_with
 
 
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     train = options.chosen_data(args, datasets[0]).load_train()
     results = []
     for recipe in recipes:
-        print(f"{recipe.name}: {recipe.about}", file=sys.stderr, flush=True)
+        echo(f"{recipe.name}: {recipe.about}", sys.stderr)
         results.append(recipe.cross_validate(train, args.folds, args.seed, args.device))
     comparisons = compare_with(results[0], results[1:])
     facts = {

@@ -12,6 +12,7 @@ from typing import Any
 from minicnn import data, zoo
 from minicnn.data.csv import stem
 from minicnn.errors import ConfigError
+from minicnn.text import echo
 from minicnn.zoo import Recipe
 
 
@@ -136,4 +137,4 @@ def status(args: argparse.Namespace, accuracy: float) -> int:
 
 def show(args: argparse.Namespace, facts: Any, text: str) -> None:
     """Print a result, as text or as JSON."""
-    print(json.dumps(facts, indent=2) if args.json else text)
+    echo(json.dumps(facts, indent=2) if args.json else text)

@@ -10,6 +10,7 @@ import minicnn
 from minicnn.cli import options
 from minicnn.data import read_picture
 from minicnn.errors import ConfigError
+from minicnn.text import echo
 
 # MNIST's digits fill 20 of 28 pixels, garments all of them.
 MARGINS = {"mnist": 4 / 28}
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     images = [read_picture(path, model.input_shape, args.invert, margin) for path in args.images]
     for path, image in zip(args.images, images, strict=True):
         if not image.any():
-            print(f"minicnn: nothing stands out in {path}: the answer says nothing", file=sys.stderr)
+            echo(f"minicnn: nothing stands out in {path}: the answer says nothing", sys.stderr)
     if args.show_input:
         _save(images[0], args.show_input)
     names = model.class_names or tuple(map(str, range(model.output_shape[0])))

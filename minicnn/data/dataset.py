@@ -68,6 +68,7 @@ class Dataset:
         _check_range(self.labels, len(names))
         if not given:
             _check_first(self.labels)
+        object.__setattr__(self, "name", printable(str(self.name)))
         object.__setattr__(self, "class_names", names)
         object.__setattr__(self, "labels", self.labels.astype(np.int64, copy=False))
 
@@ -267,14 +268,14 @@ class Numbers(tuple):
 
 
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the class names as a tuple of text, each another."""
+    """Return the class names as a tuple of text, each another, in ``text.printable`` form."""
     if isinstance(names, Numbers):
         return names
     if isinstance(names, np.ndarray) and names.ndim == 1:
         names = names.tolist()
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise ConfigError(f"class_names must be a sequence such as ('cat', 'dog'), got {names!r}")
-    names = tuple(map(str, names))
+    names = tuple(printable(str(name)) for name in names)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise ConfigError(
