@@ -31,10 +31,10 @@ def run(args: argparse.Namespace) -> int:
     """Load, evaluate, print."""
     model = minicnn.load(args.model)
     trained_on = model.info.get("dataset")
-    if not (args.dataset or args.test_csv) and trained_on not in data.names:
+    if not (args.dataset or args.data or args.test_csv) and trained_on not in data.names:
         said = f"was trained on {trained_on!r}" if trained_on else "does not say what it was trained on"
-        raise DataError(f"the model {said}: name a test set with --dataset or --test-csv")
-    choice = options.chosen_data(args, trained_on)
+        raise DataError(f"the model {said}: name a test set with --dataset, --data or --test-csv")
+    choice = options.chosen_data(args, trained_on or "")
     test = choice.load_test(model.class_names or ())
     trainer = minicnn.Trainer(model, minicnn.optimizers.SGD())  # which is not asked to train
     result = trainer.evaluate(test, mirrored=args.mirrored)

@@ -11,6 +11,7 @@ from typing import Any
 
 from minicnn import data, zoo
 from minicnn.data.csv import stem
+from minicnn.data.loader import name_in
 from minicnn.errors import ConfigError
 from minicnn.text import echo
 from minicnn.zoo import Recipe
@@ -40,9 +41,15 @@ def add_data(
 ) -> None:
     """Add the options that choose the data."""
     parser.add_argument(
-        "--dataset", help=f"{', '.join(data.names)}; with CSV files any name, or whose class names they have"
+        "--dataset",
+        help=f"{', '.join(data.names)}; your own files have any name, or that of whose class names they have",
     )
-    parser.add_argument("--data", help="folder that holds it (default: MINICNN_DATA, else it is downloaded)")
+    parser.add_argument(
+        "--data",
+        metavar="FOLDER",
+        help="that holds it, or your own images as IDX files that are called as MNIST's are "
+        "(default: MINICNN_DATA, else it is downloaded)",
+    )
     if train:
         parser.add_argument("--train-csv", metavar="FILE", help="CSV to train on: label and pixels 0 to 255")
     if test:
@@ -73,7 +80,7 @@ def chosen_data(args: argparse.Namespace, default: str) -> data.Choice:
     """Return the choice of data that the options of ``add_data`` make."""
     csv = getattr(args, "train_csv", None) or getattr(args, "test_csv", None)
     return data.Choice(
-        args.dataset or (stem(csv) if csv else default),
+        args.dataset or (stem(csv) if csv else args.data and name_in(args.data)) or default,
         args.data,
         getattr(args, "train_csv", None),
         getattr(args, "test_csv", None),

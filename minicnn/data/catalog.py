@@ -24,16 +24,18 @@ class Source:
     mirrors: tuple[str, ...]
 
 
+NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
 def _files(*digests: str) -> tuple[File, ...]:
     """Give the four files, whose names and sizes both data sets share, their digests."""
-    names = (
-        "train-images-idx3-ubyte",
-        "train-labels-idx1-ubyte",
-        "t10k-images-idx3-ubyte",
-        "t10k-labels-idx1-ubyte",
-    )
     sizes = (16 + 60_000 * 28 * 28, 8 + 60_000, 16 + 10_000 * 28 * 28, 8 + 10_000)
-    return tuple(map(File, names, sizes, digests))
+    return tuple(map(File, NAMES, sizes, digests))
 
 
 SOURCES = {

@@ -1,6 +1,9 @@
 """`load`: a data set by its name, from this machine where it is there, else downloaded."""
 
 import os
+import shlex
+from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -8,11 +11,11 @@ import platformdirs
 
 from minicnn.checks import unknown_name, whole_number
 from minicnn.data import synthetic
-from minicnn.data.catalog import SOURCES, File, Source
+from minicnn.data.catalog import NAMES, SOURCES, File, Source
 from minicnn.data.dataset import Dataset
 from minicnn.data.download import fetch, read_verified
-from minicnn.data.idx import parse_idx
-from minicnn.errors import ConfigError, DataError, DataNotFoundError, OutputError
+from minicnn.data.idx import parse_idx, read_idx
+from minicnn.errors import ConfigError, DataError, DataNotFoundError, DTypeError, OutputError, ShapeError
 from minicnn.files import check_path, remove_stale
 
 VARIABLE = "MINICNN_DATA"  # the environment variable that names a folder with data sets
@@ -34,10 +37,13 @@ def load(
     from the user's cache folder, to which what is missing or damaged is downloaded. The first two
     are never written to. Every file is checked by its SHA-256 at each load.
 
+    Any other name is that of images of your own, as IDX files that are called as MNIST's are, in ``root``
+    or ``MINICNN_DATA``. The classes are then "0", "1", …
+
     Parameters
     ----------
     name : str
-        One of `minicnn.data.names`: "fashion-mnist", "mnist" or "synthetic".
+        One of `minicnn.data.names`: "fashion-mnist", "mnist" or "synthetic"; or a name of your own.
     root : str or path, optional
         A folder with a folder ``name`` in it, or with the four IDX files themselves (with or without
         ``.gz``).
@@ -49,12 +55,12 @@ def load(
     Returns
     -------
     train, test : Dataset
-        Images uint8 (N, 28, 28, 1), labels int64 (N,).
+        Images uint8 (N, 28, 28, 1), labels int64 (N,). Your own images have the size and type of their files.
 
     Raises
     ------
     ConfigError
-        When the name is unknown, or an argument makes no sense with it.
+        When the name is unknown and there are no files of that name, or an argument makes no sense with it.
     DataNotFoundError
         When files are missing and could not be, or were not to be, downloaded.
     DataError
@@ -66,11 +72,9 @@ def load(
         if root is not None:
             raise ConfigError(f"load: 'synthetic' is drawn, not read; got root={str(root)!r}: leave it out")
         return _draw(0 if seed is None else seed, (20_000, 4_000) if sizes is None else sizes)
-    if name not in SOURCES:
-        raise unknown_name(name, "load: the data set", names)
     if seed is not None or sizes is not None:
         raise ConfigError(f"load: seed and sizes are for 'synthetic' only; got them with {name!r}: omit them")
-    return _read(SOURCES[name], root)
+    return _read(SOURCES[name], root) if name in SOURCES else _read_own(name, root)
 
 
 def cache_folder() -> Path:
@@ -98,13 +102,30 @@ def _draw(seed: int, sizes: tuple[int, int]) -> tuple[Dataset, Dataset]:
     return synthetic.generate(train, 2 * seed), synthetic.generate(test, 2 * seed + 1)
 
 
+def name_in(folder: str | os.PathLike) -> str | None:
+    """Return what the data set is called whose IDX files a folder itself holds, or None if it holds none.
+
+    It is known by the digest of its test labels, else it has the folder's name.
+    """
+    folder = _expanded(folder)
+    labels = _find(folder, NAMES[3])
+    return None if labels is None else _known(labels) or folder.resolve().name or None
+
+
+def _known(labels: Path) -> str | None:
+    """Return which of the known data sets has these test labels."""
+    for source in SOURCES.values():
+        with suppress(DataError):
+            read_verified(labels, source.files[3])
+            return source.name
+    return None
+
+
 def _read(source: Source, root: str | os.PathLike | None) -> tuple[Dataset, Dataset]:
-    """Read a real data set from root, MINICNN_DATA or the cache, in this order of precedence."""
-    folder = os.environ.get(VARIABLE)
-    if root is not None:
-        contents = _from_folder(source, check_path(root, "root"), "root (--data)")
-    elif folder and _place(source, Path(folder)):
-        contents = _from_folder(source, Path(folder), VARIABLE)
+    """Read a known data set from root, MINICNN_DATA or the cache, in this order of precedence."""
+    folder, origin = _folder(root)
+    if folder is not None and (root is not None or _place(source.name, folder)):
+        contents = _from_folder(source, folder, origin)
     else:
         contents = _from_cache(source)
     arrays = [
@@ -118,24 +139,79 @@ def _read(source: Source, root: str | os.PathLike | None) -> tuple[Dataset, Data
     )
 
 
+def _read_own(name: str, root: str | os.PathLike | None) -> tuple[Dataset, Dataset]:
+    """Read a person's own IDX files from root or MINICNN_DATA."""
+    folder, origin = _folder(root)
+    place = None if folder is None or not isinstance(name, str) else _place(name, folder)
+    if place is None:
+        reason = unknown_name(name, "load: the data set", names)
+        where = (
+            f"; no IDX files of that name are in {folder}, which is {origin}" if folder is not None else ""
+        )
+        raise ConfigError(f"{reason}{where}")
+    paths = _paths(name, folder, origin)
+    known = _known(paths[3])
+    if known is not None:
+        raise ConfigError(
+            f"load: the data set in {place} is {known}; got the name {name!r}: call it {known!r}"
+        )
+    train = _dataset(paths[0], paths[1], (), name)
+    return train, _dataset(paths[2], paths[3], train.class_names, name)
+
+
+def _dataset(images: Path, labels: Path, class_names: Sequence[str], name: str) -> Dataset:
+    """Read images (N, H, W) or (N, H, W, C) and their labels."""
+    pixels = read_idx(images)
+    try:
+        return Dataset(pixels[..., None] if pixels.ndim == 3 else pixels, read_idx(labels), class_names, name)
+    except (DataError, DTypeError, ShapeError) as error:
+        raise type(error)(f"{images} with {labels.name}: {error}") from error
+
+
+def _folder(root: str | os.PathLike | None) -> tuple[Path | None, str]:
+    """Return the user's folder with data sets, if there is one, and who named it."""
+    if root is not None:
+        return _expanded(check_path(root, "root")), "root (--data)"
+    folder = os.environ.get(VARIABLE)
+    return (_expanded(folder) if folder else None), VARIABLE
+
+
+def _expanded(folder: str | os.PathLike) -> Path:
+    return Path(os.path.expanduser(folder))  # Path.expanduser raises where there is no such user
+
+
 def _from_folder(source: Source, folder: Path, origin: str) -> list[bytes]:
     """Return the contents of the four files from a folder that is the user's; nothing is written."""
-    place = _place(source, folder)
-    missing = [file.name for file in source.files if place is None or not _find(place, file)]
+    paths = _paths(source.name, folder, origin)
+    try:
+        return [read_verified(path, file) for path, file in zip(paths, source.files, strict=True)]
+    except DataError as error:
+        name, place = f"my-{source.name}", str(paths[0].parent)
+        raise DataError(
+            f"{error}. If the images are your own, give them a name of their own: "
+            f"--dataset {name} --data {shlex.quote(place)} (in Python, load({name!r}, {place!r}))"
+        ) from error
+
+
+def _paths(name: str, folder: Path, origin: str) -> list[Path]:
+    """Return where the four files of a data set are in the user's folder."""
+    place = _place(name, folder)
+    paths = [place and _find(place, file) for file in NAMES]
+    missing = [file for file, path in zip(NAMES, paths, strict=True) if path is None]
     if missing:
-        looked = place or f"{folder / source.name} and {folder}"
+        download = f", or leave {origin} unset to download" if name in SOURCES else ""
+        looked = place or f"{folder / name} and {folder}"
         raise DataNotFoundError(
-            f"{source.name}: expected {', '.join(missing)} (or the same with .gz) in {looked}, because "
-            f"{origin} is {folder}; not found: put them there, or leave {origin} unset to download"
+            f"{name}: expected {', '.join(missing)} (or the same with .gz) in {looked}, because "
+            f"{origin} is {folder}; not found: put them there{download}"
         )
-    return [read_verified(_find(place, file), file) for file in source.files]
+    return paths
 
 
-def _place(source: Source, folder: Path) -> Path | None:
-    """Return where in a user's folder the data set is: the first place with any of its files, or None."""
-    folder = Path(os.path.expanduser(folder))  # Path.expanduser raises where there is no such user
-    places = (folder / source.name, folder)
-    return next((place for place in places if any(_find(place, file) for file in source.files)), None)
+def _place(name: str, folder: Path) -> Path | None:
+    """Return where in a user's folder a data set is: the first place with any of its files, or None."""
+    places = (folder / name, folder)
+    return next((place for place in places if any(_find(place, file) for file in NAMES)), None)
 
 
 def _from_cache(source: Source) -> list[bytes]:
@@ -171,7 +247,7 @@ def _advice(source: Source, problem: str) -> str:
 
 def _cached(file: File, folder: Path) -> bytes | None:
     """Return the content of a file in the cache, or None when it is missing or damaged."""
-    path = _find(folder, file)
+    path = _find(folder, file.name)
     if path is None:
         return None
     try:
@@ -180,10 +256,10 @@ def _cached(file: File, folder: Path) -> bytes | None:
         return None  # fetched again; a download that broke off elsewhere is no reason to stop
 
 
-def _find(folder: Path, file: File) -> Path | None:
+def _find(folder: Path, name: str) -> Path | None:
     """Return the file under one of the names that are in use for it, or None."""
-    for name in (f"{file.name}.gz", file.name, file.name.replace("-idx", ".idx")):
-        path = folder / name
+    for variant in (f"{name}.gz", name, name.replace("-idx", ".idx")):
+        path = folder / variant
         if os.path.isfile(path):  # not Path.is_file, which raises where a folder may not be entered
             return path
     return None

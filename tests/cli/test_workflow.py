@@ -199,7 +199,7 @@ class TestEvaluate:
         model.save(tmp_path / "pets.safetensors")
         assert cli.main(["evaluate", str(tmp_path / "pets.safetensors")]) == 2
         told = capsys.readouterr().err
-        assert "trained on 'pets_train': name a test set with --dataset or --test-csv" in told
+        assert "trained on 'pets_train': name a test set with --dataset, --data or --test-csv" in told
 
     def test_a_model_that_does_not_say_what_it_was_trained_on_is_told(self, folder, capsys, tmp_path):
         model = mc.load(folder / "model.safetensors")
