@@ -104,10 +104,10 @@ class Preprocessing:
         ShapeError
             If their shape is not (N, H, W, C).
         DataError
-            If there are none.
+            If there are none, or they are plainly on another scale: bytes of 0 and 1 only, floats on 0…255,
+            or not the scale of the images that the model was trained on.
         DTypeError, NonFiniteError, DataError
-            See ``check_pixels``; DataError, too, if they are on another scale than the images that the model
-            was trained on.
+            See ``check_pixels``.
         """
         array_module(images)  # refuses lists
         if images.shape[1:] != image_shape:
@@ -117,6 +117,7 @@ class Preprocessing:
         if len(images) == 0:
             raise DataError("expected at least one image, got none")
         check_pixels(images)
+        _check_range(images)
         if self.trained_on is not None:
             self._check_scale(images, *self.trained_on)
 
@@ -162,13 +163,7 @@ def _model_line(images: Array, image_shape: tuple[int, ...]) -> str:
 
 
 def check_pixels(images: Array) -> None:
-    """Refuse images (N, H, W, C) whose pixels cannot be what is taken: uint8 on 0…255, or floating on 0…1.
-
-    Floats may be standardised too, so they may lie around 0. A scale is another one if
-
-    - uint8 pixels are 0 and 1 only;
-    - floats from 0 on are whole numbers above 1, or reach above 16;
-    - floats around 0 reach beyond 16, and are 10 or more in the quadratic mean. Standardised ones are 1.
+    """Refuse images (N, H, W, C) whose pixels are no bytes and no finite floating numbers.
 
     Raises
     ------
@@ -177,7 +172,7 @@ def check_pixels(images: Array) -> None:
     NonFiniteError
         If a pixel is NaN or infinite, or becomes so in float32.
     DataError
-        If they are on another scale, or masked.
+        If some are masked.
     """
     if isinstance(images, np.ma.MaskedArray) and np.ma.is_masked(images):
         raise DataError(
@@ -185,35 +180,46 @@ def check_pixels(images: Array) -> None:
             "them, with black for example: write images = images.filled(0)"
         )
     if images.dtype == np.uint8:
-        if images.max() == 1:
-            raise DataError(
-                "uint8 images are on 0…255, these are 0 and 1 only, almost black"
-                f"{advice.told(advice.pixel_line(images))}"
-            )
-    elif images.dtype.kind == "f":
-        _check_floats(images)
-    else:
+        return
+    if images.dtype.kind != "f":
         line = advice.pixel_line(images) if isinstance(images, np.ndarray) else ""
         seen = f", from {images.min()} to {images.max()}" if images.dtype.kind in "bui" else ""
         raise DTypeError(
             f"images must be uint8 or floating (0…255 or 0…1); got {images.dtype}{seen}{advice.told(line)}"
         )
-
-
-def _check_floats(images: Array) -> None:
-    xp = array_module(images)
     # The minimum and maximum are NaN if any pixel is: no array of booleans is needed.
     low, high = float(images.min()), float(images.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        place = tuple(int(i) for i in np.unravel_index(int(xp.isfinite(images).argmin()), images.shape))
+        finite = array_module(images).isfinite(images)
+        place = tuple(int(i) for i in np.unravel_index(int(finite.argmin()), images.shape))
         raise NonFiniteError(
             f"image {place[0]} holds NaN or infinity: images{list(place)} is {images[place]}; every pixel "
             "must be finite: remove that image or mend it"
         )
     if max(-low, high) > float(np.finfo(np.float32).max):
         raise NonFiniteError(f"pixels from {low:g} to {high:g} are infinite in float32: scale them to 0…1")
+
+
+def _check_range(images: Array) -> None:
+    """Refuse pixels that are plainly on another scale than 0…255 in bytes, 0…1 or standardised in floats.
+
+    Raises
+    ------
+    DataError
+        If bytes are 0 and 1 only; if floats from 0 on are whole numbers above 1, or go beyond 16; if floats
+        around 0 go beyond 16 and are 10 in the quadratic mean, which is 1 for standardised ones.
+    """
+    low, high = float(images.min()), float(images.max())
+    if images.dtype == np.uint8:
+        if high == 1:
+            raise DataError(
+                "uint8 images are on 0…255, these are 0 and 1 only, almost black"
+                f"{advice.told(advice.pixel_line(images))}"
+            )
+        return
     if low >= 0:
-        raw = high > 16 or (high >= 2 and bool((images[:8] == xp.rint(images[:8])).all()))
+        first = images[:8]
+        raw = high > 16 or (high >= 2 and bool((first == array_module(images).rint(first)).all()))
     else:
         raw = max(-low, high) > 16 and _quadratic_mean(images) >= 10
     if raw:

@@ -103,7 +103,8 @@ def _introduce(recipe: Recipe, trainer: Trainer, train: Dataset, test: Dataset, 
     engine = f"{trainer.engine.name} engine, {num_threads()} threads"
     lines = [
         f"{recipe.name}: {recipe.about}",
-        f"data {train.name}: {len(train):,} training and {len(test):,} test images",
+        f"data {train.name}: {len(train):,} training and {len(test):,} test images of "
+        f"{len(train.class_names)} classes",
         f"device {trainer.device}, {engine}, {trainer.model.precision}, seed {seed}",
         *(
             f"{out / name}, of an earlier run, will be replaced"

@@ -65,6 +65,13 @@ def followed(message, arrays):
     return {name: value for name, value in names.items() if name not in ("np", "__builtins__")}
 
 
+def usable(images, labels, class_names=()):
+    """Return a data set that a model would be trained on."""
+    data = Dataset(images, labels, class_names)
+    Preprocessing().check(data.images, data.image_shape)
+    return data
+
+
 def on_scale(images):
     """Return pixels as a network is fed them by default, on 0…1."""
     return Preprocessing()(images, np.dtype(np.float64))
@@ -92,7 +99,7 @@ LABEL_KINDS = {
 
 @pytest.mark.parametrize("labels", LABEL_KINDS.values(), ids=LABEL_KINDS)
 def test_labels_that_are_followed_to_the_letter_are_what_was_meant(labels):
-    data = mended(Dataset, images=GREY, labels=labels)
+    data = mended(usable, images=GREY, labels=labels)
     assert_array_equal(data.labels, LABELS)
     assert data.images is GREY
 
@@ -101,7 +108,7 @@ def test_labels_that_are_followed_to_the_letter_are_what_was_meant(labels):
 @pytest.mark.parametrize("column", [False, True])
 def test_labels_that_are_words_get_their_names(kind, column):
     words = NAMES[LABELS].astype(kind)
-    data = mended(Dataset, images=GREY, labels=words[:, None] if column else words)
+    data = mended(usable, images=GREY, labels=words[:, None] if column else words)
     assert data.class_names == tuple(NAMES)
     assert_array_equal(data.labels, LABELS)
 
@@ -116,14 +123,14 @@ def test_labels_that_are_words_get_their_names(kind, column):
     ids=["from 1", "-1 and 1", "bool"],
 )
 def test_labels_that_are_counted_otherwise(labels, names, expected):
-    data = mended(Dataset, images=GREY, labels=labels, class_names=names)
+    data = mended(usable, images=GREY, labels=labels, class_names=names)
     assert_array_equal(data.labels, expected)
     assert data.class_names == tuple(names)
 
 
 def test_masked_labels_are_left_out_with_their_images():
     hidden = np.arange(N) < 5
-    data = mended(Dataset, images=GREY, labels=np.ma.array(LABELS, mask=hidden))
+    data = mended(usable, images=GREY, labels=np.ma.array(LABELS, mask=hidden))
     assert_array_equal(data.images, GREY[5:])
     assert_array_equal(data.labels, LABELS[5:])
 
@@ -195,7 +202,7 @@ IMAGE_KINDS = {
 
 @pytest.mark.parametrize("images", IMAGE_KINDS.values(), ids=IMAGE_KINDS)
 def test_images_that_are_followed_to_the_letter_are_what_was_meant(images):
-    data = mended(Dataset, images=images, labels=LABELS)
+    data = mended(usable, images=images, labels=LABELS)
     assert data.images.shape == GREY.shape
     assert_allclose(on_scale(data.images), GREY / 255, atol=1e-12)
 
@@ -209,7 +216,7 @@ COLOUR_KINDS = {
 
 @pytest.mark.parametrize("images", COLOUR_KINDS.values(), ids=COLOUR_KINDS)
 def test_colour_images_too(images):
-    data = mended(Dataset, images=images, labels=LABELS)
+    data = mended(usable, images=images, labels=LABELS)
     assert_allclose(on_scale(data.images), COLOUR / 255, atol=1e-12)
 
 
@@ -219,7 +226,7 @@ def test_colour_images_too(images):
     ids=["bool", "uint8", "int64", "int8"],
 )
 def test_black_and_white_becomes_black_and_white(images):
-    data = mended(Dataset, images=images, labels=LABELS)
+    data = mended(usable, images=images, labels=LABELS)
     assert_array_equal(on_scale(data.images), BINARY * 1.0)
 
 
@@ -228,7 +235,7 @@ def test_black_and_white_becomes_black_and_white(images):
 def test_pixels_of_other_depths_are_scaled_to_0_to_1(white, dtype):
     images = RNG.integers(0, white + 1, GREY.shape)
     images[0, 0, 0, 0], images[0, 0, 1, 0] = 0, white
-    data = mended(Dataset, images=images.astype(dtype), labels=LABELS)
+    data = mended(usable, images=images.astype(dtype), labels=LABELS)
     assert_allclose(on_scale(data.images), images / white)
 
 
@@ -236,13 +243,13 @@ def test_pixels_of_other_depths_are_scaled_to_0_to_1(white, dtype):
     "image", [GREY[0], GREY[0, ..., 0], GREY[0].ravel(), COLOUR[0], COLOUR[0].transpose(2, 0, 1)]
 )
 def test_a_single_image(image):
-    data = mended(Dataset, images=image, labels=LABELS[:1] + 2)
+    data = mended(usable, images=image, labels=LABELS[:1] + 2)
     expected = COLOUR[:1] if image.size == COLOUR[0].size else GREY[:1]
     assert_array_equal(data.images, expected)
 
 
 def test_labels_and_images_in_the_wrong_order():
-    data = mended(Dataset, images=LABELS, labels=GREY)
+    data = mended(usable, images=LABELS, labels=GREY)
     assert data.images is GREY
     assert_array_equal(data.labels, LABELS)
 
@@ -267,7 +274,7 @@ def test_no_line_is_given_for_images_that_nobody_can_know(images):
     if isinstance(images, np.ndarray) and images.dtype.kind == "O":
         images = images.astype(float)  # as they are told first
     with pytest.raises(MiniCNNError) as caught:
-        Dataset(images, LABELS)
+        usable(images, LABELS)
     assert line_of(caught.value) is None
 
 
@@ -290,7 +297,7 @@ GOOD = {
 
 @pytest.mark.parametrize("images", GOOD.values(), ids=GOOD)
 def test_good_images_are_kept_without_a_word(images):
-    assert Dataset(images, LABELS).images is images
+    assert usable(images, LABELS).images is images
 
 
 def test_a_file_in_memory_is_kept(tmp_path):

@@ -72,7 +72,7 @@ class Augmentation:
         changed = np.empty_like(images)
         # A pixel is moved as it is, whatever it means: 0 is all bits 0 in every dtype.
         size = images.dtype.itemsize
-        bits = np.dtype(f"u{math.gcd(size, 8)}")
+        bits = np.dtype(f"i{math.gcd(size, 8)}")  # signed: Numba takes uint64, or 0, for a float64
         move(images.view(bits), mirrored, down, right, changed.view(bits))
         if self.erase:
             _erase(changed, np.flatnonzero(rng.random(N) < self.erase), rng)

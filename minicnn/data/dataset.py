@@ -24,7 +24,7 @@ class Dataset:
     Parameters
     ----------
     images : ndarray
-        (N, H, W, C), N at least 1: uint8 on 0…255, or floating, on 0…1 or standardised, see ``check_pixels``.
+        (N, H, W, C), uint8 or floating; N is at least 1 and every value is finite.
     labels : ndarray
         (N,), integer, from 0 to ``len(class_names) - 1``; kept as int64.
     class_names : sequence of str, kept as a tuple
@@ -40,7 +40,7 @@ class Dataset:
         Something is not a NumPy array, images are neither uint8 nor floating, labels are not integer.
     DataError
         No images, another number of labels than of images, a label outside the classes, labels that count
-        from 1, pixels on another scale, or a masked value.
+        from 1, or a masked value.
     NonFiniteError
         An image holds NaN or infinity.
     ConfigError

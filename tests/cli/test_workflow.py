@@ -213,6 +213,27 @@ class TestEvaluate:
         assert cli.main(["evaluate", model, "--images", "60", "--target-accuracy", "100"]) == 1
         assert "below the target of 100.00%" in capsys.readouterr().err
 
+    def test_classes_in_another_order_are_known_by_name(self, folder, capsys, monkeypatch):
+        _, test = mc.data.load("synthetic")
+        names = test.class_names[::-1]
+        other = mc.data.Dataset(test.images[:60], 9 - test.labels[:60], names, "reversed")
+        monkeypatch.setattr(mc.data.choice, "load", lambda name, root=None: (other, other))
+        _, facts, _ = told(capsys, "evaluate", str(folder / "model.safetensors"), "--dataset", "synthetic")
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        assert facts["accuracy"] == metrics["test_accuracy"]
+        assert facts["class_names"] == list(test.class_names)
+
+    def test_the_column_of_labels_may_be_said(self, folder, capsys, tmp_path):
+        _, test = mc.data.load("synthetic")
+        rows = [[*image.ravel(), label] for image, label in zip(test.images[:60], test.labels, strict=False)]
+        (tmp_path / "last.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+        arguments = ["evaluate", str(folder / "model.safetensors"), "--test-csv", str(tmp_path / "last.csv")]
+        assert cli.main(arguments) == 2
+        assert "say which is the label with label='last'" in capsys.readouterr().err
+        _, facts, _ = told(capsys, *arguments, "--label", "last")
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        assert facts["accuracy"] == metrics["test_accuracy"]
+
     def test_data_with_other_classes_are_exit_status_2(self, folder, tmp_path, capsys, monkeypatch):
         digits = mc.data.Dataset(
             np.zeros((10, 28, 28, 1), np.uint8), np.arange(10), tuple("0123456789"), "mnist"

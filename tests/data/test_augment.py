@@ -6,7 +6,7 @@ from images import erased_variants, variants
 from numpy.testing import assert_array_equal
 
 from minicnn.data import Augmentation
-from minicnn.errors import ConfigError
+from minicnn.errors import ConfigError, DTypeError, ShapeError
 
 
 @pytest.mark.parametrize(("flip", "shift"), [(False, 0), (True, 0), (False, 1), (True, 2), (False, 6)])
@@ -54,7 +54,61 @@ def test_the_seed_says_which():
     assert (first != other).any()
 
 
-@pytest.mark.parametrize("bad", [{"flip": 1}, {"shift": -1}, {"shift": True}, {"erase": 1.5}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *({"flip": 1}, {"flip": None}),
+        *(
+            {"shift": -1},
+            {"shift": True},
+            {"shift": 1.0},
+            {"shift": 65_536},
+            {"shift": 2**63},
+            {"shift": 10**400},
+        ),
+        *({"erase": 1.5}, {"erase": -0.1}, {"erase": np.nan}, {"erase": "0.5"}, {"erase": 10**400}),
+    ],
+    ids=lambda bad: str(bad)[:20],
+)
 def test_bad_numbers_are_refused(bad):
     with pytest.raises(ConfigError):
         Augmentation(**bad)
+
+
+KINDS = ["u1", "f2", "f4", "f8", ">f4", ">f8", ">f2", "longdouble"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("augmentation", [Augmentation(flip=True, shift=2), Augmentation(shift=1, erase=0.5)])
+def test_pixels_of_every_kind_are_changed_alike(kind, augmentation):
+    values = np.random.default_rng(0).normal(100, 20, (20, 7, 5, 3)).astype(kind)
+    out = augmentation(values, np.random.default_rng(1))
+    places = augmentation(np.arange(1, 2101, dtype="u2").reshape(values.shape), np.random.default_rng(1))
+    assert out.dtype == np.dtype(kind)
+    assert_array_equal(out, np.append(0, values).astype(kind)[places])
+
+
+@pytest.mark.parametrize("kind", ["u1", "f4", ">f2"])
+def test_however_they_lie_in_memory(kind):
+    images = np.random.default_rng(0).integers(1, 200, (6, 9, 8, 4)).astype(kind)
+    views = [images[:, ::-1, ::2, ::3], images.transpose(0, 2, 3, 1), np.asfortranarray(images), images[::2]]
+    augment = Augmentation(flip=True, shift=3, erase=0.5)
+    for view in views:
+        view.flags.writeable = False
+        expected = augment(np.ascontiguousarray(view), np.random.default_rng(1))
+        assert_array_equal(augment(view, np.random.default_rng(1)), expected)
+
+
+def test_an_image_that_is_moved_far_is_black():
+    images = np.full((50, 4, 4, 1), 9, np.uint8)
+    out = Augmentation(shift=65_535)(images, np.random.default_rng(0))
+    assert out.sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("images", "error"),
+    [([[[[1]]]], DTypeError), (np.zeros((2, 3, 3), np.uint8), ShapeError), (np.uint8(1), DTypeError)],
+)
+def test_what_is_no_batch_of_images_is_refused(images, error):
+    with pytest.raises(error):
+        Augmentation()(images, np.random.default_rng(0))

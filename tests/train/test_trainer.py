@@ -361,14 +361,6 @@ def floats_with(value):
     return broken
 
 
-def raw_floats():
-    """Return what a ``Dataset`` would hold whose floating pixels are scaled to 0…255 afterwards."""
-    images = (data().images / 255).astype(np.float32)
-    raw = mc.data.Dataset(images, data().labels, data().class_names)
-    images *= 255
-    return raw
-
-
 BAD_DATA = {
     "not a Dataset": (lambda: (data().images, data().labels), DataError, r"wrap arrays as Dataset"),
     "an array": (lambda: data().images, DataError, "expected a minicnn.data.Dataset, got ndarray"),
@@ -380,7 +372,7 @@ BAD_DATA = {
     "more classes": (lambda: data(classes=4), DataError, r"4 classes, the model has 3 outputs.*Dense\(4\)"),
     "fewer classes": (lambda: data(classes=2), DataError, r"2 classes, the model has 3 outputs"),
     "raw pixels as floats": (
-        raw_floats,
+        lambda: mc.data.Dataset(data().images.astype(np.float32), data().labels),
         DataError,
         "like raw pixels: write images = images.astype",
     ),
@@ -415,6 +407,146 @@ BAD_ARGUMENTS = {
     "a callback's class": ({"callbacks": [mc.train.EarlyStopping]}, ConfigError, "must be a list"),
     "a callback twice": ({"callbacks": [mc.train.EarlyStopping("loss")] * 2}, ConfigError, "appears twice"),
 }
+
+
+def reordered(original, names):
+    """Return the same images and classes, numbered by the order of ``names``."""
+    places = np.array([names.index(name) for name in original.class_names])
+    return mc.data.Dataset(original.images, places[original.labels], names, "reordered")
+
+
+class TestClasses:
+    """A class is known by its name, not by its number."""
+
+    def test_a_test_set_in_another_order_gives_the_same(self):
+        runner = trainer()
+        fit(runner, data(90), epochs=5)
+        test = data(30, seed=1)
+        expected = runner.evaluate(test)
+        for names in (("c", "a", "b"), ["b", "c", "a"]):
+            result = runner.evaluate(reordered(test, tuple(names)))
+            assert (result.accuracy, result.loss) == (expected.accuracy, expected.loss)
+            assert result.class_names == ("a", "b", "c")
+            assert_array_equal(result.labels, test.labels)
+        assert expected.accuracy > 0.8
+
+    def test_a_part_of_the_classes_is_found_among_the_models(self):
+        runner = trainer()
+        fit(runner, data(90), epochs=1)
+        test = data(30, seed=1)
+        some = test.subset(test.labels > 0)
+        named = mc.data.Dataset(some.images, 2 - some.labels, ("c", "b"))
+        assert_array_equal(runner.evaluate(named).labels, some.labels)
+
+    def test_validation_and_a_second_fit_are_mapped_too(self):
+        train = data(24)
+        plain, mapped = trainer(), trainer()
+        first, second = reordered(train, ("b", "a", "c")), reordered(train, ("c", "b", "a"))
+        histories = [
+            fit(plain, train, validation=data(9, seed=5)),
+            fit(mapped, train, validation=reordered(data(9, seed=5), ("c", "b", "a"))),
+        ]
+        assert histories[0]["val_loss"] == histories[1]["val_loss"]
+        for again in (train, train):
+            fit(plain, again)
+        for again in (first, second):
+            fit(mapped, again)
+        assert_same_arrays(mapped.model, copies(plain.model))
+        assert mapped.model.class_names == ("a", "b", "c")
+
+    @pytest.mark.parametrize("names", [("x", "y", "z"), ("a", "b", "z"), ("0", "1", "2"), ("z",)])
+    def test_other_classes_are_refused_with_what_to_do(self, names):
+        runner = trainer()
+        fit(runner, data())
+        other = mc.data.Dataset(data().images, data().labels % len(names), names, "other")
+        for use in (runner.evaluate, runner.check, lambda d: fit(runner, d)):
+            with pytest.raises(
+                DataError, match=f"other has the classes {', '.join(names)}; expected a, b, c"
+            ):
+                use(other)
+        with pytest.raises(DataError, match="expected a, b, c"):
+            fit(trainer(), data(), validation=other)
+
+    def test_the_advice_is_right(self):
+        runner = trainer()
+        fit(runner, data())
+        renamed = mc.data.Dataset(data().images, data().labels, ("x", "y", "z"))
+        with pytest.raises(DataError, match=r"Dataset\(images, labels, model\.class_names\)"):
+            runner.evaluate(renamed)
+        expected = runner.evaluate(data())
+        again = mc.data.Dataset(renamed.images, renamed.labels, runner.model.class_names)
+        assert runner.evaluate(again).loss == expected.loss
+        runner.model.set_class_names(renamed.class_names)
+        assert runner.evaluate(renamed).loss == expected.loss
+
+    def test_labels_without_names_are_the_models_outputs(self):
+        runner = trainer()
+        fit(runner, data())
+        result = runner.evaluate(mc.data.Dataset(data().images, data().labels))
+        assert result.loss == runner.evaluate(data()).loss
+        assert result.class_names == ("a", "b", "c")
+        unnamed = trainer()
+        fit(unnamed, mc.data.Dataset(data().images, data().labels), validation=data())
+        assert unnamed.model.class_names == ("0", "1", "2")
+
+
+class TestOneClass:
+    def test_there_is_nothing_to_learn_from_one(self):
+        runner = trainer()
+        one = data(24).subset(np.arange(0, 24, 3))
+        with pytest.raises(DataError, match="all 8 images of toy are of one class, 'a': there is nothing to"):
+            fit(runner, one)
+        assert runner.model.class_names is None
+        assert runner.evaluate(one).accuracy >= 0
+
+    def test_a_class_without_an_image_is_told(self):
+        two = data(24).subset(data(24).labels > 0)
+        with pytest.warns(
+            UserWarning, match="toy has no image of a: the model will never answer that"
+        ) as told:
+            fit(trainer(), two)
+        assert [warning.filename for warning in told] == [__file__]
+
+    def test_all_classes_are_no_reason_to_warn(self, recwarn):
+        fit(trainer(), data(3), validation=data(24).subset([0]))
+        assert not recwarn
+
+
+FLOATS = ["f2", "f4", "f8", ">f2", ">f4", ">f8", "longdouble"]
+
+
+class TestKinds:
+    """Floating images of every kind train alike, with an augmentation and without."""
+
+    @pytest.mark.parametrize(
+        "augmentation", [None, mc.data.Augmentation(True, 1, 0.5)], ids=["plain", "augmented"]
+    )
+    @pytest.mark.parametrize("engine", ["layerwise", "fused"])
+    def test_the_weights_are_those_of_float32(self, engine, augmentation):
+        exact = data(30)
+        images = (exact.images / 256).astype("f2")  # which each of them holds
+        found = []
+        for kind in FLOATS:
+            runner = mc.Trainer(model(), mc.optimizers.SGD(0.1), engine=engine)
+            train = mc.data.Dataset(images.astype(kind), exact.labels, exact.class_names)
+            fit(runner, train, augmentation=augmentation, validation=0.2)
+            runner.model.predict(train.images)
+            found.append(copies(runner.model))
+        for arrays in found[1:]:
+            for name, array in arrays.items():
+                assert_allclose(array, found[0][name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+    @pytest.mark.parametrize("kind", ["u1", *FLOATS])
+    def test_the_strictest_settings_of_numpy_change_nothing(self, kind):
+        images = data(30).images if kind == "u1" else (data(30).images / 255).astype(kind)
+        if kind in ("f8", ">f8", "longdouble"):
+            images[0, 0, 0, 0] = 1e-300  # which is 0 in float32
+        train = mc.data.Dataset(images, data(30).labels)
+        with np.errstate(all="raise"):
+            runner = trainer()
+            fit(runner, train, augmentation=mc.data.Augmentation(True, 1, 0.5), validation=0.2)
+            standardising = mc.Preprocessing.standardising(images)
+            assert np.isfinite(standardising(images, np.float32)).all()
 
 
 class TestRefusing:
