@@ -23,6 +23,7 @@ from minicnn import (
     train,
     zoo,
 )
+from minicnn.hints import module_names
 from minicnn.kernels.threads import set_num_threads
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
@@ -52,3 +53,5 @@ __all__ = [
     "train",
     "zoo",
 ]
+
+__getattr__ = module_names(__name__)

@@ -21,6 +21,14 @@ class ConfigError(MiniCNNError, ValueError):
     """An argument is out of its range or unknown: a kernel size of 0, padding ``"sane"``."""
 
 
+class ArgumentError(ConfigError, TypeError):
+    """A function or constructor was given an argument by a name that it does not have."""
+
+
+class UnknownNameError(MiniCNNError, AttributeError):
+    """A module or an object has nothing of that name; the message says, if it is known, what to write."""
+
+
 class ShapeError(MiniCNNError, ValueError):
     """An array or a layer's input has a shape that does not fit."""
 

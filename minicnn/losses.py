@@ -6,6 +6,7 @@ from minicnn import advice
 from minicnn.backend import Array, array_module, device_of, to_device
 from minicnn.checks import number
 from minicnn.errors import DataError, DTypeError, ShapeError, StateError
+from minicnn.hints import Hinted, module_names
 
 # Far from the largest logit exp(z) is too small for a float, and 0, whatever NumPy is told to do about that.
 _rounds_to_zero = np.errstate(under="ignore")
@@ -28,7 +29,7 @@ def softmax(logits: Array) -> Array:
     return array_module(logits).exp(log_softmax(logits))
 
 
-class SoftmaxCrossEntropy:
+class SoftmaxCrossEntropy(Hinted):
     """The mean over the batch of −Σᵢ tᵢ · log softmax(z)ᵢ, z the logits and t the target.
 
     Its gradient with respect to the logits is (softmax(z) − t) / N: here, and only here, is
@@ -183,3 +184,6 @@ def _what_is_wrong(p: Array, sums: Array, exact: Array) -> str:
             'targets / targets.sum(axis=1, keepdims=True, dtype="float64")'
         )
     return f"row {row} of the class probabilities: {said}"
+
+
+__getattr__ = module_names(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, losses, sizes
+from minicnn import checks, hints, losses, sizes
 from minicnn.backend import Array, resolve_device, to_device, to_numpy
 from minicnn.errors import ConfigError, NonFiniteError, ShapeError
 from minicnn.layers import Layer
@@ -19,7 +19,7 @@ from minicnn.text import byte_size, echo, printable
 _rounds_to_zero = np.errstate(under="ignore")
 
 
-class Sequential:
+class Sequential(hints.Hinted):
     """Layers applied one after the other: the output of each is the input of the next.
 
     Parameters
@@ -183,6 +183,7 @@ class Sequential:
                 f"{self.output_shape}: let it end in Dense(classes)"
             )
 
+    @hints.arguments
     def predict_proba(self, images: Array, batch_size: int = 256) -> np.ndarray:
         """Return the class probabilities of ``images``, (N, K); see ``logits`` for what is taken.
 
@@ -191,6 +192,7 @@ class Sequential:
         self.require_classifier()
         return losses.softmax(self.logits(images, batch_size))
 
+    @hints.arguments
     def predict(self, images: Array, batch_size: int = 256) -> np.ndarray:
         """Return the most probable class of each image, (N,) int64; see ``logits`` for what is taken.
 

@@ -12,6 +12,7 @@ from minicnn.arrays import check_array, check_writable
 from minicnn.backend import Array, array_module, device_of, to_device
 from minicnn.checks import flag, number
 from minicnn.errors import ConfigError, StateError
+from minicnn.hints import Hinted, module_names
 
 if TYPE_CHECKING:
     from minicnn.model import Sequential
@@ -24,7 +25,7 @@ _ANEW = "make a new optimizer for the changed model"
 DECAYED = ("W",)
 
 
-class Optimizer:
+class Optimizer(Hinted):
     """Base: walks over the parameters, applies weight decay, keeps the state of each parameter.
 
     Parameters
@@ -259,3 +260,6 @@ class AdamW(Adam):
         decay_all: bool = False,
     ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, True, decay_all)
+
+
+__getattr__ = module_names(__name__)

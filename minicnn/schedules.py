@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 
 from minicnn.checks import number, whole_number
 from minicnn.errors import ConfigError
+from minicnn.hints import Hinted, module_names
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Hinted):
     """Base: a linear warm-up over ``warmup_steps`` steps, then the shape of the subclass over the rest.
 
     Of T steps in all the first W are the warm-up. The shape is given as a share f(p) of the highest rate::
@@ -167,3 +168,6 @@ class OneCycle(Schedule):
         else:
             low, away_from_peak = self.final, (progress - self.peak) / (1 - self.peak)
         return low + (1 - low) * (1 + math.cos(math.pi * away_from_peak)) / 2
+
+
+__getattr__ = module_names(__name__)

@@ -9,6 +9,7 @@ from minicnn.data.idx import read_idx, write_idx
 from minicnn.data.loader import load, names
 from minicnn.data.picture import read_picture
 from minicnn.data.split import k_folds, split
+from minicnn.hints import module_names
 
 __all__ = [
     "Augmentation",
@@ -25,3 +26,5 @@ __all__ = [
     "write_csv",
     "write_idx",
 ]
+
+__getattr__ = module_names(__name__)

@@ -8,12 +8,13 @@ import numpy as np
 from minicnn.backend import array_module
 from minicnn.checks import flag, number, whole_number
 from minicnn.errors import ConfigError, ShapeError
+from minicnn.hints import Hinted
 
 MOST_SHIFT = 65_535
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Hinted):
     """Mirror half of the images, move each by up to ``shift`` pixels, and erase a rectangle of some.
 
     What comes in at the border and what is erased is 0.

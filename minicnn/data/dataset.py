@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn import advice
 from minicnn.errors import ConfigError, DataError, DTypeError, ShapeError
+from minicnn.hints import Hinted
 from minicnn.preprocessing import check_pixels
 from minicnn.text import printable
 
@@ -18,7 +19,7 @@ SHOWN = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class Dataset(Hinted):
     """Labelled images. Arrays are kept as they are given, without a copy, except labels made int64.
 
     Parameters

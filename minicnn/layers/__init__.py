@@ -1,5 +1,6 @@
 """The layers: one file each, forward and backward side by side."""
 
+from minicnn.hints import module_names
 from minicnn.layers.activation import LeakyReLU, ReLU
 from minicnn.layers.base import Layer
 from minicnn.layers.conv import Conv2D
@@ -23,3 +24,5 @@ __all__ = [
     "MaxPool2D",
     "ReLU",
 ]
+
+__getattr__ = module_names(__name__)

@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import checks
 from minicnn.backend import Array, array_module
 from minicnn.errors import ConfigError, DTypeError, ShapeError, StateError
+from minicnn.hints import Hinted
 from minicnn.text import byte_size
 
 Shape = tuple[int, ...]
@@ -24,7 +25,7 @@ def in_panels(channels: int) -> int:
     return -(-channels // PANEL) * PANEL
 
 
-class Layer:
+class Layer(Hinted):
     """Base of all layers, and the contract they keep.
 
     ``compute_output_shape``, ``param_shapes`` and ``state_shapes`` say, by arithmetic alone, what comes out

@@ -1,5 +1,6 @@
 """Training: the loop, its callbacks, its history, and the numbers that judge a classifier."""
 
+from minicnn.hints import module_names
 from minicnn.train.callbacks import (
     Callback,
     Checkpoint,
@@ -29,3 +30,5 @@ __all__ = [
     "compare_with",
     "cross_validate",
 ]
+
+__getattr__ = module_names(__name__)

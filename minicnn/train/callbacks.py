@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn.checks import flag, number, whole_number
 from minicnn.errors import ConfigError
 from minicnn.files import check_file, check_path
+from minicnn.hints import Hinted
 from minicnn.schedules import Schedule
 from minicnn.serialize import check_savable
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 HIGHER_IS_BETTER = {"accuracy": True, "loss": False, "val_accuracy": True, "val_loss": False}
 
 
-class Callback:
+class Callback(Hinted):
     """Base: override what you need. The trainer is passed in; its attributes may be read and set.
 
     Useful ones: ``trainer.model``, ``trainer.optimizer``, ``trainer.history``, ``trainer.step`` and

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from minicnn.errors import DataError
 from minicnn.files import replacing
+from minicnn.hints import Hinted
 from minicnn.text import printable
 
 COLUMNS = (
@@ -23,7 +24,7 @@ NEEDED = ("dataset", "epoch", "loss", "accuracy")
 JUDGED = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
-class History:
+class History(Hinted):
     """What ``Trainer.fit`` measured, a row an epoch: ``history["val_accuracy"]`` is a list.
 
     The columns are ``epoch`` (from 1), ``loss`` and ``accuracy`` (means over the epoch's training

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from minicnn import hints
 from minicnn.backend import array_module, resolve_device, tensor_cores
 from minicnn.checks import flag, whole_number
 from minicnn.data import Augmentation, Dataset, split
@@ -17,12 +18,13 @@ from minicnn.losses import SoftmaxCrossEntropy, softmax
 from minicnn.model import Sequential
 from minicnn.optimizers import Optimizer
 from minicnn.preprocessing import Preprocessing
+from minicnn.text import shown
 from minicnn.train.callbacks import Callback, ProgressBar
 from minicnn.train.history import History
 from minicnn.train.metrics import Evaluation
 
 
-class Trainer:
+class Trainer(hints.Hinted):
     """Trains a model on a data set, and evaluates it.
 
     Parameters
@@ -80,6 +82,7 @@ class Trainer:
         self.batch_size = 256
         self.epoch = self.epochs = self.step = self.total_steps = self.total_images = 0
 
+    @hints.arguments
     def fit(
         self,
         train: Dataset,
@@ -126,6 +129,7 @@ class Trainer:
         NonFiniteError
             At the first loss that is NaN or infinite, naming the layer that produced it.
         """
+        _check_dataset(train)  # first: in fit(images, labels) the labels stand where the epochs do
         epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
         seed = whole_number(seed, "seed", 0)
         _check_callbacks(callbacks)
@@ -216,6 +220,7 @@ class Trainer:
                     "lower the learning rate, or start with a warm-up"
                 )
 
+    @hints.arguments
     def evaluate(self, data: Dataset, batch_size: int | None = None, mirrored: bool = False) -> Evaluation:
         """Return loss and accuracy, and all that follows from the probabilities, on ``data``.
 
@@ -252,7 +257,9 @@ class Trainer:
             validation = self._checked(validation, preprocessing, train.class_names)
             return train, validation, preprocessing
         if not isinstance(validation, numbers.Real):
-            raise ConfigError(f"validation must be a share such as 0.1, or a Dataset, got {validation!r}")
+            raise ConfigError(
+                f"validation must be a share such as 0.1, or a Dataset, got {shown(validation)}"
+            )
         return *split(train, validation, seed), preprocessing
 
     def check(self, data: Dataset) -> Dataset:
@@ -275,11 +282,7 @@ class Trainer:
     def _checked(
         self, data: Dataset, preprocessing: Preprocessing, class_names: tuple[str, ...] | None
     ) -> Dataset:
-        if not isinstance(data, Dataset):
-            raise DataError(
-                f"expected a minicnn.data.Dataset, got {type(data).__name__}: "
-                "wrap arrays as Dataset(images, labels)"
-            )
+        _check_dataset(data)
         if class_names is not None:
             try:
                 data = data.in_classes(class_names)
@@ -323,6 +326,14 @@ def _check_classes(train: Dataset) -> None:
         warnings.warn(
             f"{train.name} has no image of {', '.join(missing[:10])}{more}: the model will never answer that",
             stacklevel=4,
+        )
+
+
+def _check_dataset(data: Dataset) -> None:
+    if not isinstance(data, Dataset):
+        raise DataError(
+            f"expected a minicnn.data.Dataset, got {type(data).__name__}: "
+            "wrap arrays as minicnn.data.Dataset(images, labels)"
         )
 
 

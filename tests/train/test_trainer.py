@@ -362,7 +362,7 @@ def floats_with(value):
 
 
 BAD_DATA = {
-    "not a Dataset": (lambda: (data().images, data().labels), DataError, r"wrap arrays as Dataset"),
+    "not a Dataset": (lambda: (data().images, data().labels), DataError, "wrap arrays as minicnn.data"),
     "an array": (lambda: data().images, DataError, "expected a minicnn.data.Dataset, got ndarray"),
     "another size": (
         lambda: mc.data.Dataset(np.zeros((6, 3, 4, 1), np.uint8), np.arange(6) % 3),
