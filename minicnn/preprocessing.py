@@ -81,7 +81,10 @@ class Preprocessing:
 
     def trained(self, images: Array) -> "Preprocessing":
         """Return the preprocessing of a model that is trained on these images; the first ones count."""
-        return self if self.trained_on else replace(self, trained_on=_span(images))
+        if self.trained_on is not None:
+            return self
+        scale = 255 if images.dtype == np.uint8 else 1
+        return replace(self, trained_on=tuple(float(pixel) / scale for pixel in (images.min(), images.max())))
 
     def __call__(self, images: Array, dtype: np.dtype, out: Array | None = None) -> Array:
         """Return ``images``, (N, H, W, C) uint8 or floating, as network input in ``dtype``, or in ``out``."""
@@ -109,22 +112,29 @@ class Preprocessing:
         DTypeError, NonFiniteError, DataError
             See ``check_pixels``.
         """
-        array_module(images)  # refuses lists
+        try:
+            array_module(images)
+        except DTypeError as reason:
+            kind = type(images).__name__
+            line = "images = images.images" if kind == "Dataset" else advice.array_line(images, "images")
+            raise DTypeError(f"expected a NumPy or CuPy array, got {kind}{advice.told(line)}") from reason
         if images.shape[1:] != image_shape:
             expected = ", ".join(["N", *map(str, image_shape)])
             line = _model_line(images, image_shape)
             raise ShapeError(f"expected images of shape ({expected}), got {images.shape}{advice.told(line)}")
         if len(images) == 0:
             raise DataError("expected at least one image, got none")
-        check_pixels(images)
-        _check_range(images)
+        low, high = check_pixels(images)
+        _check_range(images, low, high)
         if self.trained_on is not None:
-            self._check_scale(images, *self.trained_on)
+            self._check_scale(images, low, high)
 
-    def _check_scale(self, images: Array, black: float, white: float) -> None:
-        """Refuse images that are plainly on another scale than those trained on, from black to white."""
-        low, high = _span(images)
+    def _check_scale(self, images: Array, low: float, high: float) -> None:
+        """Refuse images from ``low`` to ``high`` that are plainly on another scale than those trained on."""
+        black, white = self.trained_on
         floating, minus_one_to_one = images.dtype.kind == "f", (black, white) == (-1, 1)
+        if not floating:
+            low, high = low / 255, high / 255
         line = ""
         if not floating and black < 0:
             line = "images = images / 127.5 - 1" if minus_one_to_one else ""
@@ -142,12 +152,6 @@ class Preprocessing:
         )
 
 
-def _span(images: Array) -> tuple[float, float]:
-    """Return the least and the largest pixel, bytes divided by 255."""
-    scale = 255 if images.dtype == np.uint8 else 1
-    return float(images.min()) / scale, float(images.max()) / scale
-
-
 def _plain_ground(images: Array, value: float) -> bool:
     """Whether a good part of the pixels has exactly this value, as a ground has, and noise has not."""
     return int((images == value).sum()) >= max(2, images.size / 1000)
@@ -162,8 +166,8 @@ def _model_line(images: Array, image_shape: tuple[int, ...]) -> str:
     return advice.shape_line(images.shape, lambda shape: shape[1:] == image_shape, image_shape[:2])
 
 
-def check_pixels(images: Array) -> None:
-    """Refuse images (N, H, W, C) whose pixels are no bytes and no finite floating numbers.
+def check_pixels(images: Array) -> tuple[float, float]:
+    """Return the least and the largest pixel of images (N, H, W, C): bytes, or finite floating numbers.
 
     Raises
     ------
@@ -179,9 +183,7 @@ def check_pixels(images: Array) -> None:
             f"images must not be masked; {np.ma.count_masked(images):,} of {images.size:,} pixels are: fill "
             "them, with black for example: write images = images.filled(0)"
         )
-    if images.dtype == np.uint8:
-        return
-    if images.dtype.kind != "f":
+    if images.dtype != np.uint8 and images.dtype.kind != "f":
         line = advice.pixel_line(images) if isinstance(images, np.ndarray) else ""
         seen = f", from {images.min()} to {images.max()}" if images.dtype.kind in "bui" else ""
         raise DTypeError(
@@ -198,10 +200,11 @@ def check_pixels(images: Array) -> None:
         )
     if max(-low, high) > float(np.finfo(np.float32).max):
         raise NonFiniteError(f"pixels from {low:g} to {high:g} are infinite in float32: scale them to 0…1")
+    return low, high
 
 
-def _check_range(images: Array) -> None:
-    """Refuse pixels that are plainly on another scale than 0…255 in bytes, 0…1 or standardised in floats.
+def _check_range(images: Array, low: float, high: float) -> None:
+    """Refuse pixels from ``low`` to ``high`` that are neither on 0…255, in bytes, nor on 0…1 or standardised.
 
     Raises
     ------
@@ -209,7 +212,6 @@ def _check_range(images: Array) -> None:
         If bytes are 0 and 1 only; if floats from 0 on are whole numbers above 1, or go beyond 16; if floats
         around 0 go beyond 16 and are 10 in the quadratic mean, which is 1 for standardised ones.
     """
-    low, high = float(images.min()), float(images.max())
     if images.dtype == np.uint8:
         if high == 1:
             raise DataError(

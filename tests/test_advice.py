@@ -337,6 +337,20 @@ def test_predicting_says_the_same(images):
     assert len(logits) in (1, N)
 
 
+@pytest.mark.parametrize(
+    "given", [GREY.tolist(), Tensor(GREY), Dataset(GREY, LABELS)], ids=["list", "tensor", "data"]
+)
+def test_predicting_what_is_no_array(given):
+    assert_array_equal(mended(model().logits, images=given), model().logits(GREY))
+
+
+@pytest.mark.parametrize("given", [None, 3, "images", [[1], [2, 3]]])
+def test_what_cannot_become_an_array_gets_no_line(given):
+    with pytest.raises(MiniCNNError) as caught:
+        model().logits(given)
+    assert line_of(caught.value) is None
+
+
 def test_predicting_in_colour():
     net = model(3, (12, 11))
     opaque = np.concatenate([COLOUR, np.full((N, 12, 11, 1), 255, np.uint8)], axis=3)

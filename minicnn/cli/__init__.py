@@ -8,7 +8,9 @@ import argparse
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from minicnn import __version__
 from minicnn.cli import crossval, data, evaluate, gradcheck, info, predict, report, train
@@ -25,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     args.command = shlex.join(["minicnn", *(sys.argv[1:] if arguments is None else arguments)])
     try:
-        status = args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell
+            status = args.run(args)
         sys.stdout.flush()
         return status
     except MiniCNNError as error:
@@ -41,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return CLOSED
         print(f"minicnn: the result cannot be written: {error}", file=sys.stderr)
         return 2
+
+
+def _tell(message: Warning, *_: Any) -> None:
+    """Print a warning without the place in the code that it comes from."""
+    print(f"minicnn: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

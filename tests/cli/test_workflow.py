@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,20 @@ class TestTrain:
         assert err.endswith("minicnn: interrupted\n")
         assert os.listdir(tmp_path / "run") == ["checkpoint.safetensors"]
         assert mc.load(checkpoint).info["dataset"] == "synthetic"
+
+    def test_a_class_without_an_image_is_told_in_a_line(self, capsys, tmp_path, no_figures):
+        train, test = mc.data.load("synthetic", sizes=(60, 20))
+        files = []
+        for name, data in (("train", train.subset(train.labels != 4)), ("test", test)):
+            files += [f"--{name}-csv", str(tmp_path / f"{name}.csv")]
+            mc.data.write_csv(data, files[-1])
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            cli.main(["train", *files, "--epochs", "1", "--out", str(tmp_path / "run")])
+        assert (
+            "\nminicnn: train has no image of 4: the model will never answer that\n"
+            in capsys.readouterr().err
+        )
 
 
 class TestEvaluate:
