@@ -69,7 +69,8 @@ def run(
         raise type(reason)(f"the test set, {test.name}: {reason}") from reason
     trained, held_out = (train, None) if validation is None else split(train, validation, seed)
     _introduce(recipe, trainer, train, test, seed, out)
-    checkpoint = Checkpoint(out / CHECKPOINT, "accuracy" if validation is None else "val_accuracy")
+    monitor = "accuracy" if validation is None else "val_accuracy"
+    checkpoint = Checkpoint(out / CHECKPOINT, monitor, overwrite=True)  # the folder has been checked
     options = recipe.fit_options()
     options["callbacks"].append(checkpoint)
     run = None

@@ -1,16 +1,17 @@
 """What can happen around the training loop: each callback does one thing at a few fixed moments."""
 
+import copy
 import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.checks import flag, number, whole_number
-from minicnn.errors import ConfigError
+from minicnn.errors import ConfigError, MiniCNNError
 from minicnn.files import check_file, check_path
 from minicnn.hints import Hinted
 from minicnn.schedules import Schedule
-from minicnn.serialize import check_savable
+from minicnn.serialize import check_savable, load
 
 if TYPE_CHECKING:
     from minicnn.train.trainer import Trainer
@@ -22,7 +23,8 @@ class Callback(Hinted):
     """Base: override what you need. The trainer is passed in; its attributes may be read and set.
 
     Useful ones: ``trainer.model``, ``trainer.optimizer``, ``trainer.history``, ``trainer.step`` and
-    ``trainer.total_steps`` (batches, from 0), ``trainer.stop`` (set it to end training after this epoch).
+    ``trainer.total_steps`` (batches, from 0), ``trainer.held_out`` (the validation set, or None),
+    ``trainer.stop`` (set it to end training after this epoch).
     """
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
@@ -149,7 +151,7 @@ class _Monitor(Callback):
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
         """Start anew; refuse to watch a validation that there is not."""
-        if self.monitor.startswith("val_") and not trainer.validates:
+        if self.monitor.startswith("val_") and trainer.held_out is None:
             raise ConfigError(
                 f"{type(self).__name__} watches {self.monitor}, but fit has no validation: "
                 "pass validation=0.1, or monitor the training loss"
@@ -167,6 +169,8 @@ class _Monitor(Callback):
 
 class EarlyStopping(_Monitor):
     """Stop when ``monitor`` has not improved by more than ``min_delta`` for ``patience`` epochs.
+
+    Each ``fit`` counts anew, and what ``restore_best`` brings back is the best epoch of that ``fit``.
 
     Parameters
     ----------
@@ -222,11 +226,20 @@ class EarlyStopping(_Monitor):
 class Checkpoint(_Monitor):
     """Save the model to ``path`` after each epoch in which ``monitor`` reached a new best.
 
+    A model that is at ``path`` when ``fit`` begins is the best so far, whoever saved it: it is evaluated on
+    the validation set at hand, and replaced only by one that is better on the same images. So the best is
+    kept when ``fit`` is called again, in this process or another. If it was trained on some of these images,
+    as with another seed of a held-out share, it is judged too well, and stays. "loss" and "accuracy" are
+    measured while a network trains, which a file does not: with these, a ``path`` where there is a file is
+    refused.
+
     Parameters
     ----------
     path : str or Path
         Of the model file; it is replaced only by a complete one.
     monitor : "val_accuracy", "val_loss", "accuracy" or "loss"
+    overwrite : bool
+        Whatever is at ``path`` when ``fit`` begins does not count, and is replaced after the first epoch.
 
     Attributes
     ----------
@@ -236,23 +249,44 @@ class Checkpoint(_Monitor):
     Raises
     ------
     ConfigError
-        If ``monitor`` is none of these; in ``fit``, if it watches a validation that there is not, or the
-        model holds what a model file cannot.
+        If ``monitor`` is none of these; in ``fit``, if it watches a validation that there is not, the
+        model holds what a model file cannot, or what is at ``path`` cannot be compared.
     OutputError
         In ``fit``, if the file cannot be written.
     """
 
-    def __init__(self, path: str | Path, monitor: str = "val_accuracy") -> None:
+    def __init__(self, path: str | Path, monitor: str = "val_accuracy", overwrite: bool = False) -> None:
         super().__init__(monitor)
         self.path = check_path(path)
+        self.overwrite = flag(overwrite, "overwrite")
         self.epoch: int | None = None
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
-        """Find out now, not after an epoch, whether the file can be written."""
+        """Find out now, not after an epoch, whether the file can be written, and what it has to beat."""
         super().on_fit_begin(trainer)
         self.epoch = None
         check_file(self.path)
         check_savable(trainer.model)
+        if self.path.exists() and not self.overwrite:
+            self.best = self._reached(trainer)
+
+    def _reached(self, trainer: "Trainer") -> float:
+        """Return what the model that is there reaches on the validation set of this training."""
+        advice = "choose another path, or say overwrite=True to have it replaced"
+        if not self.monitor.startswith("val_"):
+            raise ConfigError(
+                f"Checkpoint: {self.path} is there already, and its {self.monitor} is not known, as that is "
+                f"measured while a network trains: watch val_{self.monitor}, {advice}"
+            )
+        judge = copy.copy(trainer)
+        try:
+            judge.model = load(self.path).to(trainer.device)
+            found = judge.evaluate(trainer.held_out)
+        except MiniCNNError as reason:
+            raise ConfigError(
+                f"Checkpoint: {self.path} is there already, and cannot be compared ({reason}): {advice}"
+            ) from reason
+        return found.loss if self.monitor == "val_loss" else found.accuracy
 
     def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
         """Save the model if it is the best so far."""
@@ -266,7 +300,10 @@ def _copies(trainer: "Trainer") -> dict[str, Any]:
 
 
 class CSVLog(Callback):
-    """Write the history to ``path`` after each epoch, so that it can be followed while training runs."""
+    """Write the history to ``path`` after each epoch, so that it can be followed while training runs.
+
+    Each ``fit`` begins a new history, which replaces the file of an earlier one.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = check_path(path)

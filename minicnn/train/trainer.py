@@ -78,7 +78,8 @@ class Trainer(hints.Hinted):
         self.engine = make_engine(engine, self.model, self.loss, optimizer)
         self.model.precision = _precision(precision, self.engine.name)
         self.history = History("nothing yet")
-        self.stop = self.validates = False
+        self.stop = False
+        self.held_out: Dataset | None = None
         self.batch_size = 256
         self.epoch = self.epochs = self.step = self.total_steps = self.total_images = 0
 
@@ -136,7 +137,7 @@ class Trainer(hints.Hinted):
         if not isinstance(augmentation, Augmentation | None):
             raise ConfigError(f"expected an Augmentation such as Augmentation(shift=1), got {augmentation!r}")
         train, held_out, preprocessing = self._split(train, validation, seed)
-        self._begin(train, epochs, batch_size, held_out is not None)
+        self._begin(train, held_out, epochs, batch_size)
         callbacks = [ProgressBar(), *callbacks] if progress else list(callbacks)
         with ExitStack() as endings:  # each is called, the last first, however training ends
             for callback in callbacks:
@@ -301,10 +302,10 @@ class Trainer(hints.Hinted):
         preprocessing.check(data.images, self.model.input_shape)
         return data
 
-    def _begin(self, train: Dataset, epochs: int, batch_size: int, validates: bool) -> None:
+    def _begin(self, train: Dataset, held_out: Dataset | None, epochs: int, batch_size: int) -> None:
         self.history = History(train.name)
         self.stop = False
-        self.validates, self.batch_size = validates, batch_size
+        self.held_out, self.batch_size = held_out, batch_size
         self.epoch, self.epochs = 0, epochs
         self.step, self.total_steps = 0, epochs * -(-len(train) // batch_size)
         self.total_images = epochs * len(train)

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import io
 import itertools
 import re
@@ -29,6 +30,11 @@ from minicnn.train.callbacks import ProgressBar
 def fit(runner, train=None, **arguments):
     defaults = {"epochs": 1, "batch_size": 8, "progress": False}
     return runner.fit(train or data(), **{**defaults, **arguments})
+
+
+def trainer_of(path):
+    """Return a trainer of the model in a file."""
+    return mc.Trainer(mc.load(path), mc.optimizers.SGD(0.5))
 
 
 class Recorder(Callback):
@@ -303,6 +309,75 @@ class TestCheckpoint:
         assert checkpoint.epoch == 3
         assert [a == b for a, b in itertools.pairwise(saved)] == [True, False, True]
         assert_same_arrays(mc.load(path), script.weights[2])
+        assert mc.load(path).class_names == ("a", "b", "c")
+
+    @pytest.mark.parametrize("same", [True, False], ids=("the same callback", "one of another process"))
+    @pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss"])
+    def test_a_better_file_is_never_replaced_by_a_worse_one(self, tmp_path, monitor, same):
+        path, test = tmp_path / "best.safetensors", data(60, seed=1)
+        checkpoint = Checkpoint(path, monitor)
+        fit(trainer(), data(60), epochs=4, validation=test, callbacks=[checkpoint])
+        reached, saved = trainer_of(path).evaluate(test), path.read_bytes()
+        wrong = data(60)
+        wrong = dataclasses.replace(wrong, labels=np.roll(wrong.labels, 1))
+        again = checkpoint if same else Checkpoint(path, monitor)
+        fit(trainer_of(path), wrong, epochs=1, validation=test, callbacks=[again])
+        assert path.read_bytes() == saved
+        assert again.epoch is None
+        assert again.best == (reached.loss if monitor == "val_loss" else reached.accuracy)
+
+    def test_a_worse_file_is_replaced_by_a_better_one(self, tmp_path):
+        path, test = tmp_path / "best.safetensors", data(60, seed=1)
+        trainer(seed=3).model.save(path)
+        before = trainer_of(path).evaluate(test).loss
+        checkpoint = Checkpoint(path, "val_loss")
+        fit(trainer(), data(60), epochs=4, validation=test, callbacks=[checkpoint])
+        assert checkpoint.epoch is not None
+        assert trainer_of(path).evaluate(test).loss == checkpoint.best < before
+
+    def test_the_file_is_judged_on_the_validation_set_at_hand(self, tmp_path):
+        """On the first set it was perfect; on the second, whose classes are other rows, nothing is right."""
+        path, other = tmp_path / "best.safetensors", data(60, seed=1)
+        other = dataclasses.replace(other, labels=np.roll(other.labels, 1))
+        fit(trainer(), data(60), epochs=6, validation=data(60, seed=1), callbacks=[Checkpoint(path)])
+        checkpoint = Checkpoint(path)
+        fit(trainer(), other, epochs=6, validation=other, callbacks=[checkpoint])
+        assert checkpoint.epoch is not None
+        assert trainer_of(path).evaluate(other).accuracy == checkpoint.best
+
+    def test_told_to_it_overwrites_what_is_there(self, tmp_path):
+        path, test = tmp_path / "best.safetensors", data(60, seed=1)
+        fit(trainer(), data(60), epochs=4, validation=test, callbacks=[Checkpoint(path, overwrite=True)])
+        last = trainer(seed=5, learning_rate=1e-9)
+        fit(last, data(60), validation=test, callbacks=[Checkpoint(path, overwrite=True)])
+        assert_same_arrays(mc.load(path), copies(last.model))
+        with pytest.raises(ConfigError, match="overwrite must be True or False"):
+            Checkpoint(path, overwrite="yes")
+
+    @pytest.mark.parametrize(
+        ("write", "monitor", "message"),
+        [
+            (
+                lambda path: trainer().model.save(path),
+                "loss",
+                "measured while a network trains: watch val_loss",
+            ),
+            (lambda path: path.write_text("my notes"), "val_loss", "cannot be compared"),
+            (lambda path: trainer(classes=4).model.save(path), "val_loss", "cannot be compared .* 4 outputs"),
+        ],
+        ids=("of the training", "no model", "of other classes"),
+    )
+    def test_what_cannot_be_compared_is_kept_and_refused_before_any_step(
+        self, tmp_path, write, monitor, message
+    ):
+        path, runner = tmp_path / "best.safetensors", trainer()
+        write(path)
+        saved, spy = path.read_bytes(), Spy(runner)
+        with pytest.raises(ConfigError, match=f"{message}.*choose another path, or say overwrite=True"):
+            fit(runner, validation=0.25, callbacks=[Checkpoint(path, monitor)])
+        assert spy.batches == []
+        assert path.read_bytes() == saved
+        fit(runner, validation=0.25, callbacks=[Checkpoint(path, monitor, overwrite=True)])
         assert mc.load(path).class_names == ("a", "b", "c")
 
     def test_a_folder_that_cannot_be_written_is_refused_before_any_step(self, tmp_path):
