@@ -223,6 +223,7 @@ def _unit_rows(x: np.ndarray) -> np.ndarray:
     return x / np.where(length > 0, length, 1)
 
 
+@np.errstate(under="ignore")  # a gradient next to nothing is 0 to rounding, and may be
 def saliency(model: Sequential, images: Array, classes: np.ndarray | None = None) -> np.ndarray:
     """Return how strongly each pixel moves the logit of a class, (N, H, W).
 
@@ -259,6 +260,7 @@ def saliency(model: Sequential, images: Array, classes: np.ndarray | None = None
     return maps.astype(model.dtype)
 
 
+@np.errstate(under="ignore")
 def grad_cam(
     model: Sequential, images: Array, classes: np.ndarray | None = None, layer: str | None = None
 ) -> np.ndarray:

@@ -131,6 +131,7 @@ def check_labels(labels: Array, K: int) -> None:
         )
 
 
+@_rounds_to_zero
 def _as_probabilities(targets: Array, logits: Array) -> Array:
     """Return the targets as (N, K) class probabilities in the logits' dtype, on their device."""
     N, K = logits.shape

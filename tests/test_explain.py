@@ -247,6 +247,14 @@ class TestRounding:
             assert_same_maps(function(model, images), expected)
 
 
+@pytest.mark.parametrize("function", [explain.saliency, explain.grad_cam])
+def test_nothing_raises_where_a_gradient_underflows(function):
+    model = pooled("behind ReLU")
+    model.layers[-1].params["W"] *= np.float32(1e-37)
+    with np.errstate(all="raise"):
+        function(model, on_black())
+
+
 @pytest.mark.skipif(not os.environ.get("MINICNN_DATA"), reason="needs real data: MINICNN_DATA is not set")
 @pytest.mark.parametrize("recipe", ["fashion-quick", "fashion-best"])
 @pytest.mark.parametrize("function", [explain.saliency, explain.grad_cam])

@@ -223,6 +223,12 @@ def test_what_rounding_leaves_of_a_sum_of_1_is_taken(logits_dtype, dtype, N, K, 
         assert SoftmaxCrossEntropy()(logits, targets) == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+def test_a_probability_too_small_for_the_logits_is_0():
+    with np.errstate(all="raise"):
+        loss = SoftmaxCrossEntropy()(np.zeros((1, 2), "float32"), np.array([[1e-300, 1]]))
+    assert loss == pytest.approx(math.log(2), rel=1e-6)
+
+
 @pytest.mark.parametrize("logits_dtype", ["float32", "float64"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_more_than_rounding_is_refused(logits_dtype, dtype):

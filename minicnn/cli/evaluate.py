@@ -38,14 +38,19 @@ def run(args: argparse.Namespace) -> int:
     test = choice.load_test(model.class_names or ())
     trainer = minicnn.Trainer(model, minicnn.optimizers.SGD())  # which is not asked to train
     result = trainer.evaluate(test, mirrored=args.mirrored)
+    scores = result.scores()
     facts = {
         "dataset": test.name,
         "images": len(test),
         "loss": result.loss,
         "accuracy": result.accuracy,
-        "calibration_error": result.calibration().error,
+        **scores,
         "confusion": result.confusion.tolist(),
         "class_names": list(result.class_names),
     }
-    options.show(args, facts, f"{result.table()}\n\n{test.name}, {len(test):,} test images: {result}")
+    told = f"{test.name}, {len(test):,} test images: {result}"
+    further = ", ".join(
+        f"{name.replace('_', ' ')} {score:.4f}" for name, score in scores.items() if isinstance(score, float)
+    )
+    options.show(args, facts, f"{result.table()}\n\n{told}\n{further}")
     return options.status(args, result.accuracy)

@@ -130,7 +130,7 @@ def write_run(
         "dataset": test.name,
         "test_accuracy": evaluation.accuracy,
         "test_loss": evaluation.loss,
-        "calibration_error": evaluation.calibration().error,
+        **evaluation.scores(),
         "epochs": len(history),
         "seconds_training": history.seconds,
         "seconds_until_written": time.perf_counter() - started,
@@ -233,6 +233,7 @@ def page_of(run: Run, train: Dataset, test: Dataset) -> Page:
     metrics = run.metrics
     facts = {
         "test accuracy": f"{metrics['test_accuracy']:.2%}",
+        "95% interval": run.evaluation.interval_text(),
         "test loss": f"{metrics['test_loss']:.4f}",
         "parameters": f"{metrics['parameters']:,}",
         "epochs": str(metrics["epochs"]),

@@ -73,15 +73,22 @@ def add_results(page: Page, test: Dataset, evaluation: Evaluation) -> None:
     """Add what the model gets right and wrong on the test set."""
     page.section(
         "Classes",
+        f"Of {len(test):,} test images {evaluation.accuracy:.2%} were classified rightly; the 95% interval, "
+        f"Wilson's, is {evaluation.interval_text()}. "
         "Precision: how many of those called this class are it. Recall: how many of this class were found. "
-        "F1: their harmonic mean.",
+        "F1: their harmonic mean. In the macro average each class that has images counts the same, in the "
+        "weighted one each image.",
         {
             "confusion_matrix": (
                 plots.confusion_matrix(evaluation, f"{test.name}: accuracy {evaluation.accuracy:.2%}"),
                 "Which class (row) was taken for which (column), in images.",
             )
         },
-        [("class", "precision", "recall", "F1", "images"), *evaluation.class_rows(decimals=1)],
+        [
+            ("class", "precision", "recall", "F1", "images"),
+            *evaluation.class_rows(decimals=1),
+            *evaluation.average_rows(decimals=1),
+        ],
     )
     caption = (
         "Above the diagonal the model is too modest, below it too sure of itself. "

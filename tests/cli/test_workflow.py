@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -188,12 +189,19 @@ class TestEvaluate:
         assert (facts["dataset"], facts["images"]) == ("synthetic", 60)
         assert (facts["accuracy"], facts["loss"]) == (metrics["test_accuracy"], metrics["test_loss"])
         assert np.sum(facts["confusion"]) == 60
+        low, high = facts["accuracy_interval"]
+        assert 0 <= low < facts["accuracy"] < high <= 1
+        assert facts["balanced_accuracy"] == facts["macro"]["recall"] == metrics["balanced_accuracy"]
+        assert facts["accuracy"] <= facts["top_2_accuracy"] <= facts["top_5_accuracy"]
+        assert facts["log_loss"] == pytest.approx(facts["loss"])
 
     def test_printed_it_is_the_table_and_the_accuracy(self, folder, capsys):
         assert cli.main(["evaluate", str(folder / "model.safetensors"), "--images", "60"]) == 0
         out = capsys.readouterr().out
         assert out.startswith("class ")
         assert "synthetic, 60 test images: loss" in out
+        assert re.search(r"\nmacro average +\d.*\nweighted average +\d", out)
+        assert re.search(r"\(95% interval [\d.]+% to [\d.]+%\)\nbalanced accuracy 0\.\d{4}, top 2", out)
 
     def test_mirrored_it_gives_others(self, folder, capsys):
         arguments = ["evaluate", str(folder / "model.safetensors"), "--images", "60"]

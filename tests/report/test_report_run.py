@@ -73,7 +73,7 @@ class TestWriteRun:
         assert metrics["dataset"] == "testset"
         assert metrics["test_accuracy"] == run.evaluation.accuracy
         assert metrics["test_loss"] == run.evaluation.loss
-        assert metrics["calibration_error"] == run.evaluation.calibration().error
+        assert metrics.items() >= run.evaluation.scores().items()
         assert metrics["epochs"] == 2
         assert metrics["seconds_training"] == trainer.history.seconds > 0
         assert metrics["images_per_second"] == trainer.history.images_per_second > 0
@@ -356,6 +356,7 @@ class TestPageOf:
         assert page.title == "trainset: 91.23%"
         assert page.facts == {
             "test accuracy": "91.23%",
+            "95% interval": run.evaluation.interval_text(),
             "test loss": "0.2568",
             "parameters": "1,234,567",
             "epochs": "12",

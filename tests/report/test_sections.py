@@ -68,7 +68,8 @@ class TestEveryDataSet:
         page = assert_whole(run, train, test, tmp_path)
         (classes,) = [section for section in page.sections if section.title == "Classes"]
         assert [(row[0], row[4]) for row in classes.table[1:]] == [
-            *(("ant", "4"), ("bee", "4"), ("cat", "0"), ("dog", "0"))
+            *(("ant", "4"), ("bee", "4"), ("cat", "0"), ("dog", "0")),
+            *(("macro average", "8"), ("weighted average", "8")),
         ]
         assert len([axes for axes in figures(page)["saliency"].axes if axes.images]) == 2 * 2
         assert len([axes for axes in figures(page)["class_means"].axes if axes.images]) == 3
@@ -164,7 +165,11 @@ class TestResults:
             ("a", "100.0%", "66.7%", "80.0%", "3"),
             ("b", "50.0%", "100.0%", "66.7%", "1"),
             ("c", "–", "–", "–", "0"),
+            ("macro average", "75.0%", "83.3%", "73.3%", "4"),
+            ("weighted average", "87.5%", "75.0%", "76.7%", "4"),
         ]
+        assert "Of 4 test images 75.00% were classified rightly" in page.sections[0].text
+        assert "the 95% interval, Wilson's, is 30.06% to 95.44%." in page.sections[0].text
         assert titles(page) == ["Classes", "Calibration", "Mistakes"]
 
 

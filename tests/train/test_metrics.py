@@ -1,13 +1,18 @@
 """The numbers that judge a classifier, against values computed by hand."""
 
+import json
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from strategies import normal, seeds
 
 from minicnn.errors import ConfigError
-from minicnn.train.metrics import Evaluation, class_scores, confusion_matrix
+from minicnn.losses import SoftmaxCrossEntropy, softmax
+from minicnn.train.metrics import Evaluation, class_scores, confusion_matrix, wilson_interval
 
 # True class down, predicted across. Class c is never met and never called, d never met but called.
 CONFUSION = np.array([[3, 1, 0, 0], [2, 4, 0, 2], [0, 0, 0, 0], [0, 0, 0, 0]])
@@ -79,17 +84,19 @@ class TestEvaluation:
         assert evaluation([0, 0], [[1, 0, 0], [1, 0, 0]]).confusion.shape == (3, 3)
 
     def test_printed_it_says_loss_and_accuracy(self):
-        assert str(SIX) == "loss 0.5000, accuracy 33.33%"
+        assert str(SIX) == "loss 0.5000, accuracy 33.33% (95% interval 9.68% to 70.00%)"
 
     def test_as_the_value_of_a_cell_it_is_one_line_too(self):
-        assert repr(SIX) == "Evaluation(6 images of 3 classes: loss 0.5000, accuracy 33.33%)"
+        assert repr(SIX) == f"Evaluation(6 images of 3 classes: {SIX})"
 
     def test_the_table(self):
         assert SIX.table() == (
-            "class  precision   recall       F1  images\n"
-            "cat       33.33%   50.00%   40.00%       2\n"
-            "dog       50.00%   50.00%   50.00%       2\n"
-            "horse      0.00%    0.00%    0.00%       2"
+            "class             precision   recall       F1  images\n"
+            "cat                  33.33%   50.00%   40.00%       2\n"
+            "dog                  50.00%   50.00%   50.00%       2\n"
+            "horse                 0.00%    0.00%    0.00%       2\n"
+            "macro average        27.78%   33.33%   30.00%       6\n"
+            "weighted average     27.78%   33.33%   30.00%       6"
         )
 
     def test_a_score_without_an_image_to_count_is_a_dash(self):
@@ -100,9 +107,9 @@ class TestEvaluation:
             ("dog", "100.0%", "100.0%", "100.0%", "1"),
             ("horse", "0.0%", "–", "–", "0"),
         ]
-        assert shown.table().splitlines()[1::2] == [
-            "cat            –    0.00%    0.00%       2",
-            "horse      0.00%        –        –       0",
+        assert shown.table().splitlines()[1:4:2] == [
+            "cat                       –    0.00%    0.00%       2",
+            "horse                 0.00%        –        –       0",
         ]
 
     def test_the_table_lines_up_for_long_names_and_for_100_per_cent(self):
@@ -112,6 +119,166 @@ class TestEvaluation:
     def test_it_cannot_be_changed(self):
         with pytest.raises(AttributeError):
             SIX.loss = 0.0
+
+
+# The first two classes have 4 and 8 images, of which 3 and 4 are found; two dogs are taken for an elk, which
+# there is none of; nothing is a horse.
+names = ("cat", "dog", "horse", "elk")
+TWELVE = evaluation(
+    labels=[0] * 4 + [1] * 8,
+    probabilities=np.eye(4)[[0, 0, 0, 1, 0, 0, 1, 1, 1, 1, 3, 3]] * 0.7 + 0.075,
+    names=names,
+)
+
+
+class TestAverages:
+    def test_the_macro_average_counts_each_class_that_has_images(self):
+        # Precision 3/5 and 4/5, recall 3/4 and 4/8, F1 2/3 and 8/13; the elks' 0 of 2 counts nothing.
+        assert_array_equal(TWELVE.confusion, CONFUSION)
+        assert TWELVE.macro.precision == pytest.approx((3 / 5 + 4 / 5) / 2)
+        assert TWELVE.macro.recall == pytest.approx((3 / 4 + 4 / 8) / 2)
+        assert TWELVE.macro.f1 == pytest.approx((2 / 3 + 8 / 13) / 2)
+        assert TWELVE.balanced_accuracy == TWELVE.macro.recall
+
+    def test_the_weighted_average_counts_each_image(self):
+        assert TWELVE.weighted.precision == pytest.approx((4 * 3 / 5 + 8 * 4 / 5) / 12)
+        assert TWELVE.weighted.recall == pytest.approx(7 / 12) == pytest.approx(TWELVE.accuracy)
+        assert TWELVE.weighted.f1 == pytest.approx((4 * 2 / 3 + 8 * 8 / 13) / 12)
+
+    def test_a_class_that_was_never_predicted_counts_with_a_precision_of_0(self):
+        # Both cats are taken for dogs: precision 0 and 1/3, recall 0 and 1, F1 0 and 1/2.
+        shown = evaluation([0, 0, 1], [[0, 1, 0]] * 3)
+        assert (shown.macro.precision, shown.macro.recall) == (pytest.approx(1 / 6), 1 / 2)
+        assert shown.macro.f1 == pytest.approx(1 / 4)
+        assert shown.weighted.precision == pytest.approx(1 / 9)
+
+    def test_the_majority_is_no_better_than_guessing_when_balanced(self):
+        always = evaluation([0] * 90 + [1] * 10, [[0.9, 0.1]] * 100, ("a", "b"))
+        assert (always.accuracy, always.balanced_accuracy) == (0.9, 0.5)
+
+    def test_of_one_class_alone_all_averages_are_its_own(self):
+        shown = evaluation([1, 1, 1], [[0, 1, 0], [0, 1, 0], [1, 0, 0]])
+        for mean in (shown.macro, shown.weighted):
+            assert (mean.precision, mean.recall, mean.f1) == pytest.approx((1, 2 / 3, 4 / 5))
+
+    def test_their_rows(self):
+        assert TWELVE.average_rows(decimals=1) == [
+            ("macro average", "70.0%", "62.5%", "64.1%", "12"),
+            ("weighted average", "73.3%", "58.3%", "63.2%", "12"),
+        ]
+
+
+class TestTopK:
+    def test_by_hand(self):
+        # The places of these labels among the classes: 3 (behind an equal one), 1, 3, 2 (likewise), 2, 1.
+        shown = evaluation([2, 0, 0, 1, 2, 0], SIX.probabilities)
+        assert [shown.top_k_accuracy(k) for k in (1, 2, 3)] == [2 / 6, 3 / 6, 1]
+
+    @given(
+        rows=st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), min_size=1, max_size=8),
+        k=st.integers(1, 4),
+        label=st.integers(0, 3),
+    )
+    def test_it_counts_who_comes_before_and_of_equals_the_lower_class(self, rows, k, label):
+        found = evaluation([label] * len(rows), np.array(rows) / 10, names)
+        before = [
+            sum(p > row[label] or (p == row[label] and c < label) for c, p in enumerate(row)) for row in rows
+        ]
+        assert found.top_k_accuracy(k) == pytest.approx(np.mean([count < k for count in before]))
+        assert found.top_k_accuracy(1) == found.accuracy
+        assert found.top_k_accuracy(4) == 1
+
+    @pytest.mark.parametrize("k", [0, 4, 1.5, "2"])
+    def test_a_k_that_cannot_be_is_refused(self, k):
+        with pytest.raises(ConfigError, match=r"k must be"):
+            SIX.top_k_accuracy(k)
+
+
+class TestLogLoss:
+    def test_by_hand(self):
+        shown = evaluation([0, 1], [[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]])
+        assert shown.log_loss == pytest.approx((math.log(2) + math.log(4)) / 2, rel=1e-15)
+
+    def test_certainty_costs_nothing_and_a_probability_of_0_something_finite(self):
+        assert evaluation([0], [[1.0, 0.0, 0.0]]).log_loss == 0
+        for dtype in ("float32", "float64"):
+            shown = Evaluation(0.5, np.array([1]), np.array([[1, 0]], dtype), ("a", "b"))
+            assert shown.log_loss == pytest.approx(52 * math.log(2))
+
+    @given(seeds)
+    def test_it_is_the_cross_entropy_of_the_logits(self, seed):
+        logits, labels = normal(seed, (5, 3)), np.random.default_rng(seed).integers(0, 3, 5)
+        shown = evaluation(labels, softmax(logits))
+        assert shown.log_loss == pytest.approx(SoftmaxCrossEntropy()(logits, labels), rel=1e-12)
+
+
+class TestInterval:
+    def test_by_hand(self):
+        # p = 0.8, N = 10, z² = 3.841459: (0.8 + 0.192073 ± 1.959964·√(0.016 + 0.009604)) / 1.384146
+        reach = 1.959964 * math.sqrt(0.016 + 0.0096036)
+        expected = [(0.8 + 0.1920729 - reach) / 1.3841459, (0.8 + 0.1920729 + reach) / 1.3841459]
+        assert_allclose(wilson_interval(8, 10), expected, atol=1e-6)
+
+    @given(N=st.integers(1, 10**6), share=st.floats(0, 1))
+    def test_its_ends_are_the_shares_from_which_what_was_seen_is_196_deviations_away(self, N, share):
+        right = round(share * N)
+        z = 1.959963984540054
+        ends = low, high = wilson_interval(right, N)
+        assert 0 <= low <= right / N <= high <= 1
+        assert high > low
+        for end in ends:
+            if 0 < end < 1:  # else there is no deviation
+                deviation = math.sqrt(end * (1 - end) / N)
+                assert abs(right / N - end) / deviation == pytest.approx(z, rel=1e-6)
+
+    def test_of_none_and_of_all_it_reaches_to_the_end(self):
+        assert all(wilson_interval(0, N)[0] == 0 and wilson_interval(N, N)[1] == 1 for N in range(1, 300))
+        assert wilson_interval(0, 10) == (0, pytest.approx(3.841459 / 13.841459))
+        assert wilson_interval(10, 10) == (pytest.approx(10 / 13.841459), 1)
+
+    def test_it_is_that_of_the_accuracy(self):
+        assert SIX.accuracy_interval == wilson_interval(2, 6)
+        assert SIX.interval_text() == "9.68% to 70.00%"
+
+    def test_it_holds_the_truth_in_about_95_per_cent_of_samples(self):
+        rng = np.random.default_rng(0)
+        held = [
+            low <= 0.92 <= high
+            for low, high in (wilson_interval(k, 500) for k in rng.binomial(500, 0.92, 2000))
+        ]
+        assert 0.93 < np.mean(held) < 0.97
+
+
+class TestScores:
+    def test_all_numbers_are_plain_and_named(self):
+        found = TWELVE.scores()
+        assert json.loads(json.dumps(found)) == found
+        assert found == {
+            "accuracy_interval": list(TWELVE.accuracy_interval),
+            "balanced_accuracy": TWELVE.macro.recall,
+            "macro": {
+                "precision": TWELVE.macro.precision,
+                "recall": TWELVE.macro.recall,
+                "f1": TWELVE.macro.f1,
+            },
+            "weighted": {
+                "precision": TWELVE.weighted.precision,
+                "recall": TWELVE.weighted.recall,
+                "f1": TWELVE.weighted.f1,
+            },
+            "top_2_accuracy": TWELVE.top_k_accuracy(2),
+            "log_loss": TWELVE.log_loss,
+            "calibration_error": TWELVE.calibration().error,
+        }
+
+    def test_top_k_is_told_where_it_says_something(self):
+        ten = evaluation([3], np.eye(10)[[3]], tuple("abcdefghij"))
+        assert [name for name in ten.scores() if name.startswith("top")] == [
+            "top_2_accuracy",
+            "top_5_accuracy",
+        ]
+        two = evaluation([0], [[0.6, 0.4]], ("a", "b"))
+        assert not [name for name in two.scores() if name.startswith("top")]
 
 
 class TestCalibration:
