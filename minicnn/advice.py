@@ -63,6 +63,7 @@ def _reshapings(shape: Shape, side: tuple[int, int] | None) -> list[tuple[str, C
             ("images[..., None]", lambda x: x[..., None]),
             ("images[None]", lambda x: x[None]),
             ("images.transpose(1, 2, 0)[None]", lambda x: x.transpose(1, 2, 0)[None]),
+            ("images.transpose(2, 0, 1)[..., None]", lambda x: x.transpose(2, 0, 1)[..., None]),
         ]
     if len(shape) == 1:
         return [_rows("images", shape[0], side)]

@@ -42,8 +42,15 @@ def to_numpy(x: Array) -> np.ndarray:
 
 
 def to_device(x: Array, device: str) -> Array:
-    """Return ``x`` on ``device`` (``"cpu"`` or ``"cuda"``), copied only if it is elsewhere."""
-    return to_numpy(x) if device == "cpu" else _cupy().asarray(x)
+    """Return ``x`` on ``device`` (``"cpu"`` or ``"cuda"``), copied only if it is elsewhere.
+
+    A GPU has no other byte order, and no floats of more than 64 bits: these become what it has.
+    """
+    if device == "cpu":
+        return to_numpy(x)
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and (x.dtype.itemsize > 8 or not x.dtype.isnative):
+        x = x.astype(np.float64 if x.dtype.itemsize > 8 else x.dtype.newbyteorder("="))
+    return _cupy().asarray(x)
 
 
 def device_of(x: Array) -> str:

@@ -197,6 +197,7 @@ IMAGE_KINDS = {
     "a mask without a masked value": np.ma.array(GREY),
     "masked where it is black": np.ma.masked_equal(GREY, 0),
     "images last": GREY.transpose(1, 2, 3, 0),
+    "images last, without channel": GREY[..., 0].transpose(1, 2, 0),
 }
 
 
@@ -320,6 +321,7 @@ MODEL_KINDS = {
     "channels first": GREY.transpose(0, 3, 1, 2),
     "single, channels first": GREY[0].transpose(2, 0, 1),
     "images last": GREY.transpose(1, 2, 3, 0),
+    "images last, without channel": GREY[..., 0].transpose(1, 2, 0),
     "int64": GREY.astype(int),
     "raw floats": GREY * 1.0,
     "raw floats with halves": (GREY + np.roll(GREY, 1)) / 2.0,

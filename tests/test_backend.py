@@ -92,6 +92,16 @@ class TestMoving:
         assert_array_equal(backend.to_numpy(moved), x)
         assert_array_equal(backend.to_device(moved, "cpu"), x)
 
+    @pytest.mark.parametrize(
+        ("kind", "moved"),
+        [(">f4", "f4"), (">f2", "f2"), (">f8", "f8"), ("longdouble", "f8"), ("f2", "f2"), ("u1", "u1")],
+    )
+    def test_floats_that_a_gpu_has_not_become_what_it_has(self, cupy, kind, moved):
+        x = np.arange(3).astype(kind)
+        assert backend.to_device(x, "cuda").dtype.str[1:] == moved
+        assert backend.to_device(x, "cuda").dtype.isnative
+        assert_array_equal(backend.to_numpy(backend.to_device(x, "cuda")), x)
+
     def test_a_list_is_refused(self):
         with pytest.raises(DTypeError):
             backend.to_numpy([1, 2])

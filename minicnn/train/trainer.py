@@ -250,7 +250,7 @@ class Trainer(hints.Hinted):
     ) -> tuple[Dataset, Dataset | None, Preprocessing]:
         """Return the images to train on, those held out, and the preprocessing that knows the first."""
         train = self.check(train)
-        _check_classes(train)
+        _check_training(train)
         preprocessing = self.model.preprocessing.trained(train.images)
         if validation is None:
             return train, None, preprocessing
@@ -311,8 +311,14 @@ class Trainer(hints.Hinted):
         self.total_images = epochs * len(train)
 
 
-def _check_classes(train: Dataset) -> None:
-    """Refuse to train on images of one class, and tell which classes have no image."""
+def _check_training(train: Dataset) -> None:
+    """Refuse images that are all alike or of one class, and tell which classes have no image."""
+    black = train.images.min()
+    if black == train.images.max():
+        raise DataError(
+            f"every pixel of all {len(train):,} images of {train.name} is {black}: there is nothing to "
+            "learn; look where the images come from"
+        )
     counts = train.class_counts()
     present = np.flatnonzero(counts)
     if len(present) == 1:
@@ -326,7 +332,7 @@ def _check_classes(train: Dataset) -> None:
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         warnings.warn(
             f"{train.name} has no image of {', '.join(missing[:10])}{more}: the model will never answer that",
-            stacklevel=4,
+            stacklevel=5,  # that of who called fit
         )
 
 

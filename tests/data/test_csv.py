@@ -415,8 +415,9 @@ class TestMistakes:
 @given(st.binary(max_size=60) | st.text("0123456789,.-x \n\r\"'", max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused_but_never_crash(tmp_path_factory, content):
     path = written(tmp_path_factory.mktemp("csv"), content)
-    with suppress(DataError):
-        read_csv(path)
+    for label in (None, "first", "last", "1"):
+        with suppress(DataError):
+            read_csv(path, label=label)
 
 
 class TestWrite:

@@ -245,6 +245,7 @@ class TestValidation:
         train, held_out = (
             mc.data.Dataset(np.zeros((n, 48, 48, 3), np.uint8), np.arange(n) % 2) for n in (4, 60)
         )
+        train.images[0] = 9  # training images need some contrast
         peak(judge)  # compiles the kernels
         try:
             assert peak(judge) < 2 * peak("nothing")  # the fused engine keeps arrays for either
@@ -498,6 +499,16 @@ class TestOneClass:
             fit(runner, one)
         assert runner.model.class_names is None
         assert runner.evaluate(one).accuracy >= 0
+
+    @pytest.mark.parametrize("pixel", [0, 255, 0.5])
+    def test_nor_from_images_without_contrast(self, pixel):
+        images = np.full_like(data().images, pixel, dtype=type(pixel) if pixel == 0.5 else np.uint8)
+        blank = mc.data.Dataset(images, data().labels)
+        with pytest.raises(
+            DataError, match=f"every pixel of all 24 images of dataset is {pixel}: there is noth"
+        ):
+            fit(trainer(), blank)
+        assert trainer().evaluate(blank).accuracy >= 0
 
     def test_a_class_without_an_image_is_told(self):
         two = data(24).subset(data(24).labels > 0)
