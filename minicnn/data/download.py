@@ -156,7 +156,7 @@ def _stream(url: str) -> Iterator[bytes]:
             with adapter.send(session.prepare_request(wanted), timeout=PATIENCE, **settings) as answer:
                 if not answer.is_redirect:
                     if answer.status_code != 200:
-                        raise DataError(printable(f"{answer.status_code} {answer.reason}"[:200]))
+                        raise DataError(f"{answer.status_code} {answer.reason}"[:200])
                     # Not iter_content, which unpacks what a server has packed once more.
                     yield from answer.raw.stream(CHUNK, decode_content=False)
                     return

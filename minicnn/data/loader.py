@@ -226,7 +226,9 @@ def _from_cache(source: Source) -> list[bytes]:
         problem = f"it could not be downloaded to {folder}"
         raise DataNotFoundError(f"{_advice(source, problem)}\nwhat the mirrors answered:\n{error}") from error
     except OutputError as error:
-        raise OutputError(_advice(source, f"its download cannot be kept: {error}")) from error
+        raise OutputError(
+            _advice(source, f"its download cannot be kept: {error.__cause__ or error}")
+        ) from error
     return list(contents.values())
 
 

@@ -30,6 +30,7 @@ ARRAYS = {
     "t10k-labels-idx1-ubyte": np.uint8([2, 1]),
 }
 FIRST = "train-images-idx3-ubyte"
+CACHE_FOLDER = loader.cache_folder
 # urllib3 leaves a connection to the garbage collector when it cannot read the answer's headers.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
@@ -64,7 +65,8 @@ class Mirrors(BaseHTTPRequestHandler):
         elif mirror in REDIRECTS:
             self.answer(b"", 302, Location=REDIRECTS[mirror].format(name=name, port=self.server.server_port))
         elif mirror in HEADERS:
-            self.answer(WRONG["corrupted"], length=None, **HEADERS[mirror])
+            body = WRONG["bomb" if mirror == "coded bomb" else "corrupted"]
+            self.answer(body, length=None, **HEADERS[mirror])
         elif mirror in RAW:
             self.wfile.write(RAW[mirror])
         elif mirror == "halved":
@@ -139,6 +141,7 @@ HEADERS = {
     "length twice": {"Content_Length": "5, 6"},
     "length huge": {"Content_Length": "9" * 400},
     "no length": {},
+    "coded bomb": {"Content_Encoding": "gzip"},
     "coded": {"Content_Encoding": "gzip"},
     "coded in an unknown way": {"Content_Encoding": "x" * 100},
     "chunked": {"Transfer_Encoding": "chunked"},
@@ -675,9 +678,12 @@ def test_a_variable_without_the_data_set_is_named_in_the_advice(tmp_path, source
 
 
 @pytest.mark.parametrize("problem", ["a file in its place", "no home folder"])
-def test_a_cache_that_cannot_be_written_gets_the_same_advice(source, cache, server, monkeypatch, problem):
+def test_a_cache_that_cannot_be_written_gets_the_same_advice(
+    tmp_path, source, cache, server, monkeypatch, problem
+):
+    monkeypatch.chdir(tmp_path)
     if problem == "no home folder":
-        monkeypatch.undo()
+        monkeypatch.setattr(loader, "cache_folder", CACHE_FOLDER)
         monkeypatch.setattr("platformdirs.user_cache_dir", lambda project: f"~/.cache/{project}")
     else:
         cache.parent.write_text("a file where the folder should be")
