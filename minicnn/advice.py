@@ -68,9 +68,10 @@ def _reshapings(shape: Shape, side: tuple[int, int] | None) -> list[tuple[str, C
     if len(shape) == 1:
         return [_rows("images", shape[0], side)]
     if len(shape) == 2:
-        found = [("images[None, ..., None]", lambda x: x[None, ..., None]), _rows("images", shape[1], side)]
-        # A column for each image; but of N rows of N pixels nobody knows.
-        return found + [_rows("images.T", shape[0], side)] * (shape[0] != shape[1])
+        single = ("images[None, ..., None]", lambda x: x[None, ..., None])
+        # A row or a column for each image; of N rows of N pixels nobody knows.
+        rows = [_rows("images", shape[1], side), _rows("images.T", shape[0], side)]
+        return [single] * (1 not in shape) + rows[: 1 + (shape[0] != shape[1])]
     return []
 
 
@@ -134,13 +135,16 @@ def pixel_line(images: np.ndarray) -> str:
 def _unpacked_line(images: np.ndarray) -> str:
     """Return the line that makes numbers of objects or of text."""
     try:
-        if images.dtype == object and all(isinstance(image, np.ndarray) for image in images.flat):
-            np.stack(images)
-            return "images = np.stack(images)"
         images.astype(float)
     except (ValueError, TypeError):
         return ""
     return "images = images.astype(float)"
+
+
+def stack_line(images: np.ndarray) -> str:
+    """Return the line that makes one array of images, objects (N,), if they have one size."""
+    shapes = {getattr(image, "shape", None) for image in images}
+    return "images = np.stack(images)" if len(shapes) == 1 and None not in shapes else ""
 
 
 def label_line(labels: np.ndarray, n: int) -> str:

@@ -65,6 +65,14 @@ def followed(message, arrays):
     return {name: value for name, value in names.items() if name not in ("np", "__builtins__")}
 
 
+def as_objects(images):
+    """Return a 1-D array whose elements are images."""
+    objects = np.empty(len(images), object)
+    for place, image in enumerate(images):
+        objects[place] = image
+    return objects
+
+
 def usable(images, labels, class_names=()):
     """Return a data set that a model would be trained on."""
     data = Dataset(images, labels, class_names)
@@ -192,6 +200,7 @@ IMAGE_KINDS = {
     "a list of rows": GREY.reshape(N, -1).tolist(),
     "a tensor": Tensor(GREY.transpose(0, 3, 1, 2) / 255),
     "objects": GREY.astype(object),
+    "objects that are images": as_objects(GREY),
     "text": GREY.reshape(N, -1).astype(str),
     "complex": GREY / 255 + 0j,
     "a mask without a masked value": np.ma.array(GREY),
@@ -213,6 +222,11 @@ COLOUR_KINDS = {
     "channels first, on 0…1": (COLOUR / 255).transpose(0, 3, 1, 2),
     "images last": COLOUR.transpose(1, 2, 3, 0),
 }
+
+
+def test_as_many_images_as_they_are_high_with_the_images_last():
+    data = mended(usable, images=COLOUR[:12].transpose(1, 2, 3, 0), labels=LABELS[:12])
+    assert_array_equal(data.images, COLOUR[:12])
 
 
 @pytest.mark.parametrize("images", COLOUR_KINDS.values(), ids=COLOUR_KINDS)
@@ -240,6 +254,17 @@ def test_pixels_of_other_depths_are_scaled_to_0_to_1(white, dtype):
     assert_allclose(on_scale(data.images), images / white)
 
 
+@pytest.mark.parametrize("labels", [[2], np.array(2), np.eye(3)[2:]], ids=["list", "number", "one-hot"])
+def test_a_single_image_with_its_label(labels):
+    data = mended(usable, images=GREY[:1], labels=labels)
+    assert data.labels.tolist() == [2]
+
+
+@pytest.mark.parametrize("image", [GREY[0].reshape(1, -1), GREY[0].reshape(-1, 1)], ids=["row", "column"])
+def test_a_single_row(image):
+    assert_array_equal(mended(usable, images=image, labels=LABELS[:1]).images, GREY[:1])
+
+
 @pytest.mark.parametrize(
     "image", [GREY[0], GREY[0, ..., 0], GREY[0].ravel(), COLOUR[0], COLOUR[0].transpose(2, 0, 1)]
 )
@@ -262,6 +287,8 @@ UNSURE_IMAGES = {
     "rows of colour images": COLOUR.reshape(N, -1),
     "complex": GREY + 1j,
     "ragged": [[1], [2, 3]],
+    "of several sizes": as_objects([*GREY[1:], GREY[0, 1:]]),
+    "words": np.array(["a", "b", "c"] * (N // 3), object),
     "None": GREY.astype(object) * np.where(np.arange(GREY.size).reshape(GREY.shape) == 3, np.nan, 1),
     "time": GREY.astype("M8[s]"),
     "NaN": np.where(GREY == 3, np.nan, GREY / 255),
@@ -272,7 +299,7 @@ UNSURE_IMAGES = {
 
 @pytest.mark.parametrize("images", UNSURE_IMAGES.values(), ids=UNSURE_IMAGES)
 def test_no_line_is_given_for_images_that_nobody_can_know(images):
-    if isinstance(images, np.ndarray) and images.dtype.kind == "O":
+    if isinstance(images, np.ndarray) and images.dtype.kind == "O" and images.ndim > 1:
         images = images.astype(float)  # as they are told first
     with pytest.raises(MiniCNNError) as caught:
         usable(images, LABELS)

@@ -1,7 +1,7 @@
 """`Dataset`: images with their labels, checked once so that nothing after it has to."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -160,9 +160,10 @@ def _listed(names: Sequence[str]) -> str:
 def _count(labels: np.ndarray) -> int | None:
     """Return how many images have labels, if that can be said."""
     if not isinstance(labels, np.ndarray):
-        return None
-    column = labels.ndim == 2 and 1 in labels.shape
-    return labels.size if column or labels.ndim < 2 else len(labels)
+        return len(labels) if isinstance(labels, Sized) else None
+    if labels.ndim == 2 and len(labels) == 1 < labels.size:  # a row of labels, or one that is one-hot
+        return None if advice.label_line(labels, 1) else labels.size
+    return len(labels) if labels.ndim else 1
 
 
 def _check_order(images: np.ndarray, labels: np.ndarray) -> None:
@@ -182,6 +183,11 @@ def _check_images(images: np.ndarray, n: int | None) -> None:
             f"images must be a NumPy array; got {type(images).__name__}"
             f"{advice.told(advice.array_line(images, 'images'))}"
         )
+    if images.dtype.kind == "O" and images.ndim == 1:
+        raise DTypeError(
+            f"images must be one array (N, H, W, C); got {len(images)} objects"
+            f"{advice.told(advice.stack_line(images))}"
+        )
     if images.ndim != 4 or advice.channels_first(images.shape) or _images_last(images.shape, n):
         line = advice.shape_line(images.shape, lambda shape: _is_images(shape, n))
         raise ShapeError(
@@ -193,14 +199,14 @@ def _check_images(images: np.ndarray, n: int | None) -> None:
 
 
 def _is_images(shape: tuple[int, ...], n: int | None) -> bool:
-    """Whether a shape is that of n images; None is any number."""
-    known = n in (None, shape[0])
-    return known and shape[3] in advice.COLOURS and not advice.channels_first(shape)
+    """Whether a shape is that of n images."""
+    return shape[0] == n and shape[3] in advice.COLOURS and not advice.channels_first(shape)
 
 
 def _images_last(shape: tuple[int, ...], n: int | None) -> bool:
-    """Whether (H, W, C, N) was given."""
-    return shape[3] == n != shape[0] and shape[2] in advice.COLOURS and min(shape[:2]) >= 8
+    """Whether (H, W, C, N) was given; of as many grey images as they are high nobody knows."""
+    last = shape[3] == n and shape[2] in advice.COLOURS and min(shape[:2]) >= 8
+    return last and n not in advice.COLOURS and (shape[0] != n or shape[2] > 1)
 
 
 def _check_labels(labels: np.ndarray, n: int) -> None:
