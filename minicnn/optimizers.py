@@ -4,6 +4,7 @@
 learning rate is a plain attribute, so a schedule, or a person, may set it between steps.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,10 @@ class Optimizer(Hinted):
         in PyTorch, the decay is scaled by the learning rate).
     decay_all : bool
         True: biases and BatchNorm's scale and shift decay too.
+    global_clipnorm : float, optional
+        c, above 0: gradients whose norm ‖g‖, over all parameters together, is above c are multiplied by
+        c / ‖g‖ (Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural
+        networks", algorithm 1). ``layer.grads`` keep what backward has computed.
 
     Raises
     ------
@@ -47,11 +52,20 @@ class Optimizer(Hinted):
         If a number is not in its range, or a switch not True or False.
     """
 
-    def __init__(self, learning_rate: float, weight_decay: float, decoupled: bool, decay_all: bool) -> None:
+    def __init__(
+        self,
+        learning_rate: float,
+        weight_decay: float,
+        decoupled: bool,
+        decay_all: bool,
+        global_clipnorm: float | None,
+    ) -> None:
         self.learning_rate = number(learning_rate, "learning_rate", "(0, ∞)")
         self.weight_decay = number(weight_decay, "weight_decay", "[0, ∞)")
         self.decoupled = flag(decoupled, "decoupled")
         self.decay_all = flag(decay_all, "decay_all")
+        clips = global_clipnorm is not None
+        self.global_clipnorm = number(global_clipnorm, "global_clipnorm", "(0, ∞)") if clips else None
         self.steps = 0
         self._state: dict[str, list[Array]] = {}
         self._model: Sequential | None = None
@@ -60,9 +74,15 @@ class Optimizer(Hinted):
     def step(self, model: "Sequential") -> None:
         """Update every parameter of ``model`` from its gradient; raises what ``begin_step`` raises."""
         self.begin_step(model)
+        scale = 1.0
+        if self.global_clipnorm is not None:
+            gradients = [g for layer in model.layers for g in layer.grads.values()]
+            scale = self.clip_scale(sum(float((g.astype("float64") ** 2).sum()) for g in gradients))
         for layer in model.layers:
             for name, w in layer.params.items():
-                self._update(f"{layer.name}.{name}", w, layer.grads[name], self.decay_of(name))
+                g = layer.grads[name]
+                g = g if scale == 1 else scale * g
+                self._update(f"{layer.name}.{name}", w, g, self.decay_of(name))
 
     def begin_step(self, model: "Sequential") -> None:
         """Count a step on ``model``, if it can be taken: all that it reads and writes is looked at here.
@@ -74,12 +94,14 @@ class Optimizer(Hinted):
         ShapeError, DTypeError
             If a gradient, or what this optimizer keeps, is not an array like its parameter.
         ConfigError
-            If the learning rate is no number of at least 0, or this optimizer has stepped another model,
-            whose momentum it still holds.
+            If the learning rate is no number of at least 0, ``global_clipnorm`` none above 0, or this
+            optimizer has stepped another model, whose momentum it still holds.
         """
         if self._model is not None and self._model is not model:
             raise ConfigError("this optimizer has trained another model: make one for each model")
         number(self.learning_rate, "learning_rate", "[0, ∞)")
+        if self.global_clipnorm is not None:
+            number(self.global_clipnorm, "global_clipnorm", "(0, ∞)")
         for layer in model.layers:
             if layer.params.keys() != layer.grads.keys():
                 raise StateError(
@@ -102,6 +124,11 @@ class Optimizer(Hinted):
         for moment in moments:
             check_array(moment, of, shape, dtype, layer, _AVERAGE, _ANEW, name)
             check_writable(moment, layer, _AVERAGE, name)
+
+    def clip_scale(self, squares: float) -> float:
+        """Return what gradients are multiplied by if their squares add up to ``squares``: min(1, c / ‖g‖)."""
+        norm = math.sqrt(squares)
+        return 1.0 if norm <= self.global_clipnorm else self.global_clipnorm / norm
 
     def decay_of(self, name: str) -> float:
         """Return λ for a parameter of that name, 0 if such do not decay."""
@@ -148,7 +175,7 @@ class SGD(Optimizer):
         μ, at least 0 and below 1.
     nesterov : bool
         Needs a momentum above 0.
-    weight_decay, decoupled, decay_all
+    weight_decay, decoupled, decay_all, global_clipnorm
         See ``Optimizer``.
 
     Raises
@@ -172,8 +199,9 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         decoupled: bool = False,
         decay_all: bool = False,
+        global_clipnorm: float | None = None,
     ) -> None:
-        super().__init__(learning_rate, weight_decay, decoupled, decay_all)
+        super().__init__(learning_rate, weight_decay, decoupled, decay_all, global_clipnorm)
         self.momentum = number(momentum, "momentum", "[0, 1)")
         if nesterov and momentum == 0:
             raise ConfigError("nesterov=True needs a momentum above 0, such as 0.9")
@@ -201,7 +229,7 @@ class Adam(Optimizer):
         β₁ at least 0, β₂ above 0, both below 1.
     epsilon : float
         ε, above 0.
-    weight_decay, decoupled, decay_all
+    weight_decay, decoupled, decay_all, global_clipnorm
         See ``Optimizer``.
 
     Raises
@@ -223,8 +251,9 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         decoupled: bool = False,
         decay_all: bool = False,
+        global_clipnorm: float | None = None,
     ) -> None:
-        super().__init__(learning_rate, weight_decay, decoupled, decay_all)
+        super().__init__(learning_rate, weight_decay, decoupled, decay_all, global_clipnorm)
         self.beta_1 = number(beta_1, "beta_1", "[0, 1)")
         self.beta_2 = number(beta_2, "beta_2", "[0, 1)")
         if self.beta_2 == 0:
@@ -258,8 +287,11 @@ class AdamW(Adam):
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
         decay_all: bool = False,
+        global_clipnorm: float | None = None,
     ) -> None:
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, True, decay_all)
+        super().__init__(
+            learning_rate, beta_1, beta_2, epsilon, weight_decay, True, decay_all, global_clipnorm
+        )
 
 
 __getattr__ = module_names(__name__)

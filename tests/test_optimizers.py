@@ -50,6 +50,44 @@ def test_nesterov_by_hand():
     assert_path(walk(SGD(0.1, momentum=0.5, nesterov=True), [2, 4]), [(0.7, 0.2), (0.05, -0.45)])
 
 
+def test_gradients_whose_norm_is_too_large_are_shrunk_to_it_by_hand():
+    # Two gradients of 3 and 4: ‖g‖ = 5, clipped to 2.5 they are 1.5 and 2; to 5 they stay.
+    for most, expected in ((2.5, (0.85, 0.3)), (5.0, (0.7, 0.1))):
+        model = tiny()
+        model.layers[0].grads = {"W": np.full((1, 1), 3.0), "b": np.full(1, 4.0)}
+        SGD(0.1, global_clipnorm=most).step(model)
+        layer = model.layers[0]
+        assert (layer.params["W"].item(), layer.params["b"].item()) == pytest.approx(expected, rel=1e-14)
+        assert (layer.grads["W"].item(), layer.grads["b"].item()) == (3, 4)
+
+
+def test_what_decays_is_not_clipped_with_the_gradient():
+    # ‖(30, 40)‖ = 50 is clipped to 5, g = (3, 4); then λ·w = 0.2·1 is added to W's: 1 − 0.1·3.2, 0.5 − 0.1·4.
+    model = tiny()
+    model.layers[0].grads = {"W": np.full((1, 1), 30.0), "b": np.full(1, 40.0)}
+    SGD(0.1, weight_decay=0.2, global_clipnorm=5).step(model)
+    arrays = model.arrays()
+    assert arrays["dense_1.W"].item() == pytest.approx(0.68, rel=1e-14)
+    assert arrays["dense_1.b"].item() == pytest.approx(0.1, rel=1e-14)
+
+
+def test_a_norm_that_float32_cannot_hold_is_clipped_all_the_same():
+    # ‖(1e30, 1e30)‖ = √2·1e30, clipped to √2: 1 − 1, 0.5 − 1.
+    path = walk(SGD(1.0, global_clipnorm=2**0.5), [1e30], tiny(dtype="float32"))
+    assert path == [(pytest.approx(0, abs=1e-6), pytest.approx(-0.5))]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, math.inf, math.nan, True, "1"])
+@pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW])
+def test_a_norm_to_clip_to_is_a_number_above_0(optimizer, wrong):
+    with pytest.raises(ConfigError, match="global_clipnorm must be a number in"):
+        optimizer(global_clipnorm=wrong)
+    changed = optimizer(global_clipnorm=1)
+    changed.global_clipnorm = wrong
+    with pytest.raises(ConfigError, match="global_clipnorm must be a number in"):
+        walk(changed, [1])
+
+
 def test_the_learning_rate_may_change_between_steps_and_momentum_is_not_rescaled():
     # v = 2: 1 − 0.1·2 = 0.8; then η = 0.01 and v = 5: 0.8 − 0.01·5 = 0.75.
     optimizer, model = SGD(0.1, momentum=0.5), tiny()

@@ -64,6 +64,7 @@ def everything(**changes):
         "momentum": 0.8,
         "nesterov": True,
         "weight_decay": 0.01,
+        "global_clipnorm": 2.0,
         "schedule": mc.schedules.Cosine,
         "label_smoothing": 0.1,
         "augmentation": Augmentation(shift=1),
@@ -76,6 +77,7 @@ def test_every_ingredient_reaches_the_trainer():
     trainer, options = everything().trainer(TRAIN), everything().fit_options()
     sgd = trainer.optimizer
     assert (sgd.learning_rate, sgd.momentum, sgd.nesterov, sgd.weight_decay) == (0.05, 0.8, True, 0.01)
+    assert sgd.global_clipnorm == 2
     assert trainer.loss.label_smoothing == 0.1
     assert (options["epochs"], options["batch_size"], options["augmentation"]) == (
         3,
@@ -106,6 +108,7 @@ def test_the_settings_are_plain_values_and_all_that_training_depends_on():
         "momentum": 0.8,
         "nesterov": True,
         "weight_decay": 0.01,
+        "global_clipnorm": 2.0,
         "batch_size": 20,
         "epochs": 3,
         "label_smoothing": 0.1,

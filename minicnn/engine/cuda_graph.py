@@ -294,7 +294,7 @@ class CudaGraphEngine(Engine):
         for i in range(steps):
             step = control[i * STEP.itemsize : (i + 1) * STEP.itemsize]
             launches += self._step(N, step, rows[i * N : (i + 1) * N])
-            launches.append(self._update(parameters, pieces, step))
+            launches += self._update(parameters, pieces, step)
         with self.stream:
             self.stream.begin_capture()
             try:
@@ -321,14 +321,17 @@ class CudaGraphEngine(Engine):
         ]
 
     def _settings(self) -> tuple[Any, ...]:
-        """Return the optimizer's numbers as its kernel takes them, and how each kind of parameter decays."""
+        """Return the optimizer's numbers that are fixed in a graph."""
+        o = self.optimizer
+        return *self._numbers(), o.weight_decay, o.decay_all, o.global_clipnorm
+
+    def _numbers(self) -> tuple[Any, ...]:
+        """Return the optimizer's numbers as its kernel takes them."""
         o = self.optimizer
         if isinstance(o, SGD):
-            numbers = np.float32(o.momentum), np.int32(o.nesterov), np.int32(o.decoupled)
-        else:
-            rest_1, rest_2 = np.float32(1 - o.beta_1), np.float32(1 - o.beta_2)
-            numbers = rest_1, rest_2, np.float32(o.epsilon), np.int32(o.decoupled)
-        return (*numbers, o.weight_decay, o.decay_all)
+            return np.float32(o.momentum), np.int32(o.nesterov), np.int32(o.decoupled)
+        rest_1, rest_2 = np.float32(1 - o.beta_1), np.float32(1 - o.beta_2)
+        return rest_1, rest_2, np.float32(o.epsilon), np.int32(o.decoupled)
 
     def _parameters(self, gradients: list[Gradient]) -> tuple[Array, Array]:
         """Return the tables of ``update.cu``: the parameters, and the pieces that its blocks update."""
@@ -353,13 +356,23 @@ class CudaGraphEngine(Engine):
         moments[:] = map(self.device.laid_out, moments)
         return moments
 
-    def _update(self, parameters: Array, pieces: Array, step: Array) -> Launch:
-        """Return the launch that updates all parameters."""
-        numbers = self._settings()[:-2]
-        name = "sgd" if isinstance(self.optimizer, SGD) else "adam"
-        kernel = self.device.compile("records", "update").get_function(name)
-        blocks = pieces.size // _PIECE.itemsize
-        return Launch(kernel, (blocks,), 256, (parameters, pieces, step, self.totals, *numbers))
+    def _update(self, parameters: Array, pieces: Array, step: Array) -> list[Launch]:
+        """Return the launches that update all parameters."""
+        most, blocks = self.optimizer.global_clipnorm, pieces.size // _PIECE.itemsize
+        update = self.device.compile("records", "update", CLIP=int(most is not None))
+        clip = self.device.zeros(1)
+        kernel = update.get_function("sgd" if isinstance(self.optimizer, SGD) else "adam")
+        arguments = parameters, pieces, step, self.totals, clip, *self._numbers()
+        launches = [Launch(kernel, (blocks,), 256, arguments)]
+        if most is not None:
+            squares = self.device.zeros(blocks, dtype=np.float64)
+            find = squares, clip, np.float64(most), np.int32(blocks)
+            launches = [
+                Launch(update.get_function("square_sums"), (blocks,), 256, (parameters, pieces, squares)),
+                Launch(update.get_function("clip_scale"), (1,), 256, find),
+                *launches,
+            ]
+        return launches
 
 
 def knows(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> bool:

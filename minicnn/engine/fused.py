@@ -3,7 +3,8 @@
 A training step runs in two rounds of threads, where the model needs no barrier in between:
 
 1. each thread takes its part of the batch from the pixels to the loss and back;
-2. each thread finishes the gradients of its part of the parameters, and updates these.
+2. each thread finishes the gradients of its part of the parameters, and updates these; where gradients are
+   clipped, the update is a third round.
 
 What is computed is what the layers say, to rounding; ``engine/layerwise.py`` is the reference.
 """
@@ -149,11 +150,6 @@ class FusedEngine(Engine):
             run_parts(run, parts)
 
     def _update(self, N: int) -> None:
-        network, parts = self.network, self.network.parts
-        update = Update(self.optimizer, network.trained, N)
-        update.begin(self.model)
-        run_parts(lambda part: update.run(part, parts), parts)
-        if not update.fused:
-            self.optimizer.step(self.model)
-        for block in network.blocks:
+        Update(self.optimizer, self.network.trained, N).step(self.model, self.network.parts)
+        for block in self.network.blocks:
             block.commit()

@@ -1,5 +1,7 @@
 """The optimizer's step, shared out among the threads that have computed the gradients."""
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +9,7 @@ import numpy as np
 from minicnn.engine.blocks import Block, laid_out
 from minicnn.errors import StateError
 from minicnn.kernels import update
+from minicnn.kernels.threads import run_parts
 from minicnn.model import Sequential
 from minicnn.optimizers import SGD, Adam, AdamW, Optimizer
 
@@ -23,10 +26,18 @@ class _Parameter(NamedTuple):
     decay: float
 
 
-class Update:
-    """One step of an optimizer: ``run(part, parts)`` finishes this part's gradients, then its parameters.
+class _Piece(NamedTuple):
+    """Numbers ``first`` to ``last`` of a parameter whose gradient is known."""
 
-    For an optimizer of a class of its own, ``run`` leaves the parameters to ``optimizer.step``.
+    parameter: _Parameter
+    first: int
+    last: int
+
+
+class Update:
+    """One step of an optimizer on the parameters of ``blocks``, whose backward pass is done, on N images.
+
+    An optimizer of a class of its own is asked for its ``step``, when all gradients are known.
     """
 
     def __init__(self, optimizer: Optimizer, blocks: list[Block], N: int) -> None:
@@ -36,7 +47,31 @@ class Update:
         self.fused = type(optimizer) in _MOMENTS and not {"step", "_direction"} & vars(optimizer).keys()
         self.parameters: dict[tuple[Block, str], _Parameter] = {}
 
-    def begin(self, model: Sequential) -> None:
+    def step(self, model: Sequential, parts: int) -> None:
+        """Finish all gradients and update all parameters; each of ``parts`` threads does a part of both.
+
+        Where gradients are clipped, their norm is known when all are finished: that takes a second round
+        of threads.
+        """
+        self._begin(model)
+        if not self.fused:
+            run_parts(lambda part: deque(self._finish(part, parts), 0), parts)
+            self.optimizer.step(model)
+        elif self.optimizer.global_clipnorm is None:
+            run_parts(lambda part: self._update(self._finish(part, parts), 1.0), parts)
+        else:
+            pieces: list[list[_Piece]] = [[] for _ in range(parts)]
+            squares = np.zeros(parts)
+
+            def finish(part: int) -> None:
+                pieces[part] = list(self._finish(part, parts))
+                squares[part] = sum(update.square_sum(p.parameter.g, p.first, p.last) for p in pieces[part])
+
+            run_parts(finish, parts)
+            scale = self.optimizer.clip_scale(float(squares.sum()))
+            run_parts(lambda part: self._update(pieces[part], scale), parts)
+
+    def _begin(self, model: Sequential) -> None:
         """Let the optimizer look at all arrays, and take them: once, and in one thread.
 
         Raises also StateError, if a gradient was replaced while the step ran: the block would not write
@@ -66,21 +101,22 @@ class Update:
         moments = self.optimizer.moments(key, w, _MOMENTS[type(self.optimizer)])
         return [laid_out(moments, i) for i in range(len(moments))]
 
-    def run(self, part: int, parts: int) -> None:
-        """Do this part."""
+    def _finish(self, part: int, parts: int) -> Iterator[_Piece]:
+        """Finish this part's gradients, piece by piece: each can be used while it is in the cache."""
         for block in self.blocks:
-            for piece in block.gradients(part, parts, self.N):
-                if self.fused:
-                    self._update(self.parameters[block, piece.name], piece.first, piece.last)
+            for name, first, last in block.gradients(part, parts, self.N):
+                yield _Piece(self.parameters.get((block, name)), first, last)
 
-    def _update(self, parameter: _Parameter, first: int, last: int) -> None:
-        o, (w, g, moments, decay) = self.optimizer, parameter
-        if isinstance(o, SGD):
-            update.sgd(
-                w, g, *moments, first, last, o.learning_rate, o.momentum, o.nesterov, decay, o.decoupled
-            )
-        else:
-            update.adam(
-                w, g, *moments, first, last, o.learning_rate, o.beta_1, o.beta_2, o.epsilon, o.steps,
-                decay, o.decoupled,
-            )  # fmt: skip
+    def _update(self, pieces: Iterable[_Piece], clip: float) -> None:
+        o = self.optimizer
+        for (w, g, moments, decay), first, last in pieces:
+            if isinstance(o, SGD):
+                update.sgd(
+                    w, g, *moments, first, last, o.learning_rate, o.momentum, o.nesterov, decay, o.decoupled,
+                    clip,
+                )  # fmt: skip
+            else:
+                update.adam(
+                    w, g, *moments, first, last, o.learning_rate, o.beta_1, o.beta_2, o.epsilon, o.steps,
+                    decay, o.decoupled, clip,
+                )  # fmt: skip

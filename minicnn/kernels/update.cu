@@ -1,4 +1,5 @@
-// The optimizer's step for all parameters in one launch. Behind records.cu.
+// The optimizer's step for all parameters in one launch; if gradients are clipped (CLIP) in three, the first two of
+// which find the factor that holds the norm of all of them together. Behind records.cu.
 //
 //     SGD    v ← μ·v + g        w ← w − η·v        (Nesterov: w ← w − η·(g + μ·v))
 //     Adam   m ← m + (1 − β₁)·(g − m)    s ← s + (1 − β₂)·(g² − s)    w ← w − η·m̂ / (√ŝ + ε)
@@ -28,10 +29,50 @@ __device__ float gradient(const Parameter& p, long long i) {
     return p.parts[i] = g;
 }
 
+// Add up one number of each thread of a block, in a fixed order; the sum is thread 0's.
+__device__ double block_sum(double mine) {
+    __shared__ double sums[THREADS];
+    sums[threadIdx.x] = mine;
+    for (int half = THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+    }
+    return sums[0];
+}
+
+// The squares of each block's gradients, added up: squares (pieces). Grid: all pieces.
+extern "C" __global__ void __launch_bounds__(THREADS)
+square_sums(const Parameter* parameters, const Piece* pieces, double* squares) {
+    Parameter p = parameters[pieces[blockIdx.x].parameter];
+    double sum = 0;
+    for (int e = 0; e < EACH; e++) {
+        long long i = pieces[blockIdx.x].first + e * THREADS + threadIdx.x;
+        if (i >= p.size) break;
+        double g = gradient(p, i);
+        sum += g * g;
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) squares[blockIdx.x] = sum;
+}
+
+// clip[0] = min(1, most / ‖g‖). Grid: 1.
+extern "C" __global__ void __launch_bounds__(THREADS)
+clip_scale(const double* squares, float* clip, double most, int pieces) {
+    double sum = 0;
+    for (int i = threadIdx.x; i < pieces; i += THREADS) sum += squares[i];
+    double norm = sqrt(block_sum(sum));
+    if (threadIdx.x == 0) clip[0] = norm <= most ? 1 : most / norm;
+}
+
+// The gradient as it is taken; ``square_sums`` has added up its parts.
+__device__ float clipped(const Parameter& p, long long i, const float* clip) {
+    return CLIP ? clip[0] * p.parts[i] : gradient(p, i);
+}
+
 // Grid: all pieces.
 extern "C" __global__ void __launch_bounds__(THREADS)
 sgd(const Parameter* parameters, const Piece* pieces, const Step* step, const Totals* totals,
-    float momentum, int nesterov, int decoupled) {
+    const float* clip, float momentum, int nesterov, int decoupled) {
     if (totals->broken) return;
     Parameter p = parameters[pieces[blockIdx.x].parameter];
     float rate = step->rate;
@@ -39,7 +80,7 @@ sgd(const Parameter* parameters, const Piece* pieces, const Step* step, const To
     for (int e = 0; e < EACH; e++) {
         long long i = pieces[blockIdx.x].first + e * THREADS + threadIdx.x;
         if (i >= p.size) return;
-        float w = p.w[i], slope = gradient(p, i) + pull * w;
+        float w = p.w[i], slope = clipped(p, i, clip) + pull * w;
         if (momentum != 0) {
             float v = p.first_moment[i] = momentum * p.first_moment[i] + slope;
             slope = nesterov ? slope + momentum * v : v;
@@ -50,7 +91,7 @@ sgd(const Parameter* parameters, const Piece* pieces, const Step* step, const To
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 adam(const Parameter* parameters, const Piece* pieces, const Step* step, const Totals* totals,
-     float rest_1, float rest_2, float epsilon, int decoupled) {
+     const float* clip, float rest_1, float rest_2, float epsilon, int decoupled) {
     if (totals->broken) return;
     Parameter p = parameters[pieces[blockIdx.x].parameter];
     float rate = step->rate;
@@ -59,7 +100,7 @@ adam(const Parameter* parameters, const Piece* pieces, const Step* step, const T
     for (int e = 0; e < EACH; e++) {
         long long i = pieces[blockIdx.x].first + e * THREADS + threadIdx.x;
         if (i >= p.size) return;
-        float w = p.w[i], slope = gradient(p, i) + pull * w;
+        float w = p.w[i], slope = clipped(p, i, clip) + pull * w;
         float m = p.first_moment[i] += rest_1 * (slope - p.first_moment[i]);
         float s = p.second_moment[i] += rest_2 * (slope * slope - p.second_moment[i]);
         p.w[i] = w * shrink - rate * (m / scale_1 / (sqrtf(s / scale_2) + epsilon));

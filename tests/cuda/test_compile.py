@@ -36,7 +36,8 @@ CASES = [
         {"IMAGE": "unsigned char", "H": 28, "W": 28, "C": 1, "FLIP": 1, "SHIFT": 2, "ERASE": 9},
     ),
     (("records", "loss"), {}),
-    (("records", "update"), {}),
+    (("records", "update"), {"CLIP": 0}),
+    (("records", "update"), {"CLIP": 1}),
     (("records", "elementwise"), {}),
     (("records", "pool", "norm"), POOL),
     *(

@@ -45,6 +45,8 @@ OPTIMIZERS = {
     ),
     "adam": lambda: mc.optimizers.Adam(0.01, weight_decay=1e-3),
     "adamw": lambda: mc.optimizers.AdamW(0.01, weight_decay=0.1),
+    "clipped": lambda: SGD(0.1, momentum=0.9, weight_decay=1e-2, global_clipnorm=0.3),
+    "clipped adam": lambda: mc.optimizers.Adam(0.01, epsilon=0.1, global_clipnorm=0.3),
 }
 
 

@@ -28,6 +28,9 @@ OPTIMIZERS = {
     "plain with decay": lambda: SGD(0.02, weight_decay=0.1, decoupled=True, decay_all=True),
     "Adam": lambda: Adam(0.001, weight_decay=0.1),
     "AdamW": lambda: AdamW(0.001, weight_decay=0.1, decay_all=True),
+    "clipped": lambda: SGD(0.02, momentum=0.9, nesterov=True, weight_decay=0.1, global_clipnorm=0.5),
+    "hardly clipped": lambda: SGD(0.02, global_clipnorm=1e6),
+    "clipped Adam": lambda: Adam(0.001, epsilon=0.1, weight_decay=0.1, global_clipnorm=0.5),
     "a user's own": lambda: SignedSGD(0.0005),
 }
 
@@ -57,12 +60,7 @@ def test_the_same_gradients_give_the_same_weights(name, monkeypatch):
     for step in range(3):
         for engine in (fused, plain):
             same_gradients(engine, step)
-        update = Update(fused.optimizer, fused.network.trained, 6)
-        update.begin(fused.model)
-        update.run(0, 2)
-        update.run(1, 2)
-        if not update.fused:
-            fused.optimizer.step(fused.model)
+        Update(fused.optimizer, fused.network.trained, 6).step(fused.model, parts=2)
         plain.optimizer.step(plain.model)
     for key, array in plain.model.arrays().items():
         assert_allclose(fused.model.arrays()[key], array, rtol=2e-6, atol=1e-7, err_msg=key)

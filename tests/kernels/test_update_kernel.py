@@ -24,6 +24,10 @@ OPTIMIZERS = {
     "nesterov": SGD(momentum=0.9, nesterov=True),
     "nesterov with L2": SGD(momentum=0.9, nesterov=True, weight_decay=0.1),
     "nesterov with decoupled decay": SGD(momentum=0.9, nesterov=True, weight_decay=0.1, decoupled=True),
+    "clipped": SGD(global_clipnorm=0.5),
+    "clipped momentum with L2": SGD(momentum=0.9, weight_decay=0.1, global_clipnorm=0.5),
+    "clipped nesterov with L2": SGD(momentum=0.9, nesterov=True, weight_decay=0.1, global_clipnorm=0.5),
+    "clipped adam": Adam(epsilon=0.1, global_clipnorm=0.5),
     "adam": Adam(),
     "adam with other betas": Adam(beta_1=0.5, beta_2=0.9, epsilon=0.1),
     "adam with L2": Adam(weight_decay=0.1),
@@ -39,12 +43,16 @@ def zero_moments(optimizer, dtype="float32"):
 
 
 def step(o, w, g, moments, first, last, rate, number):
+    norm = np.linalg.norm(g.astype("float64"))
+    clip = 1.0 if o.global_clipnorm is None else min(1.0, o.global_clipnorm / norm)
     if isinstance(o, SGD):
-        update.sgd(w, g, *moments, first, last, rate, o.momentum, o.nesterov, o.weight_decay, o.decoupled)
+        update.sgd(
+            w, g, *moments, first, last, rate, o.momentum, o.nesterov, o.weight_decay, o.decoupled, clip
+        )
     else:
         update.adam(
             w, g, *moments, first, last, rate, o.beta_1, o.beta_2, o.epsilon, number, o.weight_decay,
-            o.decoupled,
+            o.decoupled, clip,
         )  # fmt: skip
 
 
@@ -125,3 +133,12 @@ def test_a_gradient_that_is_nan_or_infinite_is_not_hidden(name, bad):
     g[3] = bad
     step(optimizer, w, g, zero_moments(optimizer), 0, SIZE, 0.1, 1)
     assert_array_equal(np.isfinite(w), np.arange(SIZE) != 3)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 1000), (3, 999), (5, 69), (7, 8), (4, 4)])
+def test_the_sum_of_squares_is_that_of_the_slice_in_float64(first, last):
+    g = normal(3, 1000, "float32") * np.float32(1e25)  # squares that float32 does not hold
+    g[:first], g[last:] = np.nan, np.nan
+    expected = (g[first:last].astype("float64") ** 2).sum()
+    assert_allclose(update.square_sum(g, first, last), expected, rtol=1e-14)
+    assert_allclose(update.square_sum.py_func(g, first, last), expected, rtol=1e-14)
