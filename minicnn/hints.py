@@ -274,6 +274,7 @@ HINTS: dict[str, dict[str, Hint]] = {
         "y": f"trainer.evaluate({_WRAP})",
     },
     "Optimizer()": {
+        "clipnorm": ("global_clipnorm=1.0", "the norm is that of all gradients together"),
         "decay": (f"trainer.fit(train, {_SCHEDULE})", "a rate that falls is a schedule"),
         "lr": "learning_rate",
         "params": ("", "leave it out, as Trainer gives the model to the optimizer"),
