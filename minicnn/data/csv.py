@@ -67,7 +67,8 @@ def read_csv(
         By default a square with one channel, of as many pixels as the file has columns for.
     label : str, optional
         The column of labels: "first", "last", or its title. By default the one that the header calls label,
-        class or target, or the only one whose title has no number, or the first.
+        class or target, or the only one whose title has no number, or whose fields are words; else the
+        first, if it holds all numbers of 0 … K or 1 … K.
 
     Returns
     -------
@@ -79,9 +80,9 @@ def read_csv(
     DataNotFoundError
         When there is no such file.
     DataError
-        When the file is no such table; the message names line and column, both counted from 1. When the last
-        column looks more like labels than the first, and neither the header nor ``label`` decides. Or when a
-        label has no class name.
+        When the file is no such table; the message names line and column, both counted from 1. When nothing
+        says which column is the label, and the first does not look like it. Or when a label has no class
+        name.
     ConfigError
         When ``path``, ``image_shape``, ``class_names`` or ``label`` are not of their kind.
     """
@@ -350,22 +351,23 @@ class _Table:
         return images, labels
 
     def _guessed(self) -> int:
-        """Return the first column, unless it looks less like labels than the last."""
+        """Return the first column if it looks like labels: nothing else says which they are."""
         first, last = (np.concatenate([piece[:, i] for piece in self.numbers]) for i in (0, -1))
-        if _like_labels(first) or not _like_labels(last):
+        if _like_labels(first):
             return 0
+        decide = "label='last'" if _like_labels(last) else "label='first', 'last', or its title"
         raise DataError(
             f"{self.path}: the first column, which should be the label, holds {_seen(first)}; the last one "
-            f"holds {_seen(last)}: say which is the label with label='last' or label='first'"
+            f"holds {_seen(last)}: say which is the label with {decide}"
         )
 
 
 def _like_labels(column: np.ndarray) -> bool:
-    """Whether numbers can be labels of some images: 0 … K or 1 … K, none missing, and none nearly all."""
+    """Whether numbers can be labels: 0 … K or 1 … K, none missing, none nearly all; of a few, any can."""
     counts = np.bincount(column)
     present = np.flatnonzero(counts)
-    whole = present[0] <= 1 and len(present) == present[-1] - present[0] + 1
-    return bool(len(column) >= 10 and len(present) > 1 and whole and counts.max() < 0.9 * len(column))
+    whole = present[0] <= 1 and 1 < len(present) == present[-1] - present[0] + 1
+    return len(column) < 10 or bool(whole and counts.max() < 0.9 * len(column))
 
 
 def _seen(column: np.ndarray) -> str:

@@ -151,12 +151,23 @@ class TestLabels:
         )
         assert (data.labels.tolist(), data.class_names) == (expected, expected_names)
 
-    def test_the_first_column_stays_the_label_where_nothing_speaks_against_it(self, tmp_path):
-        labels = np.arange(40) % 4
-        for first, last in [(labels, labels), (labels * 3, labels * 0), (labels * 0, labels * 0)]:
-            rows = np.column_stack([first, np.full((40, 3), 9), last])
-            content = "\n".join(",".join(map(str, row)) for row in rows)
-            np.testing.assert_array_equal(read_csv(written(tmp_path, content)).labels, first)
+    @pytest.mark.parametrize("values", [[0, 1, 2, 3], [1, 2, 3], [0, 1]])
+    def test_a_first_column_that_looks_like_labels_is_the_label(self, tmp_path, values):
+        labels = np.resize(values, 40)
+        rows = np.column_stack([labels, np.full((40, 3), 9), labels])
+        data = read_csv(written(tmp_path, "\n".join(",".join(map(str, row)) for row in rows)))
+        np.testing.assert_array_equal(data.labels, labels - values[0])
+
+    @pytest.mark.parametrize("values", [[3, 5, 8], [0], [0, 2], [0] * 19 + [1], list(range(0, 250, 7))])
+    def test_one_that_does_not_is_the_label_if_that_is_said(self, tmp_path, values):
+        labels = np.resize(values, 40)
+        rows = np.column_stack([labels, np.full((40, 4), 9)])
+        path = written(tmp_path, "\n".join(",".join(map(str, row)) for row in rows))
+        with pytest.raises(
+            DataError, match="say which is the label with label='first', 'last', or its title"
+        ):
+            read_csv(path)
+        np.testing.assert_array_equal(read_csv(path, label="first").labels, labels)
 
 
 @pytest.mark.parametrize("words", [False, True])
