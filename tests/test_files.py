@@ -1,6 +1,7 @@
 """`files`: a file is there as a whole or not at all, and what cannot be written is said at once."""
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -14,7 +15,8 @@ from matplotlib.figure import Figure
 
 import minicnn as mc
 from minicnn import files, layers, plots, report, train
-from minicnn.data import Dataset
+from minicnn.cli import main
+from minicnn.data import Dataset, choice
 from minicnn.errors import ConfigError, OutputError
 from minicnn.files import check_file, check_path, make_folder, remove_stale, replacing
 
@@ -421,6 +423,17 @@ def fit(callback):
         trainer.fit(data(), epochs=1, batch_size=4, callbacks=[callback], progress=False)
     finally:
         np.testing.assert_array_equal(trainer.model.layers[1].params["W"], before)
+
+
+@pytest.mark.parametrize("out", ["a\0b", "a\udcff", "file/a", "x" * 300])
+def test_a_run_is_refused_before_it_is_trained(tmp_path, monkeypatch, capsys, out):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(choice, "load", lambda name, root: (data(), data()))
+    monkeypatch.setattr(mc.Trainer, "__init__", lambda *arguments: pytest.fail("it must not come to that"))
+    assert main(["train", "--out", out]) == 2
+    assert re.search("path must be a path without NUL|cannot write", capsys.readouterr().err)
+    assert os.listdir(tmp_path) == ["file"]
 
 
 WRITERS = {

@@ -68,6 +68,8 @@ def load(
     OutputError
         When the cache folder cannot be written.
     """
+    if not isinstance(name, str):
+        raise unknown_name(name, "load: the data set", names)
     if name == "synthetic":
         if root is not None:
             raise ConfigError(f"load: 'synthetic' is drawn, not read; got root={str(root)!r}: leave it out")
@@ -142,7 +144,7 @@ def _read(source: Source, root: str | os.PathLike | None) -> tuple[Dataset, Data
 def _read_own(name: str, root: str | os.PathLike | None) -> tuple[Dataset, Dataset]:
     """Read a person's own IDX files from root or MINICNN_DATA."""
     folder, origin = _folder(root)
-    place = None if folder is None or not isinstance(name, str) else _place(name, folder)
+    place = None if folder is None else _place(name, folder)
     if place is None:
         reason = unknown_name(name, "load: the data set", names)
         where = (

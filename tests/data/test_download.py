@@ -712,6 +712,7 @@ def test_the_names():
         ("MNIST", "got 'MNIST'; did you mean 'mnist'"),
         ("imagenet-22k", "got 'imagenet-22k'$"),
         (None, "got None"),
+        (["mnist"], r"got \['mnist'\]"),
     ],
 )
 def test_an_unknown_name_gets_the_known_ones(name, message):

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -160,3 +161,30 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
         write_idx(path, np.zeros(3, np.uint8))
     assert list(tmp_path.iterdir()) == [path]
     np.testing.assert_array_equal(read_idx(path), ARRAY)
+
+
+@given(data=st.data(), packed=st.booleans())
+def test_whatever_the_bytes_are_it_is_an_array_or_our_error(tmp_path_factory, data, packed):
+    content = bytearray(plain(code=data.draw(st.sampled_from([0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E]))))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, 19))] = data.draw(st.integers(0, 255))
+    content = bytes(content[: data.draw(st.integers(0, len(content)))])
+    if packed:
+        content = bytearray(gzip.compress(content))
+        content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("idx") / "file"
+    path.write_bytes(content)
+    with suppress(DataError):
+        assert isinstance(read_idx(path), np.ndarray)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("shape", [(2**31, 2**31), (2**32 - 1,), (2**32 - 1,) * 32, (60_000, 28, 29)])
+def test_a_header_that_promises_too_much_is_refused_before_anything_is_allocated(
+    tmp_path, monkeypatch, pack, shape
+):
+    path = tmp_path / "file"
+    path.write_bytes(pack(plain(code=0x0E, shape=shape, data=100)))
+    monkeypatch.setattr(np, "empty", None)
+    with pytest.raises(DataError, match=r"it holds [\d,]+ at most, so it is cut short or damaged"):
+        read_idx(path)
