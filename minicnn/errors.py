@@ -68,3 +68,7 @@ class OutputError(MiniCNNError, OSError):
 
 class DeviceError(MiniCNNError, RuntimeError):
     """A device that was asked for and cannot be used; the message names the reason."""
+
+
+class PictureWarning(UserWarning):
+    """A picture was read, and there is something to know about it."""

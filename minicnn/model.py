@@ -12,6 +12,7 @@ from minicnn.backend import Array, resolve_device, to_device, to_numpy
 from minicnn.errors import ConfigError, NonFiniteError, ShapeError
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
+from minicnn.preparation import Preparation
 from minicnn.preprocessing import Preprocessing
 from minicnn.text import byte_size, echo, printable
 
@@ -47,6 +48,8 @@ class Sequential(hints.Hinted):
         The bytes that predicting one image takes at most: all activations, and all layers' workspaces.
     precision : str
         How the fast kernels multiply on a GPU: ``"fp32"``, or on its tensor cores ``"tf32"`` or ``"bf16"``.
+    preparation : Preparation, optional
+        How the images of the last training had been prepared; None before.
     info : dict of str to str
         Notes that are saved with the model, such as what it was trained on.
 
@@ -73,6 +76,7 @@ class Sequential(hints.Hinted):
         self.preprocessing = Preprocessing() if preprocessing is None else preprocessing
         if not isinstance(self.preprocessing, Preprocessing):
             raise ConfigError(f"preprocessing must be a Preprocessing, got {preprocessing!r}")
+        self.preparation: Preparation | None = None
         self.info: dict[str, str] = {}
         self.device = "cpu"
         self.precision = "fp32"

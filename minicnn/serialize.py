@@ -26,6 +26,7 @@ from minicnn.errors import ConfigError, ModelFileError, NonFiniteError
 from minicnn.files import replacing
 from minicnn.layers.base import Layer, Shape
 from minicnn.model import Sequential
+from minicnn.preparation import Preparation
 from minicnn.preprocessing import Preprocessing
 from minicnn.reading import json_object, typed
 from minicnn.text import byte_size, printable, shown
@@ -158,6 +159,7 @@ def _describe(model: Sequential) -> dict[str, Any]:
         "input_shape": model.input_shape,
         "dtype": model.dtype.name,
         "preprocessing": asdict(model.preprocessing),
+        "preparation": None if model.preparation is None else asdict(model.preparation),
         "class_names": model.class_names,
         "info": model.info,
     }
@@ -171,14 +173,15 @@ class _Description(NamedTuple):
     dtype: np.dtype
     preprocessing: Preprocessing
     class_names: list[str] | None
+    preparation: Preparation | None
     info: dict[str, str]
 
     def build(self) -> Sequential:
         """Return the model, with weights that are drawn."""
         arguments = self._asdict()
-        info = arguments.pop("info")
+        info, preparation = arguments.pop("info"), arguments.pop("preparation")
         model = Sequential(**arguments)
-        model.info = info
+        model.info, model.preparation = info, preparation
         return model
 
 
@@ -199,6 +202,8 @@ def _read_description(text: str) -> _Description:
         dtype,
         Preprocessing(**typed(parts, "preprocessing", dict)),
         _names(parts, sizes.output_shape(layers, input_shape)),
+        # Models that were never trained have none.
+        Preparation(**typed(parts, "preparation", dict)) if parts.get("preparation") is not None else None,
         {printable(name): printable(typed(parts["info"], name, str)) for name in typed(parts, "info", dict)},
     )
 

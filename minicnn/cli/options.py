@@ -118,6 +118,11 @@ def rate(text: str) -> float:
     return _read(float, text, lambda value: 0 < value < math.inf, "a number above 0")
 
 
+def margin(text: str) -> float:
+    """Read the share of an image that stays empty on each side."""
+    return _read(float, text, lambda value: 0 <= value < 0.5, "a share of at least 0, below 0.5")
+
+
 def accuracy(text: str) -> float:
     """Read an accuracy as a share (0.915) or in per cent (91.5)."""
     value = _read(float, text, lambda value: 0 <= value <= 100, "a share (0…1) or a percentage (1…100)")

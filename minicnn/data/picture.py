@@ -10,55 +10,38 @@ R. Vollgraf, "Fashion-MNIST", 2017, section 2 (trimmed within 5 % of the corners
 28 pixels, centred, negated).
 """
 
-import warnings
 from os import PathLike
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicnn import checks
-from minicnn.errors import ConfigError, DataError, DataNotFoundError, MiniCNNError, ShapeError
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-MAX_PIXELS = 40_000_000
-"""Of a picture that is read; more than the cameras of most telephones give."""
-
-WORKING_SIDE = 512
-"""Larger pictures are shrunk to it first: more than a model sees, and averaging removes noise."""
-
-FAINTEST = 0.05 * 255
-"""An object differs from its ground by more than this, as in Fashion-MNIST."""
-
-EDGE = 0.2
-"""The object's edge, as a share of its contrast: shadows and what JPEG leaves beside edges are fainter."""
-
-NOISE = 6
-"""The object differs from its ground by more than this many standard deviations of the ground's noise."""
+from minicnn.data.decode import decode
+from minicnn.data.foreground import border, foreground
+from minicnn.errors import ConfigError, ShapeError
 
 
 def read_picture(
     path: str | PathLike,
     image_shape: tuple[int, int, int] = (28, 28, 1),
     invert: bool | None = None,
-    margin: float = 0.0,
+    margin: float | None = 0.0,
+    negative: bool = False,
 ) -> np.ndarray:
     """Read a picture file as an image of a data set: a light object on black, trimmed and centred.
 
-    With one channel, the ground is taken to be a plane through the picture's border, which allows for
-    uneven light, and what differs from it is the object::
+    With one channel, what differs from the ground is the object::
 
         object = picture − ground    or    ground − picture, whichever is the stronger
 
-    What is hardly visible becomes 0. The rest is cut to its bounding box, scaled until it fills
-    ``image_shape`` but for the margin, and brightened to 255. The box is put in the middle, an odd pixel
-    that remains above it or on its left, as in Fashion-MNIST; then the centre of mass is moved to pixel
-    (H // 2, W // 2), as in MNIST, as far as the margin allows. A picture of one colour, or of noise alone,
-    becomes 0 everywhere.
+    The ground may be unevenly lit, and shadows, specks, and what is seen beside the sheet are no part of
+    the object; see ``foreground``. What is hardly visible becomes 0. The rest is cut to its bounding box,
+    scaled until it fills ``image_shape`` but for the margin, and brightened to 255. The box is put in the
+    middle, an odd pixel that remains above it or on its left, as in Fashion-MNIST; then the centre of mass
+    is moved to pixel (H // 2, W // 2), as in MNIST, as far as the margin allows. A picture of one colour, or
+    of noise alone, becomes 0 everywhere.
 
-    With three channels the picture keeps its colours: it is only scaled as a whole and centred, on the
-    colour of its border.
+    With three channels, or without a margin, the picture stays as it is: it is only scaled as a whole and
+    centred, on the colour of its border.
 
     Parameters
     ----------
@@ -71,9 +54,11 @@ def read_picture(
         Of the result, (H, W, C), where C is 1 or 3.
     invert : bool, optional
         Whether the object is darker than its ground; None decides by the picture. For C = 1 only.
-    margin : float
+    margin : float, optional
         The share of the height and width that stays empty on each side, below 0.5: 0 as in
-        Fashion-MNIST, 4/28 as in MNIST.
+        Fashion-MNIST, 4/28 as in MNIST. None: the picture is no object on a ground, and taken as a whole.
+    negative : bool
+        Whether the image is to show a dark object on white, as the images that a model was trained on.
 
     Returns
     -------
@@ -88,25 +73,31 @@ def read_picture(
     DataNotFoundError
         If there is no such file.
     DataError
-        If the file is no picture, is damaged or cut short, has more than 40 million pixels, or one that
-        is NaN or infinite.
+        If the file is no picture, is damaged or cut short, has more than 40 million pixels (a quarter of
+        it in formats that take more memory; a JPEG file that is not progressive may have more), or one
+        that is NaN or infinite.
+
+    Warns
+    -----
+    PictureWarning
+        If the file holds several pictures, of which the first is taken.
     """
     H, W, C = _checked_shape(image_shape)
-    margins = _margins(H, W, margin)
-    inner = H - 2 * margins[0], W - 2 * margins[1]
-    if invert is not None:
-        checks.flag(invert, "invert")
-        if C == 3:
-            raise ConfigError("invert is for images of one channel, where the ground is black: leave it out")
-    picture = _read(path)
-    if C == 3:
-        pixels = np.asarray(picture, np.float32)
-        image = _frame(_scale(pixels, inner), (H, W), np.median(pixels[_border(pixels)], axis=0))
+    margins = _margins(H, W, 0 if margin is None else margin)
+    whole = C == 3 or margin is None
+    if invert is not None and whole:
+        raise ConfigError(
+            "invert is for images of one channel that show an object within a margin: leave it out"
+        )
+    invert = None if invert is None else checks.flag(invert, "invert")
+    negative = checks.flag(negative, "negative")
+    pixels = np.asarray(decode(path).convert("RGB" if C == 3 else "L"), np.float32)
+    if whole:
+        image = _whole(np.atleast_3d(pixels), (H, W), margins)
     else:
-        found = _trim(_object(np.asarray(picture.convert("L"), np.float32), invert))
-        image = _frame(_brighten(_scale(found[..., None], inner)), (H, W), 0)
-        image = _centre_mass(image, margins)
-    return image.round().astype(np.uint8)
+        image = _trimmed(foreground(pixels, invert), (H, W), margins)
+    image = image.round().astype(np.uint8)
+    return 255 - image if negative and not whole else image
 
 
 def _checked_shape(image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -131,120 +122,21 @@ def _margins(H: int, W: int, margin: float) -> tuple[int, int]:
     return margins
 
 
-def _read(path: str | PathLike) -> "Image.Image":
-    """Read a file as an upright RGB picture of at most ``WORKING_SIDE`` each way, nothing transparent."""
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise ConfigError('reading a picture needs Pillow: pip install "minicnn[image]"') from error
-    try:
-        with _open(path) as file:
-            _check_size(file, path)
-            picture = _eight_bits(ImageOps.exif_transpose(file), path)
-            picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-    except MiniCNNError:
-        raise
-    except FileNotFoundError as error:
-        raise DataNotFoundError(f"{path}: there is no such file; check the path") from error
-    except Exception as error:  # Pillow lets through whatever its decoders stumble over
-        raise DataError(
-            f"{path}: expected a whole picture, such as a PNG or JPEG file; {error}: check the path, or save "
-            "the picture again"
-        ) from error
-    picture.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
-    return _flatten(picture)
+def _whole(pixels: np.ndarray, size: tuple[int, int], margins: tuple[int, int]) -> np.ndarray:
+    """Scale a picture (h, w, C) as it is, and centre it on the colour of its border."""
+    ground = np.median(pixels[border(pixels)], axis=0)
+    return _frame(_scale(pixels, _inner(size, margins)), size, ground)
 
 
-def _open(path: str | PathLike) -> "Image.Image":
-    """Open a picture file, of which only the header is read yet."""
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        # Our own limit is lower, and refuses.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            return Image.open(path)
-        except Image.DecompressionBombError as error:
-            raise DataError(
-                f"{path}: expected at most {MAX_PIXELS:,} pixels; {error}: make the picture smaller"
-            ) from error
+def _trimmed(found: np.ndarray, size: tuple[int, int], margins: tuple[int, int]) -> np.ndarray:
+    """Cut an object (h, w) to its bounding box, scale and brighten it, and centre it on black."""
+    scaled = _scale(_trim(found)[..., None], _inner(size, margins))
+    return _centre_mass(_frame(_brighten(scaled), size, 0), margins)
 
 
-def _check_size(file: "Image.Image", path: str | PathLike) -> None:
-    """Refuse a picture of too many pixels."""
-    if file.width * file.height > MAX_PIXELS:
-        raise DataError(
-            f"{path}: expected at most {MAX_PIXELS:,} pixels; the picture has {file.width:,} × "
-            f"{file.height:,}: make it smaller, {WORKING_SIDE} × {WORKING_SIDE} is enough"
-        )
-
-
-def _eight_bits(picture: "Image.Image", path: str | PathLike) -> "Image.Image":
-    """Return a picture of 16 or 32 bits a pixel as one of 8: Pillow's own conversion clips."""
-    from PIL import Image
-
-    if picture.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if picture.mode not in ("I", "F"):
-        return picture
-    grey = np.asarray(picture, np.float64)
-    if not np.isfinite(grey).all():
-        raise DataError(f"{path}: expected finite pixels; some are NaN or infinite: replace them")
-    grey = grey - grey.min()
-    return Image.fromarray((grey * (255 / (grey.max() or 1))).round().astype(np.uint8))
-
-
-def _flatten(picture: "Image.Image") -> "Image.Image":
-    """Lay a picture with transparency on black if what is seen of it is light, else on white."""
-    from PIL import Image
-
-    if picture.mode != "RGBA":
-        return picture
-    grey = np.asarray(picture.convert("L"), np.float64)
-    opacity = np.asarray(picture.getchannel("A"), np.float64)
-    light = (grey * opacity).sum() > 127.5 * opacity.sum()
-    ground = Image.new("RGBA", picture.size, "black" if light else "white")
-    return Image.alpha_composite(ground, picture).convert("RGB")
-
-
-def _border(pixels: np.ndarray) -> np.ndarray:
-    """Return where an array (h, w, …) has its outermost pixels, (h, w) bool."""
-    border = np.ones(pixels.shape[:2], bool)
-    border[1:-1, 1:-1] = False
-    return border
-
-
-def _ground(grey: np.ndarray) -> tuple[np.ndarray, float]:
-    """Fit a plane to the border of a picture (h, w); return the plane, (h, w), and the noise around it.
-
-    Least trimmed squares: the plane fits the better half of the border, so it does not matter when the
-    object touches the other half. The noise is the standard deviation, from the median residual.
-
-    Source: P. Rousseeuw, K. van Driessen, "Computing LTS Regression for Large Data Sets", 2006, the
-    C-step in section 2.
-    """
-    rows, columns = np.indices(grey.shape)
-    terms = np.stack([np.ones(grey.shape), rows / len(grey), columns / len(grey[0])], axis=-1)
-    border = _border(grey)
-    seen, at = grey[border], terms[border]
-    plane = np.array([np.median(seen), 0, 0])
-    for _ in range(10):
-        residuals = np.abs(seen - at @ plane)
-        better = residuals <= np.median(residuals)
-        plane = np.linalg.lstsq(at[better], seen[better])[0]
-    return terms @ plane, 1.4826 * np.median(np.abs(seen - at @ plane))
-
-
-def _object(grey: np.ndarray, invert: bool | None) -> np.ndarray:
-    """Return how far each pixel of a picture (h, w) differs from the ground; 0 is the ground."""
-    ground, noise = _ground(grey)
-    difference = grey - ground
-    if invert is None:
-        invert = -difference.min() > difference.max()
-    if invert:
-        difference = -difference
-    least = max(FAINTEST, EDGE * difference.max(), NOISE * noise)
-    return np.where(difference > least, difference, 0)
+def _inner(size: tuple[int, int], margins: tuple[int, int]) -> tuple[int, int]:
+    """Return the height and width that the margins leave."""
+    return size[0] - 2 * margins[0], size[1] - 2 * margins[1]
 
 
 def _trim(found: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from minicnn.errors import ConfigError, DataError, NonFiniteError
 from minicnn.losses import SoftmaxCrossEntropy, softmax
 from minicnn.model import Sequential
 from minicnn.optimizers import Optimizer
+from minicnn.preparation import Preparation
 from minicnn.preprocessing import Preprocessing
 from minicnn.text import shown
 from minicnn.train.callbacks import Callback, ProgressBar
@@ -147,6 +148,7 @@ class Trainer(hints.Hinted):
                 self.model.set_class_names(train.class_names)
             self.model.preprocessing = preprocessing
             self.model.info.setdefault("dataset", train.name)
+            self.model.preparation = Preparation.of(train.images)
             self.engine.load(train.images, train.labels, augmentation, seed)
             endings.callback(self.engine.unload)
             self._run(train, held_out, batch_size, callbacks, np.random.default_rng(seed))

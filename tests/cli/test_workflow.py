@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -287,8 +288,9 @@ class TestPredict:
     def test_it_prints_the_three_most_probable_classes(self, folder, capsys, picture):
         status, facts, _ = told(capsys, "predict", str(folder / "model.safetensors"), picture)
         (answer,) = facts
-        fed = mc.data.read_picture(picture)
-        wanted = mc.load(folder / "model.safetensors").predict_proba(fed[None])[0]
+        model = mc.load(folder / "model.safetensors")
+        fed = mc.data.read_picture(picture, margin=model.preparation.margin)
+        wanted = model.predict_proba(fed[None])[0]
         assert status == 0
         assert answer["image"] == picture
         probabilities = [a["probability"] for a in answer["answers"]]
@@ -308,7 +310,8 @@ class TestPredict:
         assert cli.main(["predict", model, picture, "--show-input", str(fed)]) == 0
         with Image.open(fed) as image:
             assert (image.size, image.mode) == ((28, 28), "L")
-            np.testing.assert_array_equal(np.asarray(image), mc.data.read_picture(picture)[..., 0])
+            expected = mc.data.read_picture(picture, margin=mc.load(model).preparation.margin)
+            np.testing.assert_array_equal(np.asarray(image), expected[..., 0])
 
     def test_inversion_can_be_said(self, folder, capsys, picture):
         model, answers = str(folder / "model.safetensors"), {}
@@ -321,19 +324,76 @@ class TestPredict:
         Image.new("L", (50, 40), 128).save(tmp_path / "grey.png")
         assert cli.main(["predict", str(folder / "model.safetensors"), str(tmp_path / "grey.png")]) == 0
         out, err = capsys.readouterr()
-        assert err == f"minicnn: nothing stands out in {tmp_path / 'grey.png'}: the answer says nothing\n"
+        assert err == f"minicnn: {tmp_path / 'grey.png'}: nothing stands out: the answer says nothing\n"
         assert out.count("%") == 3
 
-    def test_digits_are_given_their_margin(self, folder, picture, capsys, tmp_path):
+    def test_a_picture_is_given_the_margin_of_the_training_images(self, folder, picture, tmp_path):
         model = mc.load(folder / "model.safetensors")
-        model.info["dataset"] = "mnist"
+        model.preparation = replace(model.preparation, margin=4 / 28)
         model.save(tmp_path / "digits.safetensors")
-        fed = tmp_path / "fed.png"
-        arguments = [str(tmp_path / "digits.safetensors"), picture, "--show-input", str(fed)]
-        assert cli.main(["predict", *arguments]) == 0
+        assert self.extent(tmp_path / "digits.safetensors", picture, tmp_path) == 20
+
+    def test_another_margin_can_be_said(self, folder, picture, tmp_path):
+        assert self.extent(folder / "model.safetensors", picture, tmp_path, "--margin", "0.25") == 14
+
+    def extent(self, model, picture, tmp_path, *options):
+        """Return the longer side of what the model is fed."""
+        fed = str(tmp_path / "fed.png")
+        assert cli.main(["predict", str(model), picture, "--show-input", fed, *options]) == 0
         with Image.open(fed) as image:
-            rows = np.flatnonzero(np.asarray(image).max(axis=1) > 20)
-        assert rows[-1] - rows[0] + 1 <= 21
+            lit = np.nonzero(np.asarray(image) > 50)
+        return max(np.ptp(axis) + 1 for axis in lit)
+
+    def test_a_model_that_does_not_know_its_margin_is_told(self, folder, picture, capsys, tmp_path):
+        model, path = mc.load(folder / "model.safetensors"), str(tmp_path / "old.safetensors")
+        model.preparation = None
+        model.save(path)
+        assert cli.main(["predict", path, picture]) == 0
+        assert "does not say how much its training images leave empty" in capsys.readouterr().err
+        assert cli.main(["predict", path, picture, "--margin", "0"]) == 0
+        assert capsys.readouterr().err == ""
+
+    def test_one_broken_picture_costs_no_other_its_answer(self, folder, picture, capsys, tmp_path):
+        model, broken = str(folder / "model.safetensors"), tmp_path / "broken.png"
+        broken.write_bytes(Path(picture).read_bytes()[:100])
+        pictures = [picture, str(broken), str(tmp_path), "nowhere.png", "nul\0.png", picture]
+        assert cli.main(["predict", model, *pictures]) == 2
+        out, err = capsys.readouterr()
+        assert [line.partition(":")[0] for line in out.splitlines()] == [picture, picture]
+        assert len(err.splitlines()) == 4
+        for bad, line in zip(
+            [broken, tmp_path, "nowhere.png", "nul\\x00.png"], err.splitlines(), strict=True
+        ):
+            assert str(bad) in line
+
+    def test_in_json_a_broken_picture_has_its_error(self, folder, picture, capsys):
+        model = str(folder / "model.safetensors")
+        assert cli.main(["predict", model, "nowhere.png", picture, "--json"]) == 2
+        lost, found = json.loads(capsys.readouterr().out)
+        assert lost.keys() == {"image", "error"}
+        assert "nowhere.png: there is no such file" in lost["error"]
+        assert found.keys() == {"image", "remarks", "answers"}
+        assert found["remarks"] == []
+
+    def test_two_objects_get_a_remark(self, folder, picture, capsys, tmp_path):
+        with Image.open(picture) as one:
+            two = Image.new("L", (1000, 400), 255)
+            two.paste(one, (0, 0))
+            two.paste(one, (500, 0))
+        two.save(tmp_path / "two.png")
+        model = str(folder / "model.safetensors")
+        status, facts, err = told(capsys, "predict", model, str(tmp_path / "two.png"), picture)
+        assert status == 0
+        assert "several objects stand out" in facts[0]["remarks"][0]
+        assert facts[1]["remarks"] == []
+        assert err == f"minicnn: {facts[0]['remarks'][0]}\n"
+
+    def test_of_several_frames_the_first_is_taken_and_it_is_said(self, folder, picture, capsys, tmp_path):
+        with Image.open(picture) as one:
+            one.save(tmp_path / "two.gif", save_all=True, append_images=[Image.new("L", one.size, 255)])
+        facts = told(capsys, "predict", str(folder / "model.safetensors"), str(tmp_path / "two.gif"))[1]
+        assert facts[0]["answers"][0]["class"] == "Trouser"
+        assert facts[0]["remarks"] == [f"{tmp_path / 'two.gif'} holds several pictures: the first is taken"]
 
     @pytest.mark.parametrize(
         ("more", "message"),

@@ -1,0 +1,166 @@
+"""From a picture file to at most 512 × 512 upright pixels of 8 bits, in a bounded amount of memory.
+
+A small file may hold a large picture, so the size is checked before anything is unpacked. What is unpacked
+stays as the file has it, and is converted and shrunk a strip at a time; large JPEG files are unpacked at a
+half, a quarter or an eighth of their size to begin with.
+"""
+
+import warnings
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minicnn.errors import ConfigError, DataError, DataNotFoundError, MiniCNNError, PictureWarning
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 40_000_000
+"""Of a picture as it is unpacked: with it, four bytes a pixel are 160 MB."""
+
+LEAN_FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF")
+"""Whose decoders hold the picture once; others hold it several times, and get a quarter of the pixels."""
+
+PROGRAMS = ("EPS",)
+"""Formats that are no pictures but programs, which Pillow would have run."""
+
+STRIP = 2_000_000
+"""How many pixels are converted at a time."""
+
+WORKING_SIDE = 512
+"""Larger pictures are shrunk to it: more than a model sees, and averaging removes noise."""
+
+_ORIENTATION = 0x0112
+
+
+def decode(path: str | PathLike) -> "Image.Image":
+    """Read a file as an upright RGB picture of at most ``WORKING_SIDE`` each way, nothing transparent.
+
+    Raises
+    ------
+    ConfigError
+        If Pillow is not installed.
+    DataNotFoundError
+        If there is no such file.
+    DataError
+        If the file is no picture, is damaged or cut short, has too many pixels, or one that is NaN or
+        infinite.
+
+    Warns
+    -----
+    PictureWarning
+        If the file holds several pictures, of which the first is taken.
+    """
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise ConfigError('reading a picture needs Pillow: pip install "minicnn[image]"') from error
+    try:
+        with _open(path) as file:
+            _check_size(file, path)
+            # In a stereo picture of a camera the others are views and previews of the same.
+            if getattr(file, "is_animated", False) and file.format != "MPO":
+                text = f"{path} holds several pictures: the first is taken"
+                warnings.warn(text, PictureWarning, stacklevel=3)
+            picture = _shrink(file)
+            picture.getexif()[_ORIENTATION] = file.getexif().get(_ORIENTATION, 1)
+        picture = _eight_bits(ImageOps.exif_transpose(picture), path)
+    except MiniCNNError:
+        raise
+    except FileNotFoundError as error:
+        raise DataNotFoundError(f"{path}: there is no such file; check the path") from error
+    except Exception as error:  # Pillow lets through whatever its decoders stumble over
+        raise DataError(
+            f"{path}: expected a whole picture, such as a PNG or JPEG file; {error}: check the path, or save "
+            "the picture again"
+        ) from error
+    picture.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
+    return _flatten(picture)
+
+
+def _open(path: str | PathLike) -> "Image.Image":
+    """Open a picture file, of which only the header is read yet."""
+    from PIL import Image
+
+    Image.init()
+    with warnings.catch_warnings():
+        # Our own limit is lower, and refuses.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            return Image.open(path, formats=[kind for kind in Image.ID if kind not in PROGRAMS])
+        except Image.DecompressionBombError as error:
+            raise DataError(
+                f"{path}: expected at most {MAX_PIXELS:,} pixels; {error}: make the picture smaller"
+            ) from error
+
+
+def _check_size(file: "Image.Image", path: str | PathLike) -> None:
+    """Refuse a picture that would be unpacked to too many pixels; let a JPEG file be unpacked reduced."""
+    size = w, h = file.size
+    most = MAX_PIXELS if file.format in LEAN_FORMATS else MAX_PIXELS // 4
+    # A progressive file is held whole, whatever it is reduced to.
+    if file.format in ("JPEG", "MPO") and not file.info.get("progressive"):
+        scale = 2 * WORKING_SIDE / max(size)
+        file.draft(None, (max(1, round(w * scale)), max(1, round(h * scale))))
+    if file.width * file.height > most:
+        raise DataError(
+            f"{path}: expected at most {most:,} pixels; the picture has {w:,} × {h:,}: make it smaller, "
+            f"{WORKING_SIDE} × {WORKING_SIDE} is enough"
+        )
+
+
+def _shrink(file: "Image.Image") -> "Image.Image":
+    """Unpack a picture and shrink it by a whole number, a strip at a time, to a few ``WORKING_SIDE``."""
+    from PIL import Image
+
+    file.load()
+    factor = max(1, max(file.size) // (2 * WORKING_SIDE))
+    rows = factor * max(1, STRIP // (factor * file.width))
+    small = None
+    for top in range(0, file.height, rows):
+        strip = file.crop((0, top, file.width, min(top + rows, file.height)))
+        strip = _averageable(strip).reduce(factor)
+        if small is None:
+            small = Image.new(strip.mode, (strip.width, -(-file.height // factor)))
+        small.paste(strip, (0, top // factor))
+    return small.convert("RGBA") if small.mode == "RGBa" else small
+
+
+def _averageable(picture: "Image.Image") -> "Image.Image":
+    """Return a picture in colours that can be averaged, or, of 32 bits a pixel, as it is."""
+    from PIL import Image
+
+    if picture.mode in ("I", "F"):
+        return picture
+    if picture.mode.startswith("I;16"):  # Pillow's own conversion clips
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        return picture.convert("RGBA").convert("RGBa")  # where nothing is seen, no colour counts
+    return picture.convert("RGB")
+
+
+def _eight_bits(picture: "Image.Image", path: str | PathLike) -> "Image.Image":
+    """Stretch a picture of 32 bits a pixel, which have no fixed black and white, to 8."""
+    from PIL import Image
+
+    if picture.mode not in ("I", "F"):
+        return picture
+    grey = np.asarray(picture, np.float64)
+    if not np.isfinite(grey).all():
+        raise DataError(f"{path}: expected finite pixels; some are NaN or infinite: replace them")
+    grey = grey - grey.min()
+    return Image.fromarray((grey * (255 / (grey.max() or 1))).round().astype(np.uint8)).convert("RGB")
+
+
+def _flatten(picture: "Image.Image") -> "Image.Image":
+    """Lay a picture with transparency on black if what is seen of it is light, else on white."""
+    from PIL import Image
+
+    if picture.mode != "RGBA":
+        return picture
+    grey = np.asarray(picture.convert("L"), np.float64)
+    opacity = np.asarray(picture.getchannel("A"), np.float64)
+    light = (grey * opacity).sum() > 127.5 * opacity.sum()
+    ground = Image.new("RGBA", picture.size, "black" if light else "white")
+    return Image.alpha_composite(ground, picture).convert("RGB")
