@@ -35,7 +35,8 @@ def load(
     The files of a real data set are taken from ``root`` if it is given, and from nowhere else then;
     else from the folder in the environment variable ``MINICNN_DATA``, if the data set is there; else
     from the user's cache folder, to which what is missing or damaged is downloaded. The first two
-    are never written to. Every file is checked by its SHA-256 at each load.
+    are never written to. Every file is checked by its SHA-256 at each load. A mirror has ten minutes for a file,
+    and a download half an hour in all.
 
     Any other name is that of images of your own, as IDX files that are called as MNIST's are, in ``root``
     or ``MINICNN_DATA``. The classes are then "0", "1", …
@@ -62,11 +63,10 @@ def load(
     ConfigError
         When the name is unknown and there are no files of that name, or an argument makes no sense with it.
     DataNotFoundError
-        When files are missing and could not be, or were not to be, downloaded.
+        When files are missing and could not be, or were not to be, downloaded; the cache folder may be one
+        that cannot be written.
     DataError
         When a file in ``root`` or ``MINICNN_DATA`` is damaged or another one than it should be.
-    OutputError
-        When the cache folder cannot be written.
     """
     if not isinstance(name, str):
         raise unknown_name(name, "load: the data set", names)
@@ -228,9 +228,8 @@ def _from_cache(source: Source) -> list[bytes]:
         problem = f"it could not be downloaded to {folder}"
         raise DataNotFoundError(f"{_advice(source, problem)}\nwhat the mirrors answered:\n{error}") from error
     except OutputError as error:
-        raise OutputError(
-            _advice(source, f"its download cannot be kept: {error.__cause__ or error}")
-        ) from error
+        problem = f"its download cannot be kept: {error.__cause__ or error}"
+        raise DataNotFoundError(_advice(source, problem)) from error
     return list(contents.values())
 
 

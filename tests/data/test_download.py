@@ -21,7 +21,7 @@ import pytest
 from minicnn.cli import main
 from minicnn.data import download, load, loader, names, write_idx
 from minicnn.data.catalog import SOURCES, File, Source
-from minicnn.errors import ConfigError, DataError, DataNotFoundError, OutputError
+from minicnn.errors import ConfigError, DataError, DataNotFoundError
 
 ARRAYS = {
     "train-images-idx3-ubyte": np.arange(5 * 6 * 7, dtype=np.uint8).reshape(5, 6, 7),
@@ -687,7 +687,7 @@ def test_a_cache_that_cannot_be_written_gets_the_same_advice(
         monkeypatch.setattr("platformdirs.user_cache_dir", lambda project: f"~/.cache/{project}")
     else:
         cache.parent.write_text("a file where the folder should be")
-    with pytest.raises(OutputError, match="its download cannot be kept: ") as caught:
+    with pytest.raises(DataNotFoundError, match="its download cannot be kept: ") as caught:
         load("mnist")
     assert len(str(caught.value).splitlines()) == 4
     assert "MINICNN_DATA" in str(caught.value)
