@@ -46,8 +46,9 @@ def use(name: str) -> Iterator[None]:
     """
     if name not in KERNELS:
         raise ConfigError(f"unknown kernels {name!r}: expected one of {', '.join(KERNELS)}")
-    token = _active.set(name)
+    before = _active.get()
     try:
+        _active.set(name)
         yield
     finally:
-        _active.reset(token)
+        _active.set(before)

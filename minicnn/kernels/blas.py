@@ -3,15 +3,17 @@
 BLAS libraries bring their own threads, which go on spinning for a while after each product. Beside
 other threads they take the cores away from them: with a second busy process on a two-core machine a
 training step takes many times as long. So a product is cut into ranges of rows, one a
-thread of ours, and BLAS is held to one thread meanwhile.
+thread of ours, and BLAS is held to one thread meanwhile. The limit is set and taken back where no interrupt
+comes: it would stay for good if one came in between.
 """
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
+
+from minicnn.kernels.threads import uninterrupted
 
 
 class _Limit:
@@ -61,11 +63,14 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Hold BLAS to one thread inside the ``with`` block; it may be entered from several threads."""
+def single_threaded(work: Callable[[], None]) -> None:
+    """Call ``work`` with BLAS held to one thread; several threads may do so at once."""
+    uninterrupted(lambda: _limited(work))
+
+
+def _limited(work: Callable[[], None]) -> None:
     _limit.enter()
     try:
-        yield
+        work()
     finally:
         _limit.leave()

@@ -17,15 +17,19 @@ from minicnn.kernels.threads import for_ranges
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """See ``reference.matmul``; each thread computes a range of rows."""
     product = np.empty((len(a), b.shape[1]), a.dtype)
-    with single_threaded():
-        for_ranges(lambda start, stop: np.matmul(a[start:stop], b, out=product[start:stop]), len(a))
+
+    def multiply(start: int, stop: int) -> None:
+        single_threaded(lambda: np.matmul(a[start:stop], b, out=product[start:stop]))
+
+    for_ranges(multiply, len(a))
     return product
 
 
 def sum_rows(x: np.ndarray) -> np.ndarray:
     """See ``reference.sum_rows``: as a product, which is faster than NumPy's row by row."""
-    with single_threaded():
-        return np.ones(len(x), x.dtype) @ x
+    total = np.empty(x.shape[1], x.dtype)
+    single_threaded(lambda: np.matmul(np.ones(len(x), x.dtype), x, out=total))
+    return total
 
 
 def im2col(x: np.ndarray, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> np.ndarray:

@@ -11,13 +11,14 @@ before the interrupt goes on.
 """
 
 import os
-from _thread import allocate_lock
+from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from functools import lru_cache
 from itertools import count
 from queue import SimpleQueue
-from threading import Thread, get_ident
+from threading import current_thread, get_ident
+from typing import TypeVar
 
 from minicnn.checks import whole_number
 from minicnn.errors import ConfigError
@@ -128,13 +129,15 @@ _rounds: dict[int, _Round] = {}
 def _first_workers(parts: int) -> list[SimpleQueue]:
     while len(_workers) < parts:
         rounds = SimpleQueue()
-        # A daemon: it waits for rounds for ever, and must not keep the interpreter from ending.
-        Thread(target=_work, args=(rounds,), name=f"minicnn-{len(_workers)}", daemon=True).start()
+        # Not threading.Thread: an interrupt in its start() breaks it, or ends in "release unlocked lock". The
+        # interpreter does not wait for such threads when it ends.
+        start_new_thread(_work, (rounds, f"minicnn-{len(_workers)}"))
         _workers.append(rounds)
     return _workers[:parts]
 
 
-def _work(rounds: SimpleQueue) -> None:
+def _work(rounds: SimpleQueue, name: str) -> None:
+    current_thread().name = name
     while True:
         current, part = rounds.get()
         current.run(part)
@@ -155,11 +158,12 @@ def run_parts(task: Callable[[int], None], parts: int) -> None:
     """Call ``task(part)`` for each part 0 … parts − 1, each in a thread of its own, and wait for all.
 
     Each part is done, whatever happens: the first part's error is raised after that, and an interrupt too.
+    A single part also has a thread of its own, so that it is not broken off either.
     """
     caller = get_ident()
     if caller in _rounds:
         _rounds[caller].complete()
-    if parts == 1 or _in_round.get():
+    if _in_round.get():
         for part in range(parts):
             task(part)
         return
@@ -191,7 +195,24 @@ def _insist(current: _Round) -> None:
         raise interrupt
 
 
+T = TypeVar("T")
+
+
+def uninterrupted(call: Callable[[], T]) -> T:
+    """Return what ``call()`` returns; an interrupt is raised when it has come to its end."""
+    results: list[T] = []
+    run_parts(lambda part: results.append(call()), 1)
+    return results[0]
+
+
 def for_ranges(task: Callable[[int, int], None], n: int) -> None:
-    """Call ``task(start, stop)`` on consecutive ranges that cover 0 … n − 1, one a thread; wait for all."""
+    """Call ``task(start, stop)`` on consecutive ranges that cover 0 … n − 1, one a thread; wait for all.
+
+    A single range is done by the caller: a kernel that is interrupted leaves nothing but a result that
+    nobody gets.
+    """
     parts = min(num_threads(), n)
-    run_parts(lambda part: task(n * part // parts, n * (part + 1) // parts), parts)
+    if parts == 1:
+        task(0, n)
+    else:
+        run_parts(lambda part: task(n * part // parts, n * (part + 1) // parts), parts)

@@ -134,9 +134,8 @@ class WeightAverage(Callback):
         trainer.model.set_arrays(self._average)
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """Leave the average in the model, also if training was broken off within an epoch."""
-        if self._own is None:
-            trainer.model.set_arrays(self._average)
+        """Leave the average in the model, wherever training was broken off."""
+        trainer.model.set_arrays(self._average)
 
 
 class _Monitor(Callback):
@@ -320,7 +319,8 @@ class CSVLog(Callback):
 class ProgressBar(Callback):
     """A bar over the whole run, with loss, accuracy, images a second and the time left; a line an epoch.
 
-    Both go to stderr; where that is no terminal, only the lines are printed.
+    While kernels are compiled, the bar says so. Both go to stderr; where that is no terminal, only the
+    lines are printed.
     """
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
@@ -330,11 +330,25 @@ class ProgressBar(Callback):
         self._bar = tqdm(
             total=trainer.total_images, unit=" images", unit_scale=True, dynamic_ncols=True, disable=None
         )
-        self._bar.set_description("compiling what is not in the cache yet")
+        self._watch = None
+        if trainer.device == "cpu":
+            from minicnn.kernels.compiled import Watch  # only here: a GPU needs none of the CPU's kernels
+
+            self._text = f"epoch 1/{trainer.epochs}"
+            self._bar.set_description(self._text)
+            self._watch = Watch(self._tell)
+        else:
+            self._bar.set_description("compiling what is not in the cache yet")
+
+    def _tell(self, compiling: bool) -> None:
+        """Say what takes so long. The thread that trains waits meanwhile, so the bar's lock is not needed."""
+        self._bar.set_description("compiling kernels" if compiling else self._text, refresh=False)
+        self._bar.refresh(nolock=True)
 
     def on_step_end(self, trainer: "Trainer", images: int, loss: float, accuracy: float) -> None:
         """Move the bar on."""
-        self._bar.set_description(f"epoch {trainer.epoch}/{trainer.epochs}", refresh=False)
+        self._text = f"epoch {trainer.epoch}/{trainer.epochs}"
+        self._bar.set_description(self._text, refresh=False)
         self._bar.set_postfix_str(f"loss {loss:.4f}, accuracy {accuracy:.2%}", refresh=False)
         self._bar.update(images)
 
@@ -351,4 +365,6 @@ class ProgressBar(Callback):
 
     def on_fit_end(self, trainer: "Trainer") -> None:
         """Close the bar."""
+        if self._watch is not None:
+            self._watch.close()
         self._bar.close()

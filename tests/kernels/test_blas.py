@@ -1,5 +1,6 @@
 """BLAS is held to one thread while ours share a product, and gets its own back afterwards."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.testing import assert_array_equal
 from strategies import whole
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from minicnn.kernels import cpu
+from minicnn.kernels import blas, cpu
 from minicnn.kernels.blas import single_threaded
 
 
@@ -26,40 +27,53 @@ def two_blas_threads():
 
 
 def test_one_thread_inside_and_two_again_outside():
-    with single_threaded():
-        assert blas_threads() == {1}
-        with single_threaded():
-            assert blas_threads() == {1}
-        assert blas_threads() == {1}
+    seen = []
+
+    def inner():
+        single_threaded(lambda: seen.append(blas_threads()))
+        seen.append(blas_threads())
+
+    single_threaded(inner)
+    assert seen == [{1}, {1}]
     assert blas_threads() == {2}
 
 
 def test_an_exception_gives_the_threads_back():
-    with pytest.raises(ZeroDivisionError), single_threaded():
-        1 / 0  # noqa: B018
+    with pytest.raises(ZeroDivisionError):
+        single_threaded(lambda: 1 / 0)
     assert blas_threads() == {2}
 
 
 def test_the_last_of_several_callers_gives_the_threads_back_whoever_came_first():
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
-        first, second = single_threaded(), single_threaded()
-        one.submit(first.__enter__).result()
+        one.submit(blas._limit.enter).result()
         assert blas_threads() == {1}
-        other.submit(second.__enter__).result()
-        one.submit(first.__exit__, None, None, None).result()
+        other.submit(blas._limit.enter).result()
+        one.submit(blas._limit.leave).result()
         assert blas_threads() == {1}
-        other.submit(second.__exit__, None, None, None).result()
+        other.submit(blas._limit.leave).result()
         assert blas_threads() == {2}
 
 
 def test_a_limit_that_someone_else_set_around_ours_is_taken_back_as_ever():
     with ThreadPoolExecutor(1) as other:  # still alive when the outer limit ends
         with threadpool_limits(1, user_api="blas"):
-            ours = single_threaded()
-            other.submit(ours.__enter__).result()
-            other.submit(ours.__exit__, None, None, None).result()
+            other.submit(single_threaded, lambda: None).result()
             assert blas_threads() == {1}
         assert blas_threads() == {2}
+
+
+def test_the_limit_is_set_where_no_interrupt_comes(thread_count, monkeypatch):
+    callers = set()
+    enter, leave = blas._limit.enter, blas._limit.leave
+    monkeypatch.setattr(blas._limit, "enter", lambda: callers.add(threading.current_thread()) or enter())
+    monkeypatch.setattr(blas._limit, "leave", lambda: callers.add(threading.current_thread()) or leave())
+    for count in (1, 3):
+        thread_count(count)
+        cpu.matmul(whole(0, (7, 5)), whole(1, (5, 4)))
+        cpu.sum_rows(whole(0, (7, 5)))
+    assert callers
+    assert threading.main_thread() not in callers
 
 
 class Watched(np.ndarray):

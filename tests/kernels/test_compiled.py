@@ -4,8 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import pytest
+from numba import njit
 
 import minicnn
 from minicnn.kernels import compiled as compiled_module
@@ -72,3 +76,37 @@ def test_the_setting_of_others_comes_back_though_threads_compile_at_once(monkeyp
     assert {Path(f.stats.cache_path).parent for f in functions} == {
         tmp_path / f"minicnn-{compiled_module._STATE}"
     }
+
+
+@pytest.mark.parametrize("place", ["_cache_folder", "njit"])
+def test_an_interrupt_leaves_no_lock_and_the_setting_of_others(place, monkeypatch, tmp_path):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compiled_module.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(compiled_module, place, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        compiled_module.compiled(lambda x: x)
+    assert not compiled_module._choosing.locked()
+    assert str(tmp_path) == compiled_module.config.CACHE_DIR
+
+
+def test_a_kernel_is_compiled_where_no_interrupt_comes(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled_module.config, "CACHE_DIR", str(tmp_path))
+    double = compiled_module.compiled(lambda x: 2 * x)
+    four_times = compiled_module.compiled(lambda x: double(double(x)))
+    compilers = []
+    watch = compiled_module.Watch(lambda begins: compilers.append(threading.current_thread()))
+    try:
+        assert four_times(2) == 8
+        assert double(0.5) == 1
+    finally:
+        watch.close()
+    assert len(compilers) == 4  # each has begun and ended; the inner one belongs to the outer
+    assert threading.main_thread() not in compilers
+
+
+def test_a_loop_that_someone_else_compiles_may_call_a_kernel(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled_module.config, "CACHE_DIR", str(tmp_path))
+    double = compiled_module.compiled(lambda x: 2 * x)
+    assert njit(lambda x: double(x) + 1)(2) == 5

@@ -8,6 +8,7 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from interrupts import interrupted_everywhere
 from numpy.testing import assert_allclose, assert_array_equal
 from strategies import normal
 
@@ -207,60 +209,56 @@ class Parts:
         self.done.append(part)
         self.running.remove(part)
 
-    def assert_whole(self):
+    def assert_whole(self, count=3):
         """Nobody works any more, and the round was done as a whole or not at all."""
         assert not self.running
-        assert sorted(self.done) in ([], [0, 1, 2])
+        assert sorted(self.done) in ([], list(range(count)))
 
 
-def interrupted(number, parts):
-    """Run the parts, interrupted before one bytecode of the hand-over; return whether it came to that one."""
-    passed = 0
-
-    def trace(frame, event, argument):
-        nonlocal passed
-        if frame.f_code.co_filename != threads.__file__:
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            passed += 1
-            if passed == number:
-                raise KeyboardInterrupt
-        return trace
-
-    previous = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        threads.run_parts(parts, 3)
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(previous)
-    return False
+def round_of(count):
+    """Return a round to be interrupted, and its parts."""
+    parts = Parts()
+    return (lambda: threads.run_parts(parts, count)), parts
 
 
-def test_an_interrupt_at_any_bytecode_of_the_hand_over_waits_for_the_threads_and_breaks_nothing():
-    threads.run_parts(Parts(), 3)  # the workers are there
-    number = 1
-    while interrupted(number, parts := Parts()):
-        parts.assert_whole()
-        assert threads.num_threads() >= 1
-        following = Parts()
-        threads.run_parts(following, 3)
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_interrupt_at_any_bytecode_of_the_hand_over_waits_for_the_threads_and_breaks_nothing(count):
+    threads.run_parts(Parts(), count)  # the workers are there
+    times = 0
+    for parts in interrupted_everywhere(lambda: round_of(count), threads):
+        parts.assert_whole(count)
+        threads.run_parts(following := Parts(), 3)
         assert sorted(following.done) == [0, 1, 2]
-        number += 1
-    assert number > 100  # that many it has
+        times += 1
+    assert times > 100
 
 
 def test_an_interrupt_while_the_threads_are_started_breaks_nothing(monkeypatch):
-    number = 1
     monkeypatch.setattr(threads, "_workers", [])
-    while interrupted(number, parts := Parts()):
+    for parts in interrupted_everywhere(lambda: round_of(3), threads):
         parts.assert_whole()
         threads.run_parts(following := Parts(), 3)
         assert sorted(following.done) == [0, 1, 2]
         threads._workers.clear()
-        number += 10
+
+
+def test_what_is_uninterrupted_is_done_as_a_whole_or_not_at_all():
+    def prepare():
+        begun, ended = [], []
+
+        def call():
+            begun.append(threading.current_thread())
+            time.sleep(0.0005)
+            ended.append(True)
+
+        return (lambda: threads.uninterrupted(call)), (begun, ended)
+
+    for begun, ended in interrupted_everywhere(prepare, threads):
+        assert len(begun) == len(ended) <= 1
+        assert threading.main_thread() not in begun
+    assert threads.uninterrupted(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        threads.uninterrupted(lambda: 1 / 0)
 
 
 class Interrupting:
@@ -375,7 +373,7 @@ SIGNALS = """
 import random, signal, time
 from minicnn.kernels import threads
 
-running, left, interrupts, rounds = set(), 0, 0, 0
+running, left, interrupts = set(), 0, 0
 
 def interrupt(*_):
     global left, interrupts
@@ -389,16 +387,15 @@ def task(part):
     running.remove(part)
 
 def rounds_until_interrupted():
-    global left, rounds
+    global left
     left = 2  # the second while the first is being dealt with
     signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-5, 1e-3), draw.uniform(1e-5, 1e-4))
     while True:
         threads.run_parts(task, 3)
-        rounds += 1
 
 signal.signal(signal.SIGALRM, interrupt)
-draw, until = random.Random(0), time.monotonic() + 2
-while time.monotonic() < until:
+draw = random.Random(0)
+while interrupts < 100:
     try:
         try:
             rounds_until_interrupted()
@@ -406,15 +403,13 @@ while time.monotonic() < until:
             left = 0
     except KeyboardInterrupt:
         pass
+    signal.setitimer(signal.ITIMER_REAL, 0)
     seen = []
     threads.run_parts(seen.append, 3)
     assert sorted(seen) == [0, 1, 2] and not running
-signal.setitimer(signal.ITIMER_REAL, 0)
-print(interrupts, rounds)
+print(interrupts)
 """
 
 
 def test_signals_at_random_moments_break_nothing():
-    interrupts, rounds = map(int, run_python(SIGNALS).split())
-    assert interrupts > 100
-    assert rounds > 100
+    assert int(run_python(SIGNALS, seconds=600)) >= 100

@@ -33,6 +33,21 @@ def test_use_restores_after_an_exception():
     assert kernels.of(x) is cpu
 
 
+def test_use_restores_after_an_interrupt_just_behind_the_switch(monkeypatch):
+    class Interrupted:
+        get = kernels._active.get
+
+        def set(self, name, active=kernels._active):
+            active.set(name)
+            if name == "reference":
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(kernels, "_active", Interrupted())
+    with pytest.raises(KeyboardInterrupt), kernels.use("reference"):
+        pass
+    assert kernels.active() == "cpu"
+
+
 def test_use_is_not_seen_by_another_thread():
     seen = []
     with kernels.use("reference"):

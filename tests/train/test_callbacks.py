@@ -10,6 +10,8 @@ import sys
 
 import numpy as np
 import pytest
+from numba import njit
+from numba.core import event
 from numpy.testing import assert_allclose, assert_array_equal
 from toys import Spy, assert_same_arrays, copies, data, trainer
 
@@ -468,6 +470,27 @@ class TestWeightAverage:
         arrays = copies(stopped.model)
         assert any((arrays[name] != seen.steps[-1][name]).any() for name in arrays)
 
+    @pytest.mark.parametrize("moment", ["on_step_begin", "on_epoch_trained"])
+    def test_the_weights_are_the_average_if_it_was_broken_off_while_they_were_exchanged(
+        self, moment, monkeypatch
+    ):
+        stopped, average = trainer(), WeightAverage(0.6)
+        exchange, set_arrays = getattr(average, moment), stopped.model.set_arrays
+
+        def interrupt(arrays):
+            set_arrays({name: array * 0 for name, array in arrays.items()})  # as if half of them were there
+            raise KeyboardInterrupt
+
+        def interrupted(trainer):
+            with monkeypatch.context() as patch:
+                patch.setattr(stopped.model, "set_arrays", interrupt)
+                exchange(trainer)
+
+        monkeypatch.setattr(average, moment, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stopped.fit(data(), epochs=3, batch_size=8, callbacks=[average], progress=False)
+        assert_same_arrays(stopped.model, average._average)
+
     def test_a_decay_of_one_is_refused(self):
         with pytest.raises(ConfigError, match="decay"):
             WeightAverage(1)
@@ -538,6 +561,28 @@ class TestProgress:
         assert re.search(r"100%\|.*\| 48\.0/48\.0 \[\d\d:\d\d<00:00, [\d.]+k? images/s, ", last)
         assert re.search(r", loss \d\.\d{4}, accuracy \d+\.\d\d%\]$", last)
         assert "%|" not in capsys.readouterr().out
+
+    def test_the_bar_says_so_while_a_kernel_is_compiled_and_not_before_or_after(self, monkeypatch):
+        def said(compiles):
+            class Compile(Callback):
+                def on_epoch_trained(self, trainer):
+                    if compiles:
+                        shown.append(screen.getvalue())
+                        njit(lambda x: x + 1)(1)  # kept nowhere
+
+            screen, shown = Terminal(), []
+            monkeypatch.setattr(sys, "stderr", screen)
+            fit(runner, epochs=1, progress=True, callbacks=[Compile()])
+            return [*shown, screen.getvalue()]
+
+        runner = trainer()
+        fit(runner)  # the kernels are there
+        assert all("compiling" not in text for text in said(False))
+        before, after = said(True)
+        assert "compiling" not in before
+        assert "\rcompiling kernels: 100%" in after
+        assert after.rindex("epoch 1/1: 100%") > after.rindex("compiling kernels")
+        assert not event._registered["numba:compile"]  # nobody listens any more
 
     def test_elsewhere_there_is_a_line_an_epoch_and_no_bar(self, capsys):
         history = fit(trainer(), epochs=2, progress=True, validation=0.25)
