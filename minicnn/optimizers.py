@@ -16,6 +16,7 @@ from minicnn.errors import ConfigError, StateError
 from minicnn.hints import Hinted, module_names
 
 if TYPE_CHECKING:
+    from minicnn.layers import Layer
     from minicnn.model import Sequential
 
 _LIKE = "backward must assign one like the parameter"
@@ -71,6 +72,11 @@ class Optimizer(Hinted):
         self._model: Sequential | None = None
 
     @np.errstate(under="ignore")  # a small gradient's square is 0 to rounding, and may be
+    @property
+    def moment_count(self) -> int:
+        """How many running averages are kept of each parameter; 0 if only ``_direction`` knows."""
+        return 0
+
     def step(self, model: "Sequential") -> None:
         """Update every parameter of ``model`` from its gradient; raises what ``begin_step`` raises."""
         self.begin_step(model)
@@ -104,10 +110,7 @@ class Optimizer(Hinted):
             number(self.global_clipnorm, "global_clipnorm", "(0, ∞)")
         for layer in model.layers:
             if layer.params.keys() != layer.grads.keys():
-                raise StateError(
-                    f"layer {layer.name!r} has the parameters {list(layer.params)} and gradients of "
-                    f"{list(layer.grads)}: call model.backward(…) before step"
-                )
+                raise self._unlike(layer)
             for name, w in layer.params.items():
                 self._check(layer.name, name, w, layer.grads[name])
         self._model = model
@@ -118,12 +121,24 @@ class Optimizer(Hinted):
         check_writable(w, layer, name)
         of, shape, dtype, key = type(w), w.shape, w.dtype, f"{layer}.{name}"
         check_array(g, of, shape, dtype, layer, "the gradient of {}", _LIKE, name)
-        moments = self._state.get(key, ())
-        if moments and type(moments[0]) is not of:  # the model was moved
-            moments = self.moments(key, w, len(moments))
-        for moment in moments:
-            check_array(moment, of, shape, dtype, layer, _AVERAGE, _ANEW, name)
-            check_writable(moment, layer, _AVERAGE, name)
+        if key in self._state:
+            for moment in self.moments(key, w, self.moment_count or len(self._state[key])):
+                check_array(moment, of, shape, dtype, layer, _AVERAGE, _ANEW, name)
+                check_writable(moment, layer, _AVERAGE, name)
+
+    @staticmethod
+    def _unlike(layer: "Layer") -> StateError:
+        """Return the error for a layer whose gradients are not those of its parameters."""
+        missing = sorted(layer.params.keys() - layer.grads.keys())
+        if missing:
+            names = ", ".join(missing)
+            return StateError(
+                f"layer {layer.name!r} has no gradients of {names}: call model.backward(…) before step"
+            )
+        names = ", ".join(sorted(layer.grads.keys() - layer.params.keys()))
+        return StateError(
+            f"layer {layer.name!r} has gradients of {names}, which are no parameters: delete these"
+        )
 
     def clip_scale(self, squares: float) -> float:
         """Return what gradients are multiplied by if their squares add up to ``squares``: min(1, c / ‖g‖)."""
@@ -155,11 +170,12 @@ class Optimizer(Hinted):
         """
         if key not in self._state:
             self._state[key] = [array_module(like).zeros_like(like, order="C") for _ in range(count)]
-        elif array_module(self._state[key][0]) is not array_module(like):  # the model was moved
-            self._state[key] = [to_device(moment, device_of(like)) for moment in self._state[key]]
-        if len(self._state[key]) != count:
-            raise StateError(f"{key}: expected {count} averages, there are {len(self._state[key])}: {_ANEW}")
-        return self._state[key]
+        kept = self._state[key]
+        if len(kept) != count:
+            raise StateError(f"{key}: expected {count} running averages, there are {len(kept)}: {_ANEW}")
+        if array_module(kept[0]) is not array_module(like):  # the model was moved
+            kept[:] = [to_device(moment, device_of(like)) for moment in kept]
+        return kept
 
 
 class SGD(Optimizer):
@@ -206,6 +222,11 @@ class SGD(Optimizer):
         if nesterov and momentum == 0:
             raise ConfigError("nesterov=True needs a momentum above 0, such as 0.9")
         self.nesterov = flag(nesterov, "nesterov")
+
+    @property
+    def moment_count(self) -> int:
+        """Return 1, v; 0 without momentum."""
+        return int(self.momentum != 0)
 
     def _direction(self, key: str, g: Array) -> Array:
         if self.momentum == 0:
@@ -263,6 +284,11 @@ class Adam(Optimizer):
                 "learning_rate · momentum / epsilon"
             )
         self.epsilon = number(epsilon, "epsilon", "(0, ∞)")
+
+    @property
+    def moment_count(self) -> int:
+        """Return 2, m and s."""
+        return 2
 
     def _direction(self, key: str, g: Array) -> Array:
         m, s = self.moments(key, g, 2)

@@ -83,10 +83,10 @@ class Audit:
                     check_writable(w, layer.name, name)
             for name, shape in state.items():
                 check_array(layer.state[name], of, shape, dtype, layer.name, name, self._remedy)
-            if type(layer.grads) is not dict:
+            if training and type(layer.grads) is not dict:
                 raise StateError(
-                    f"layer {layer.name!r}: grads must be a dict, it is {layer.grads!r}: leave the gradients "
-                    "as they are, each backward pass replaces them"
+                    f"layer {layer.name!r}: grads must be a dict, it is {layer.grads!r}: set it to {{}}, "
+                    "which each backward pass fills"
                 )
 
     def _check_numbers(self) -> None:
@@ -148,15 +148,20 @@ def _numbers(of: type[Layer]) -> Callable[[Layer], Any]:
 
 def _check_row(model: Sequential) -> None:
     """Refuse what is not a row of built layers, each with the shape that the one before it gives."""
-    names: set[str] = set()
+    seen: set[int | str] = set()
     shape, before = model.input_shape, "the model's input_shape"
     for layer in model.layers:
         if not isinstance(layer, Layer):
             raise ConfigError(f"expected layers in model.layers, got {layer!r}")
         where, build = f"layer {layer.name!r}", f"call build({shape}, rng, {model.dtype.name!r})"
-        if layer.name in names:
-            raise ConfigError(f"two layers are called {layer.name!r}: make two, each with a name of its own")
-        names.add(layer.name)
+        for held in (layer.params, layer.state):
+            if type(held) is not dict:
+                raise StateError(f"{where}: params and state are dicts of arrays, one is {held!r}: {build}")
+        if id(layer) in seen:
+            raise ConfigError(f"{where} appears twice: make one for each place")
+        if layer.name in seen and (layer.params or layer.state):
+            raise ConfigError(f"two layers are called {layer.name!r}: give each a name of its own")
+        seen |= {id(layer), layer.name}
         if not hasattr(layer, "output_shape"):
             raise StateError(f"{where} is not built yet: {build}")
         if layer.dtype != model.dtype:
@@ -177,9 +182,14 @@ def _check_row(model: Sequential) -> None:
 
 def _check_built(layer: Layer, build: str) -> None:
     """Refuse one of the library's layers whose attributes say something else than what it was built for."""
+    shape = layer.input_shape
+    missing = layer.param_shapes(shape).keys() - layer.params.keys()
+    missing |= layer.state_shapes(shape).keys() - layer.state.keys()
+    if missing:
+        raise StateError(f"layer {layer.name!r} has no {', '.join(sorted(missing))}: {build}")
     if type(layer) not in _LIBRARY:
         return
-    made, shape = _made_anew(layer), layer.input_shape
+    made = _made_anew(layer)
     says = [
         ("an output of shape", made.compute_output_shape(shape), layer.output_shape),
         ("parameters", list(made.param_shapes(shape)), list(layer.params)),
@@ -199,7 +209,7 @@ def _made_anew(layer: Layer) -> Layer:
     """Return a layer as this one's attributes say, not built; refuses what no layer is made with."""
     try:
         made = type(layer)(**layer.config())
-    except MiniCNNError as reason:
-        raise type(reason)(f"layer {layer.name!r}: {reason}") from None
+    except (MiniCNNError, AttributeError) as reason:
+        raise ConfigError(f"layer {layer.name!r}: {reason}") from None
     made.name = layer.name
     return made

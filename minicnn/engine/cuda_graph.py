@@ -40,8 +40,6 @@ _PARAMETER = np.dtype(
 _PIECE = np.dtype([("parameter", "i4"), ("first", "i4")])
 _PIECE_SIZE = 4 * 256  # numbers of a parameter that one block of threads updates
 
-_MOMENTS = {SGD: 1, Adam: 2, AdamW: 2}
-
 
 class _Graph(NamedTuple):
     """Some steps, captured, and what the host writes before each replay."""
@@ -349,10 +347,10 @@ class CudaGraphEngine(Engine):
 
     def _moments(self, layer: Layer, name: str) -> list[Array]:
         """Return the moments of a parameter, laid out as kernels read them."""
-        if getattr(self.optimizer, "momentum", 1) == 0:
+        if not self.optimizer.moment_count:
             return []
-        w, count = layer.params[name], _MOMENTS[type(self.optimizer)]
-        moments = self.optimizer.moments(f"{layer.name}.{name}", w, count)
+        key = f"{layer.name}.{name}"
+        moments = self.optimizer.moments(key, layer.params[name], self.optimizer.moment_count)
         moments[:] = map(self.device.laid_out, moments)
         return moments
 
@@ -377,4 +375,4 @@ class CudaGraphEngine(Engine):
 
 def knows(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> bool:
     """Whether there are kernels for all that a step needs."""
-    return supports(model) and type(loss) is SoftmaxCrossEntropy and type(optimizer) in _MOMENTS
+    return supports(model) and type(loss) is SoftmaxCrossEntropy and type(optimizer) in (SGD, Adam, AdamW)

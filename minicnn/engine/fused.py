@@ -73,6 +73,7 @@ class FusedEngine(Engine):
         check_data(self.model, images, labels)
         N = len(images)
         network = self._network(N)
+        network.audit.check(training=True)
         self._images, self._labels = images, np.ascontiguousarray(labels, np.int64)
         # What overflows is seen in the loss, and told with its cause.
         with put_back_if_refused(self.model), np.errstate(all="ignore"):
@@ -88,8 +89,8 @@ class FusedEngine(Engine):
     def _network(self, N: int) -> Network:
         """Return the blocks with room for N images; a smaller batch uses the first part of the arrays."""
         network, parts = self.network, num_threads()
-        fits = network is not None and network.capacity >= N and network.fits()
-        if fits and self._fuses_loss() == self._fused_loss:
+        fits = network is not None and network.model is self.model and network.capacity >= N
+        if fits and network.fits() and self._fuses_loss() == self._fused_loss:
             return network
         self.network = None  # if this is interrupted, the next step begins anew
         network = Network(self.model, parts, N)

@@ -62,8 +62,7 @@ class Network:
             block.connect_gradients(dx, dy)
 
     def begin(self, N: int, training: bool) -> None:
-        """Check all arrays, and prepare all blocks for N images."""
-        self.audit.check(training)
+        """Prepare all blocks for N images; ``audit`` has checked all arrays."""
         for block in self.blocks:
             block.take_weights(training)
             block.begin(N, training)
@@ -94,6 +93,7 @@ class Predictor:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the output for ``images``, (N, *output_shape)."""
+        self.network.audit.check(training=False)
         self.network.begin(len(images), training=False)
         N, parts = len(images), min(self.parts, len(images))
         outputs = np.empty((N, *self.model.output_shape), np.float32)

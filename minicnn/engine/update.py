@@ -14,7 +14,7 @@ from minicnn.model import Sequential
 from minicnn.optimizers import SGD, Adam, AdamW, Optimizer
 
 # Only the library's own classes are known: a subclass may compute something else.
-_MOMENTS = {SGD: 1, Adam: 2, AdamW: 2}
+_KNOWN = SGD, Adam, AdamW
 
 
 class _Parameter(NamedTuple):
@@ -44,7 +44,7 @@ class Update:
         self.optimizer = optimizer
         self.blocks = blocks
         self.N = N
-        self.fused = type(optimizer) in _MOMENTS and not {"step", "_direction"} & vars(optimizer).keys()
+        self.fused = type(optimizer) in _KNOWN and not {"step", "_direction"} & vars(optimizer).keys()
         self.parameters: dict[tuple[Block, str], _Parameter] = {}
 
     def step(self, model: Sequential, parts: int) -> None:
@@ -96,9 +96,9 @@ class Update:
                 )
 
     def _moments(self, key: str, w: np.ndarray) -> list[np.ndarray]:
-        if isinstance(self.optimizer, SGD) and self.optimizer.momentum == 0:
+        if not self.optimizer.moment_count:
             return [np.empty(0, np.float32)]
-        moments = self.optimizer.moments(key, w, _MOMENTS[type(self.optimizer)])
+        moments = self.optimizer.moments(key, w, self.optimizer.moment_count)
         return [laid_out(moments, i) for i in range(len(moments))]
 
     def _finish(self, part: int, parts: int) -> Iterator[_Piece]:

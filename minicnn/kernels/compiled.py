@@ -26,7 +26,8 @@ def _cache_folder() -> Path:
     """Return the folder for this state of all kernels, in the one that NUMBA_CACHE_DIR names or beside them.
 
     By itself Numba notices an edit of a loop's own file, and not of one whose loops are part of it: after
-    an update it would run an old loop on new arguments, and might write outside of its arrays.
+    an update it would run an old loop on new arguments, and might write outside of its arrays. Nor does it
+    tell loops that check each index (NUMBA_BOUNDSCHECK=1) from those that do not.
     """
     if config.CACHE_DIR:
         base = Path(config.CACHE_DIR)
@@ -34,7 +35,7 @@ def _cache_folder() -> Path:
         base = _FOLDER / "__pycache__"
     else:
         base = Path(platformdirs.user_cache_dir("minicnn"))
-    return base / f"minicnn-{_STATE}"
+    return base / f"minicnn-{_STATE}{'-checked' if config.BOUNDSCHECK else ''}"
 
 
 def compiled(loop: Callable, signature: str | None = None) -> Callable:

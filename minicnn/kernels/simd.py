@@ -6,7 +6,7 @@
 
 A compiler that meets plain loops cannot know that arrays do not overlap, and so leaves sums in
 memory; what is loaded into a vector stays in registers until it is stored. All arrays are flat
-float32, all positions count elements, and nothing is checked.
+float32, all positions count elements, and nothing is checked but with ``NUMBA_BOUNDSCHECK=1``.
 
 ``LANES`` is the width of a register on this machine: 16 numbers with AVX-512, 8 with AVX2, 4 with
 NEON or SSE. Each function is written twice: in NumPy, where a vector is an array of n·LANES
@@ -21,7 +21,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import lower_builtin, models, register_model, type_callable
@@ -150,8 +150,12 @@ def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 def _pointer(context: Any, builder: Any, kind: Any, x: Any, at: Any, register: ir.Type) -> Any:
-    data = context.make_array(kind)(context, builder, x).data
-    return builder.bitcast(builder.gep(data, [at]), register.as_pointer())
+    array = context.make_array(kind)(context, builder, x)
+    if config.BOUNDSCHECK:
+        numbers = getattr(register, "count", 1)
+        for i in (at, builder.add(at, at.type(numbers - 1))):
+            cgutils.do_boundscheck(context, builder, i, array.nitems)
+    return builder.bitcast(builder.gep(array.data, [at]), register.as_pointer())
 
 
 def _read(context: Any, builder: Any, kind: Any, x: Any, at: Any, n: int) -> list:

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from fences import fenced
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -312,7 +313,10 @@ def test_with_whole_numbers_every_gradient_is_exactly_the_layerwise_one(network,
             set_whole_weights(engine.model, seed + N)
         images = rng.integers(-3, 4, (N, *shape)).astype("float32")
         labels = rng.integers(fused.model.output_shape[0], size=N)
-        result, expected = fused.train_step(images, labels), reference.train_step(images, labels)
+        with fenced() as fences:
+            fences.fence(fused.model, fused.optimizer)
+            result, expected = fused.train_step(images, labels), reference.train_step(images, labels)
+        fences.check()
         gradients = [layer.grads for layer in reference.model.layers]
         assume(largest(g for grads in gradients for g in grads.values()) < 2**20)  # else float32 rounds
         assume(largest([reference.model.forward(reference.model.preprocess(images))]) < 2**20)
@@ -372,7 +376,10 @@ def test_with_real_numbers_every_step_is_the_layerwise_one_to_rounding(network, 
     for N in sizes:
         images, labels = batch(2 + N, shape, fused.model.output_shape[0], seed + N)
         assume(well_posed(reference, images, labels))
-        assert_same_step(fused, reference, images, labels)
+        with fenced() as fences:
+            fences.fence(fused.model, fused.optimizer)
+            assert_same_step(fused, reference, images, labels)
+        fences.check()
 
 
 # ---- What once went wrong. ----

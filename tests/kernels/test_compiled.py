@@ -42,6 +42,7 @@ def test_an_edit_of_a_kernel_gives_all_of_them_another_folder(tmp_path):
     chosen = cache_paths(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "elsewhere"))
     assert all(path.is_relative_to(tmp_path / "elsewhere") for path in chosen)
     assert [path.parent.name for path in chosen] == [path.parent.name for path in second]
+    assert not set(second) & set(cache_paths(tmp_path, NUMBA_BOUNDSCHECK="1"))
 
 
 def test_where_nothing_can_be_written_beside_the_kernels_the_users_folder_has_it(monkeypatch, tmp_path):
