@@ -35,8 +35,8 @@ def load(
     The files of a real data set are taken from ``root`` if it is given, and from nowhere else then;
     else from the folder in the environment variable ``MINICNN_DATA``, if the data set is there; else
     from the user's cache folder, to which what is missing or damaged is downloaded. The first two
-    are never written to. Every file is checked by its SHA-256 at each load. A mirror has ten minutes for a file,
-    and a download half an hour in all.
+    are never written to. Every file is checked by its SHA-256 at each load. A mirror has ten minutes for a
+    file, and a download half an hour in all.
 
     Any other name is that of images of your own, as IDX files that are called as MNIST's are, in ``root``
     or ``MINICNN_DATA``. The classes are then "0", "1", …
