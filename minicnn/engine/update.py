@@ -9,7 +9,7 @@ import numpy as np
 from minicnn.engine.blocks import Block, laid_out
 from minicnn.errors import StateError
 from minicnn.kernels import update
-from minicnn.kernels.threads import run_parts
+from minicnn.kernels.threads import run_parts, uninterrupted
 from minicnn.model import Sequential
 from minicnn.optimizers import SGD, Adam, AdamW, Optimizer
 
@@ -56,7 +56,7 @@ class Update:
         self._begin(model)
         if not self.fused:
             run_parts(lambda part: deque(self._finish(part, parts), 0), parts)
-            self.optimizer.step(model)
+            uninterrupted(lambda: self.optimizer.step(model))
         elif self.optimizer.global_clipnorm is None:
             run_parts(lambda part: self._update(self._finish(part, parts), 1.0), parts)
         else:

@@ -9,11 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from interrupts import interrupted_everywhere
 from models import CLASSES, SHAPE, batch, copies, network
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minicnn as mc
 from minicnn import layers as L
+from minicnn import optimizers
+from minicnn.engine import update
 from minicnn.engine.fused import FusedEngine
 from minicnn.engine.layerwise import LayerwiseEngine
 from minicnn.errors import DataError, DTypeError, NonFiniteError, ShapeError
@@ -228,3 +231,28 @@ def test_a_layer_that_was_replaced_is_seen():
     before = head.params["W"].copy()
     runner.train_step(*batch())
     assert abs(head.params["W"] - before).max() > 0
+
+
+class OwnSGD(mc.optimizers.SGD):
+    """Not known to the engine, which asks it for its step."""
+
+
+@pytest.mark.parametrize("optimizer", [mc.optimizers.SGD(0.1), OwnSGD(0.1)])
+def test_a_step_that_is_interrupted_is_taken_by_all_parameters_or_none(optimizer):
+    mc.set_num_threads(2)
+    model = mc.Sequential([L.Conv2D(3, 2), L.ReLU(), L.Flatten(), L.Dense(CLASSES)], SHAPE)
+    runner = FusedEngine(model, mc.SoftmaxCrossEntropy(), optimizer)
+    x, labels = batch(4, 0)
+    before = copies(model)
+    runner.train_step(x, labels)
+    after = copies(model)
+
+    def prepare():
+        model.set_arrays(before)
+        return (lambda: runner.train_step(x, labels)), None
+
+    for _ in interrupted_everywhere(prepare, update, optimizers):
+        assert_same(model, before if (model.layers[0].params["W"] == before["conv2d_1.W"]).all() else after)
+    model.set_arrays(before)
+    runner.train_step(x, labels)
+    assert_same(model, after)
