@@ -2,6 +2,7 @@
 
 import os
 import struct
+import subprocess
 import sys
 import zlib
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from minicnn.data import load
 from minicnn.data.picture import read_picture
-from minicnn.errors import ConfigError, DataError, DataNotFoundError, ShapeError
+from minicnn.errors import ConfigError, DataError, DataNotFoundError, PictureWarning, ShapeError
 
 BOOT = np.zeros((120, 120))  # the part of each pixel that the object covers
 BOOT[10:110, 20:60] = 1
@@ -414,3 +415,94 @@ class TestRefuses:
         monkeypatch.setitem(sys.modules, "PIL", None)
         with pytest.raises(ConfigError, match=r'needs Pillow: pip install "minicnn\[image\]"'):
             read_picture("picture.png")
+
+
+BIG = (8000, 5000)  # exactly as many pixels as are allowed
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak is read from Linux's /proc")
+class TestMemory:
+    """A small file of many pixels takes less than 512 MiB, with all that the process needs beside it."""
+
+    PEAK = (
+        "import re, sys, minicnn as mc\n"
+        "print(mc.data.read_picture(sys.argv[1]).shape)\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1])"
+    )
+
+    @pytest.mark.parametrize(
+        ("mode", "name", "options"),
+        [
+            ("F", "picture.tif", {"compression": "tiff_lzw"}),
+            ("I;16", "picture.tif", {"compression": "tiff_lzw"}),
+            ("CMYK", "picture.tif", {"compression": "tiff_lzw"}),
+            ("RGBA", "picture.png", {"compress_level": 1}),
+            ("P", "picture.gif", {}),
+        ],
+    )
+    def test_of_a_picture_of_the_allowed_pixels(self, mode, name, options, saved):
+        self.check(saved(Image.new(mode, BIG), name, **options))
+
+    def test_of_a_larger_jpeg_file(self, saved):
+        self.check(saved(Image.new("L", (12_000, 9_000)), "picture.jpg"))
+
+    def check(self, path):
+        command = [sys.executable, "-c", self.PEAK, str(path)]
+        shape, peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        assert shape == "(28, 28, 1)"
+        assert int(peak) < 512 * 1024
+
+
+class TestLargeFiles:
+    def test_a_jpeg_file_with_more_pixels_than_allowed_is_read_reduced(self, saved, expected):
+        large = eight_bits(255 * (1 - on_canvas())).resize((8000, 8000))
+        assert_same(read_picture(saved(large, "picture.jpg")), expected)
+
+    def test_a_progressive_one_is_refused_as_it_would_be_held_whole(self, saved):
+        path = saved(Image.new("L", (8000, 8000)), "picture.jpg", progressive=True)
+        with pytest.raises(DataError, match=r"at most 40,000,000 pixels; the picture has 8,000 × 8,000"):
+            read_picture(path)
+
+    def test_of_formats_that_take_more_memory_fewer_pixels_are_allowed(self, tmp_path):
+        path = tmp_path / "picture.webp"
+        Image.new("L", (5000, 3000)).save(path)
+        with pytest.raises(DataError, match=r"at most 10,000,000 pixels; the picture has 5,000 × 3,000"):
+            read_picture(path)
+
+    def test_a_program_is_no_picture(self, tmp_path):
+        path = tmp_path / "picture.eps"
+        Image.new("L", (30, 20)).save(path)
+        with pytest.raises(DataError, match="expected a whole picture"):
+            read_picture(path)
+
+
+class TestFrames:
+    def test_the_first_is_taken_and_it_is_said(self, saved, expected):
+        first, second = eight_bits(draw(on_canvas())), Image.new("RGB", (300, 300))
+        for name in ("picture.gif", "picture.tif"):
+            path = saved(first, name, save_all=True, append_images=[second])
+            with pytest.warns(PictureWarning, match="holds several pictures: the first is taken"):
+                assert_same(read_picture(path), expected)
+
+
+class TestTheWholePicture:
+    def test_is_taken_without_a_margin(self, saved):
+        pixels = np.full((50, 100), 200, np.uint8)
+        pixels[10:40, 20:80] = 90
+        image = read_picture(saved(Image.fromarray(pixels)), (32, 32, 1), margin=None)
+        assert image[0, 0, 0] == 200
+        assert image[16, 16, 0] == pytest.approx(90, abs=1)
+
+    def test_has_no_object_to_invert(self, saved):
+        with pytest.raises(ConfigError, match="invert is for images of one channel that show an object"):
+            read_picture(saved(Image.new("L", (9, 9))), margin=None, invert=True)
+
+
+class TestNegative:
+    def test_is_what_dark_objects_on_white_were_trained_as(self, saved, expected):
+        path = saved(eight_bits(draw(on_canvas())))
+        np.testing.assert_array_equal(read_picture(path, negative=True), 255 - expected)
+
+    def test_must_be_true_or_false(self):
+        with pytest.raises(ConfigError, match="negative must be True or False"):
+            read_picture("none.png", negative="yes")
