@@ -35,7 +35,8 @@ model = mc.Sequential(
     [L.Conv2D(32, 3, padding="same"), L.ReLU(), L.MaxPool2D(2),
      L.Conv2D(64, 3, padding="same"), L.ReLU(), L.MaxPool2D(2),
      L.Flatten(), L.Dense(128), L.ReLU(), L.Dense(10)], input_shape=(28, 28, 1))
-data = mc.data.Dataset(np.zeros((128, 28, 28, 1), np.uint8), np.arange(128) % 10)
+images = np.random.default_rng(0).integers(0, 256, (128, 28, 28, 1), np.uint8)
+data = mc.data.Dataset(images, np.arange(128) % 10)
 trainer = mc.Trainer(model, mc.optimizers.SGD(0.01, momentum=0.9), device=DEVICE)
 trainer.fit(data, epochs=1, progress=False)
 print(time.perf_counter() - start)
