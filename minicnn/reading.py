@@ -1,16 +1,40 @@
 """Reading what others may have written: JSON and arrays, strictly, and within bounds known beforehand.
 
-Every function raises ValueError with the reason; who calls it knows the file's purpose and names the file.
+Every function raises ValueError or OSError with the reason; who calls it knows what the file is for.
 """
 
+import hashlib
 import json
 import math
+import os
+import re
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
-from minicnn.text import shown
+import numpy as np
+
+from minicnn.text import byte_size, shown
 
 MOST_NESTING = 20
+
+
+def file_of(path: Path, most: int) -> Path:
+    """Return ``path``, if a file of at most that many bytes is there; never a folder, a device or a pipe."""
+    if not os.path.isfile(path):
+        raise ValueError(f"there is no file {path.name}")
+    size = os.path.getsize(path)
+    if size > most:
+        raise ValueError(f"{path.name} has {byte_size(size)}, expected at most {byte_size(most)}")
+    return path
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -63,3 +87,55 @@ def typed(parts: Mapping[str, Any], name: str, kind: type) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{name!r} must be of type {kind.__name__}, got {shown(value)}")
     return value
+
+
+def npz(path: Path, kinds: Mapping[str, str], most: int) -> dict[str, np.ndarray]:
+    """Return the arrays of an NPZ file that has just these, as ``np.savez`` writes them.
+
+    Parameters
+    ----------
+    path
+    kinds
+        For each array, the kinds of dtype that it may have, such as ``"iu"``; never objects.
+    most
+        The bytes that all together may take: what headers promise is added up before anything is unpacked.
+    """
+    expected = [f"{name}.npy" for name in kinds]
+    try:
+        with zipfile.ZipFile(path) as file:
+            if sorted(file.namelist()) != sorted(expected):
+                raise ValueError(f"{path.name} must hold the arrays {' and '.join(kinds)}, and no other")
+            arrays = {}
+            for name, of in kinds.items():
+                with file.open(f"{name}.npy") as stream:
+                    arrays[name] = _npy(stream, name, of, most)
+                most -= arrays[name].nbytes
+            return arrays
+    # What zipfile raises for a file that is damaged, encrypted, or packed in a way it does not know.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, LookupError, OverflowError) as reason:
+        raise ValueError(f"{path.name} is damaged: {reason}") from reason
+
+
+# As np.save writes it, so that nothing has to be evaluated.
+_HEADER = re.compile(
+    r"\{'descr': '([<>|][a-z]\d{1,2})', 'fortran_order': False, 'shape': \(([\d, ]{1,200})\), \} *\n"
+)
+
+
+def _npy(stream: IO[bytes], name: str, kinds: str, most: int) -> np.ndarray:
+    """Return the array of an NPY file, version 1.0, after a look at what its header promises."""
+    start = stream.read(10)
+    header = stream.read(int.from_bytes(start[8:], "little")).decode("latin-1")
+    found = _HEADER.fullmatch(header)
+    if start[:8] != b"\x93NUMPY\x01\x00" or found is None:
+        raise ValueError(f"the array {name} has no header as np.savez writes it")
+    dtype, shape = np.dtype(found[1]), tuple(int(size) for size in found[2].split(",") if size.strip())
+    size = math.prod(shape) * dtype.itemsize
+    if dtype.kind not in kinds or min(shape, default=0) < 1:
+        raise ValueError(f"the array {name} is {dtype} {shape}, of another kind than expected")
+    if size > most:
+        raise ValueError(f"the array {name} would take {byte_size(size)}, expected at most {byte_size(most)}")
+    content = stream.read(size + 1)
+    if len(content) != size:
+        raise ValueError(f"the array {name} has another length than its header says")
+    return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))

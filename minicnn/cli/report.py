@@ -5,7 +5,7 @@ from typing import Any
 
 from minicnn.cli import options
 from minicnn.data import Choice
-from minicnn.errors import ConfigError, DataError
+from minicnn.errors import ConfigError
 
 
 def add(commands: Any) -> None:
@@ -27,12 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from minicnn.report import page_of, read_run
 
     done = read_run(args.folder)
-    try:
-        choice = Choice(**done.metrics["data"])
-    except (LookupError, TypeError) as reason:
-        raise DataError(
-            f"{args.folder}: metrics.json does not say where the data came from: {reason}"
-        ) from reason
+    choice = Choice(**done.metrics["data"])
     if done.metrics.get("sections_of_its_own"):
         raise ConfigError(
             f"{args.folder}: its report has sections that only the command that made it can draw: "

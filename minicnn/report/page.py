@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from minicnn import plots
 from minicnn.errors import ConfigError
 from minicnn.files import check_file, check_path, replacing
+from minicnn.text import printable_lines
 
 NAME = "report.html"
 
@@ -122,5 +123,5 @@ class Page:
         )
         text = templates.get_template("page.html").render(page=self)
         with replacing(folder / NAME) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(printable_lines(text), encoding="utf-8")
         return folder / NAME

@@ -1,22 +1,21 @@
-"""A finished training run: the folder that holds it, and the page that shows it."""
+"""A finished training run: the folder that it is written to, and the page that shows it."""
 
+import hashlib
 import json
 import time
-import zipfile
-import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minicnn import info, serialize
+from minicnn import info
 from minicnn.data import Choice, Dataset
 from minicnn.errors import ConfigError, DataError, StateError
 from minicnn.files import check_file, check_path, replacing
 from minicnn.kernels.threads import num_threads
 from minicnn.model import Sequential
+from minicnn.reading import sha256
 from minicnn.report import sections
 from minicnn.report.page import NAME, Page
 from minicnn.text import printable
@@ -24,18 +23,8 @@ from minicnn.train import Evaluation, History, Trainer
 
 MODEL, HISTORY, METRICS, PREDICTIONS = "model.safetensors", "history.csv", "metrics.json", "predictions.npz"
 FILES = MODEL, HISTORY, METRICS, PREDICTIONS, NAME
-# What a page cannot do without, and of which kind it is.
-NEEDED = {
-    "test_accuracy": float,
-    "test_loss": float,
-    "parameters": int,
-    "epochs": int,
-    "seconds_training": float,
-    "images": dict,
-    "versions": dict,
-    "command": str,
-}
-PARTS = "training", "validation", "test"  # whose numbers of images it needs, too
+SIGNED = MODEL, HISTORY, PREDICTIONS
+"""The files whose SHA-256 is in ``metrics.json``, so that those of another run are noticed."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +142,7 @@ def write_run(
         "versions": info.versions(),
     }
     try:
-        text = json.dumps(metrics, indent=2, allow_nan=False)
+        json.dumps(metrics, allow_nan=False)
     except (TypeError, ValueError) as reason:
         raise ConfigError(f"write_run: a setting is neither text nor a plain number: {reason}") from reason
     trainer.model.info |= {"dataset": train.name, "test_accuracy": f"{evaluation.accuracy:.4f}"}
@@ -161,60 +150,19 @@ def write_run(
     history.to_csv(folder / HISTORY)
     with replacing(folder / PREDICTIONS) as temporary:
         np.savez_compressed(temporary, labels=evaluation.labels, probabilities=evaluation.probabilities)
+    metrics["digests"] = {name: sha256(folder / name) for name in SIGNED} | {"test set": _digest(test)}
     with replacing(folder / METRICS) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return Run(folder, trainer.model, history, evaluation, metrics)
 
 
-def read_run(folder: str | Path) -> Run:
-    """Read what ``write_run`` wrote.
-
-    Raises
-    ------
-    DataError, ModelFileError
-        If a file is missing or damaged.
-    """
-    folder = Path(folder)
-    try:
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        # Opened here, because np.load leaves a damaged file open.
-        with (folder / PREDICTIONS).open("rb") as stream, np.load(stream) as file:
-            labels, probabilities = file["labels"], file["probabilities"]
-        history = History.from_csv(folder / HISTORY)
-        for name, kind in NEEDED.items():
-            if not isinstance(metrics[name], kind):
-                raise TypeError(f"{name} is {metrics[name]!r}")
-        for part in PARTS:
-            if not isinstance(metrics["images"][part], int):
-                raise TypeError(f"the number of {part} images is {metrics['images'][part]!r}")
-    except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, zlib.error) as reason:
-        raise DataError(
-            f"{folder}: expected the folder of a finished run, with {METRICS}, {PREDICTIONS} and {HISTORY}, "
-            f"as minicnn train leaves it ({reason})"
-        ) from reason
-    model = serialize.load(folder / MODEL)
-    _check_predictions(folder, labels, probabilities, model.class_names)
-    evaluation = Evaluation(metrics["test_loss"], labels, probabilities, model.class_names)
-    return Run(folder, model, history, evaluation, metrics)
-
-
-def _check_predictions(
-    folder: Path, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str] | None
-) -> None:
-    """Refuse labels and probabilities that are not of the model beside them."""
-    classes = len(class_names or ())
-    if (
-        probabilities.shape != (len(labels), classes)
-        or probabilities.dtype.kind != "f"
-        or not np.isfinite(probabilities).all()
-        or labels.dtype.kind not in "iu"
-        or not np.isin(labels, np.arange(classes)).all()
-    ):
-        raise DataError(
-            f"{folder}: expected, for the {classes} classes of {MODEL}, whole labels (N,) and finite "
-            f"probabilities (N, {classes}) in {PREDICTIONS}; got {labels.dtype} {labels.shape} and "
-            f"{probabilities.dtype} {probabilities.shape}: the files are not of one run"
-        )
+def _digest(data: Dataset) -> str:
+    """Return the SHA-256 of images and labels, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for array in (data.images, data.labels):
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
+    return digest.hexdigest()
 
 
 def page_of(run: Run, train: Dataset, test: Dataset) -> Page:
@@ -223,12 +171,18 @@ def page_of(run: Run, train: Dataset, test: Dataset) -> Page:
     Raises
     ------
     DataError
-        If ``test`` is not the set that the run was tested on.
+        If ``test`` is not the set that the run was tested on, or ``train`` has other classes or images of
+        another shape.
     """
-    if not np.array_equal(run.evaluation.labels, test.labels):
+    if run.metrics["digests"]["test set"] != _digest(test) or run.evaluation.class_names != test.class_names:
         raise DataError(
             f"{run.folder}: the run was tested on other images than these {len(test):,} of {test.name}: "
             "give the data that it was made with"
+        )
+    if (train.class_names, train.image_shape) != (test.class_names, test.image_shape):
+        raise DataError(
+            f"{run.folder}: the training set, {train.name}, has other classes or images of another shape "
+            "than the test set: give the data that the run was made with"
         )
     metrics = run.metrics
     facts = {

@@ -1,6 +1,7 @@
 """History: one row of numbers an epoch."""
 
 import csv
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -98,6 +99,7 @@ class History(Hinted):
                 filled = {column: cell for column, cell in row.items() if cell != "" or column in NEEDED}
                 numbers = {column: float(cell) for column, cell in filled.items()}
                 history.append(numbers | {"epoch": int(row["epoch"])})
+            _check_columns(history.rows)
         except (OSError, LookupError, ValueError, TypeError, csv.Error) as reason:
             raise DataError(f"{path}: expected a history as History.to_csv writes it ({reason})") from reason
         return history
@@ -119,6 +121,14 @@ class History(Hinted):
             writer = csv.DictWriter(file, ["dataset", *self.columns()], lineterminator="\n")
             writer.writeheader()
             writer.writerows({"dataset": self.dataset, **row} for row in self.rows)
+
+
+def _check_columns(rows: list[dict[str, float]]) -> None:
+    """Refuse rows of which some lack one of the trainer's columns, or have no finite number in it."""
+    for column in COLUMNS:
+        cells = [row[column] for row in rows if column in row]
+        if len(cells) not in (0, len(rows)) or not all(map(math.isfinite, cells)):
+            raise ValueError(f"the column {column} has no number in some row")
 
 
 def _read_rows(lines: Iterable[str]) -> list[dict[str, str]]:

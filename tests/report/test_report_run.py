@@ -5,13 +5,14 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import time
 import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from finished import CHOICE, COMMAND, data, finished, trained
+from finished import CHOICE, COMMAND, data, finished, sign, trained
 from numpy.testing import assert_array_equal
 
 import minicnn as mc
@@ -36,10 +37,17 @@ def done(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(done, tmp_path):
     """A folder with the files of a run, to be damaged."""
-    finished(tmp_path / "run")
-    return tmp_path / "run"
+    return shutil.copytree(done[0].folder, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def other_run(tmp_path_factory):
+    """The folder of a run on the same data, from other weights."""
+    folder = tmp_path_factory.mktemp("other")
+    finished(folder, seed=1)
+    return folder
 
 
 def write(folder, done, started=0.0, **settings):
@@ -217,15 +225,31 @@ class TestReadRun:
             assert_array_equal(found, expected)
         assert_array_equal(read.model.logits(test.images), run.model.logits(test.images))
 
-    @pytest.mark.parametrize("name", sorted(FILES - {"model.safetensors"}))
+    @pytest.mark.parametrize("name", sorted(FILES))
     def test_a_missing_file_is_named(self, folder, name):
         (folder / name).unlink()
-        with pytest.raises(DataError, match=f"expected the folder of a finished run, with metrics.*{name}"):
+        with pytest.raises(DataError, match=rf"the folder of a finished run, with metrics.*no file {name}\)"):
             report.read_run(folder)
 
-    def test_a_missing_model_is_named(self, folder):
-        (folder / "model.safetensors").unlink()
-        with pytest.raises(ModelFileError, match=r"model\.safetensors: there is no such file"):
+    @pytest.mark.parametrize("name", sorted(FILES - {"metrics.json"}))
+    def test_a_file_of_another_run_is_named(self, folder, other_run, name):
+        shutil.copy(other_run / name, folder / name)
+        with pytest.raises(DataError, match=rf"{name} changed since the run .*{COMMAND}$"):
+            report.read_run(folder)
+
+    def test_metrics_of_another_run_are_refused(self, folder, other_run):
+        shutil.copy(other_run / "metrics.json", folder)
+        with pytest.raises(DataError, match=r"model.safetensors, history.csv, predictions.npz changed since"):
+            report.read_run(folder)
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("test_accuracy", 0.123), ("parameters", 7), ("epochs", 3), ("images", 8)]
+    )
+    def test_numbers_that_the_other_files_do_not_bear_out_are_refused(self, folder, name, value):
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics |= {name: {**metrics["images"], "test": value} if name == "images" else value}
+        (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        with pytest.raises(DataError, match=rf"{name} is|another number of test images"):
             report.read_run(folder)
 
     def test_a_folder_that_is_not_there_is_refused(self, tmp_path):
@@ -270,6 +294,7 @@ class TestReadRun:
         np.savez(
             folder / "predictions.npz", labels=arrays["labels"][1:], probabilities=arrays["probabilities"]
         )
+        sign(folder)
         with pytest.raises(DataError, match="the files are not of one run"):
             report.read_run(folder)
 
@@ -277,6 +302,7 @@ class TestReadRun:
     def test_predictions_that_were_cut_short_are_refused(self, folder, keep):
         content = (folder / "predictions.npz").read_bytes()
         (folder / "predictions.npz").write_bytes(content[:keep])
+        sign(folder)
         with pytest.raises(DataError, match="expected the folder of a finished run"):
             report.read_run(folder)
 
@@ -289,6 +315,7 @@ class TestReadRun:
             changed = bytearray(content)
             changed[place] ^= 0xFF
             path.write_bytes(changed)
+            sign(folder)
             with pytest.raises(DataError, match="expected the folder of a finished run"):
                 report.read_run(folder)
 
@@ -298,40 +325,46 @@ class TestReadRun:
             {"labels": np.zeros(9, np.int64)},
             {"probabilities": np.ones((9, 3))},
             {"labels": np.array(["ant", None], object), "probabilities": np.ones((9, 3))},
+            {"labels": np.zeros(9, np.int64), "probabilities": np.ones((9, 3), int)},
+            {"labels": np.zeros(9), "probabilities": np.full((9, 3), 1 / 3)},
         ],
-        ids=("without probabilities", "without labels", "with objects"),
+        ids=("without probabilities", "without labels", "with objects", "whole numbers", "floating labels"),
     )
     def test_other_predictions_are_refused(self, folder, arrays):
         np.savez_compressed(folder / "predictions.npz", **arrays)
+        sign(folder)
         with pytest.raises(DataError, match="expected the folder of a finished run"):
             report.read_run(folder)
 
     @pytest.mark.parametrize(
         "arrays",
         [
-            {"labels": np.zeros(9, np.int64), "probabilities": np.ones((9, 2))},
-            {"labels": np.zeros(9, np.int64), "probabilities": np.ones((8, 3))},
+            {"labels": np.zeros(9, np.int64), "probabilities": np.full((9, 2), 1 / 2)},
+            {"labels": np.zeros(9, np.int64), "probabilities": np.full((8, 3), 1 / 3)},
             {"labels": np.zeros(9, np.int64), "probabilities": np.full((9, 3), np.nan)},
-            {"labels": np.zeros(9, np.int64), "probabilities": np.ones((9, 3), int)},
-            {"labels": np.zeros(9), "probabilities": np.ones((9, 3))},
-            {"labels": np.full(9, 3), "probabilities": np.ones((9, 3))},
-            {"labels": np.full(9, -1), "probabilities": np.ones((9, 3))},
+            {"labels": np.zeros(9, np.int64), "probabilities": np.full((9, 3), 0.5)},
+            {"labels": np.zeros(9, np.int64), "probabilities": np.full((9, 3), 1 / 3) * [5, -1, -1]},
+            {"labels": np.full(9, 3), "probabilities": np.full((9, 3), 1 / 3)},
+            {"labels": np.full(9, -1), "probabilities": np.full((9, 3), 1 / 3)},
         ],
-        ids=("classes", "images", "NaN", "whole numbers", "floating labels", "high labels", "low labels"),
+        ids=("classes", "images", "NaN", "no shares of one", "negative", "high labels", "low labels"),
     )
     def test_predictions_of_another_model_are_refused(self, folder, arrays):
         np.savez_compressed(folder / "predictions.npz", **arrays)
+        sign(folder)
         with pytest.raises(DataError, match=r"for the 3 classes of model\.safetensors.*not of one run"):
             report.read_run(folder)
 
     def test_a_damaged_history_is_refused(self, folder):
         (folder / "history.csv").write_text("dataset,epoch,loss,accuracy\ntrainset,1,low,0.5\n")
+        sign(folder)
         with pytest.raises(DataError, match="expected a history"):
             report.read_run(folder)
 
     def test_a_damaged_model_is_refused(self, folder):
         content = (folder / "model.safetensors").read_bytes()
         (folder / "model.safetensors").write_bytes(content[:-8])
+        sign(folder)
         with pytest.raises(ModelFileError, match="not a readable safetensors file"):
             report.read_run(folder)
 
@@ -404,8 +437,29 @@ class TestPageOf:
         run, _, train, test = done
         order = np.arange(8) if which == "fewer" else np.arange(9)[::-1]
         other = Dataset(test.images[order], test.labels[order], test.class_names, "other")
+        assert len(order) < 9 or not np.array_equal(other.labels, test.labels)
         with pytest.raises(DataError, match=f"other images than these {len(order)} of other: give the data"):
             report.page_of(run, train, other)
+
+    def test_other_images_with_the_same_labels_are_refused(self, done):
+        run, _, train, test = done
+        images = test.images.copy()
+        images[3, 2, 1] ^= 1
+        other = Dataset(images, test.labels, test.class_names, "other")
+        with pytest.raises(DataError, match="other images than these 9 of other: give the data"):
+            report.page_of(run, train, other)
+
+    def test_test_images_of_other_classes_are_refused(self, done):
+        run, _, train, test = done
+        other = Dataset(test.images, test.labels, ("ant", "cat", "bee"), "other")
+        with pytest.raises(DataError, match="other images than these 9 of other: give the data"):
+            report.page_of(run, train, other)
+
+    @pytest.mark.parametrize("other", [{"names": ("ant", "bee")}, {"shape": (8, 8, 1)}], ids=str)
+    def test_other_training_data_are_refused(self, done, other):
+        run, _, _, test = done
+        with pytest.raises(DataError, match="the training set, trainset, has other classes"):
+            report.page_of(run, data(**other), test)
 
 
 def test_the_files_are_listed():
