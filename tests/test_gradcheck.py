@@ -8,7 +8,9 @@ from numpy.testing import assert_array_equal
 
 from minicnn import Sequential, SoftmaxCrossEntropy, gradcheck, kernels
 from minicnn import layers as L
+from minicnn.engine.blocks import ConvBlock
 from minicnn.errors import ConfigError, DTypeError, ShapeError, StateError
+from minicnn.kernels import update
 
 STANDARD = list(gradcheck.standard_layers())
 
@@ -364,6 +366,45 @@ class TestAll:
     def test_an_unusable_seed_is_refused(self, seed):
         with pytest.raises(ConfigError, match="seed"):
             gradcheck.check_all(seed)
+
+
+class TestEngine:
+    """`check_engine`, on a few of the layers: the command line runs it on all."""
+
+    @pytest.fixture(autouse=True)
+    def few_layers(self, monkeypatch):
+        few = {"conv dilated and strided", "max-pool 2×2", "dense", "dropout", "batchnorm, images"}
+        monkeypatch.setattr(
+            gradcheck, "standard_layers", lambda: [case for case in STANDARD if case[0] in few]
+        )
+
+    def test_the_fused_engine_passes(self):
+        results = gradcheck.check_engine("fused", seed=1)
+        assert len(results) == 2 * 5
+        assert not wrong(results)
+        assert max(r.error for r in results) < 1e-4
+
+    def test_a_gradient_that_is_a_little_off_is_caught(self, monkeypatch):
+        gradients = ConvBlock.gradients
+
+        def off(block, part, parts, N):
+            for piece in gradients(block, part, parts, N):
+                block.dW *= 1.001 if piece.name == "W" else 1
+                yield piece
+
+        monkeypatch.setattr(ConvBlock, "gradients", off)
+        found = wrong(gradcheck.check_engine("fused"))
+        assert found
+        assert all(".W" in name and "updated" not in name for name in found)
+
+    @pytest.mark.parametrize("loop", ["sgd", "adam"])
+    def test_an_update_that_is_a_little_off_is_caught(self, loop, monkeypatch):
+        right = getattr(update, loop)
+        rate = {"sgd": 5, "adam": 6}[loop]
+        monkeypatch.setattr(update, loop, lambda *a: right(*a[:rate], 1.001 * a[rate], *a[rate + 1 :]))
+        found = wrong(gradcheck.check_engine("fused"))
+        assert len(found) == 5
+        assert all("updated" in name for name in found)
 
 
 def test_the_table_lines_up():

@@ -226,6 +226,33 @@ def test_a_model_without_gradients_is_refused_before_anything_is_updated(make):
         assert_array_equal(a, before[name])
 
 
+@EVERY
+@pytest.mark.parametrize("rate", [float("nan"), -1, "fast", None])
+def test_a_learning_rate_that_is_none_is_refused_at_the_step(make, rate):
+    model, optimizer = with_norm(), make()
+    optimizer.learning_rate = rate
+    with pytest.raises(ConfigError, match="learning_rate must be a number in"):
+        optimizer.step(model)
+    assert all((w == 1).all() for layer in model.layers for w in layer.params.values())
+
+
+def test_moments_are_looked_at_before_anything_is_updated():
+    optimizer, model = Adam(0.1), tiny()
+    walk(optimizer, [2], model)
+    before = model.arrays()["dense_1.W"].copy()
+    optimizer.moments("dense_1.b", model.layers[0].params["b"], 2).pop()
+    with pytest.raises(StateError, match=r"dense_1.b: expected 2 running averages, there are 1: make a new"):
+        optimizer.step(model)
+    assert_array_equal(model.arrays()["dense_1.W"], before)
+
+
+def test_a_gradient_of_no_parameter_is_told():
+    model = tiny()
+    model.layers[0].grads = {name: np.ones(1) for name in ("W", "b", "c")}
+    with pytest.raises(StateError, match="'dense_1' has gradients of c, which are no parameters"):
+        SGD(0.1).step(model)
+
+
 def test_steps_are_counted():
     optimizer = SGD(0.1)
     walk(optimizer, [1, 1, 1])
@@ -246,6 +273,11 @@ def test_steps_are_counted():
         (lambda: Adam(0), "learning_rate"),
         (lambda: Adam(beta_1=1), "beta_1"),
         (lambda: Adam(beta_2=-0.1), "beta_2"),
+        (
+            lambda: Adam(beta_2=0),
+            "beta_2 must be above 0, such as 0.999: .* gradient is 0 once",
+        ),
+        (lambda: AdamW(beta_2=0), "beta_2 must be above 0"),
         (lambda: Adam(epsilon=0), "epsilon"),
         (lambda: AdamW(weight_decay=-0.1), "weight_decay"),
         (lambda: AdamW(beta_2=1), "beta_2"),

@@ -15,9 +15,11 @@ def add(commands: Any) -> None:
         run,
         "Check every backward pass against numerical gradients. Those of every layer, of the loss and of a "
         "small model, in float64; prints the worst relative error of each. Exit status 1 if one is 1e-6 or "
-        "more.",
-        "minicnn gradcheck --kernels reference",
+        "more. With --engine fused, which trains in float32 by default: its gradients and its update, for "
+        "every layer, loss and optimizer, against the layers in float64; then 1e-4 is too much.",
+        "minicnn gradcheck --engine fused",
     )
+    parser.add_argument("--engine", choices=["fused"], help="check this engine against the layers")
     parser.add_argument("--seed", type=options.seed, default=0, help="of the random numbers (default: 0)")
     parser.add_argument("--kernels", choices=kernels.KERNELS, default="cpu", help="default: cpu, Numba")
 
@@ -25,7 +27,10 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check, print."""
     with kernels.use(args.kernels):
-        results = gradcheck.check_all(args.seed)
+        if args.engine:
+            results = gradcheck.check_engine(args.engine, args.seed)
+        else:
+            results = gradcheck.check_all(args.seed)
     wrong = [r for r in results if not r.ok]
     worst = max(r.error for r in results)
     facts = {
@@ -34,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
         "worst": worst,
         "seed": args.seed,
     }
-    text = f"{len(results)} gradients, {len(wrong)} wrong, worst error {worst:.1e} (seed {args.seed})"
+    what = "gradients and updates" if args.engine else "gradients"
+    text = f"{len(results)} {what}, {len(wrong)} wrong, worst error {worst:.1e} (seed {args.seed})"
     options.show(args, facts, f"{gradcheck.table(results)}\n\n{text}")
     return 1 if wrong else 0

@@ -156,7 +156,9 @@ def _check_row(model: Sequential) -> None:
         where, build = f"layer {layer.name!r}", f"call build({shape}, rng, {model.dtype.name!r})"
         for held in (layer.params, layer.state):
             if type(held) is not dict:
-                raise StateError(f"{where}: params and state are dicts of arrays, one is {held!r}: {build}")
+                raise StateError(
+                    f"{where}: params and state must be dicts of arrays, one is {held!r}: {build}"
+                )
         if id(layer) in seen:
             raise ConfigError(f"{where} appears twice: make one for each place")
         if layer.name in seen and (layer.params or layer.state):

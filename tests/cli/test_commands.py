@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -195,3 +196,11 @@ def test_info_describes_a_gpu(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(info, "resolve_device", lambda device: device)
     assert info.gpu() == "NVIDIA H200, compute capability 9.0, 141 GiB, driver for CUDA 13.0, CUDA 12.4"
+
+
+def test_gradcheck_of_the_fused_engine(capsys):
+    assert cli.main(["gradcheck", "--engine", "fused"]) == 0
+    out = capsys.readouterr().out
+    for name, *_ in gradcheck.standard_layers():
+        assert f"{name}: " in out
+    assert re.search(r"\n34 gradients and updates, 0 wrong, worst error \d\.\de-\d\d \(seed 0\)", out)
