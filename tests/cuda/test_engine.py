@@ -13,7 +13,7 @@ from minicnn import layers as L
 from minicnn.data import Augmentation
 from minicnn.engine import cuda_graph, cuda_network, make_engine
 from minicnn.engine.cuda_graph import CudaGraphEngine
-from minicnn.errors import ConfigError, DataError, NonFiniteError, ShapeError
+from minicnn.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError, StateError
 
 SGD = mc.optimizers.SGD
 
@@ -552,3 +552,111 @@ def test_a_huge_batch_size_takes_no_more_than_there_are_images(cupy):
     model = make("norm", "cuda")
     assert_allclose(model.logits(images, 10**9), make("norm").logits(images), rtol=1e-4, atol=1e-5)
     assert model.predictors[0].chunk == 3
+
+
+# ---- What is replaced between two steps. ----
+
+SMALL = [L.Conv2D(3, 3, padding="same"), L.MaxPool2D(3, strides=1), L.GlobalMaxPool2D(), L.Dense(3)]
+
+
+def small_engines(optimizer=lambda: SGD(0.02, momentum=0.9)):
+    made = []
+    for device, kind in (("cuda", "cuda_graph"), ("cpu", "layerwise")):
+        model = mc.Sequential([type(layer)(**layer.config()) for layer in SMALL], (8, 7, 2), seed=1).to(
+            device
+        )
+        made.append(make_engine(kind, model, mc.SoftmaxCrossEntropy(), optimizer()))
+    return made
+
+
+def test_a_pool_that_was_built_again_in_place_is_seen_though_no_array_has_changed(cupy):
+    fast, plain = small_engines()
+    images, labels = batch(plain.model, 6)
+    same_as_plain(fast, plain, images, labels)
+    fast.model.logits(images)
+    for engine in (fast, plain):
+        pool = engine.model.layers[1]
+        pool.padding = "same"
+        with pytest.raises(StateError, match="'maxpool2d_1': its attributes say an output"):
+            engine.train_step(images, labels)
+        with pytest.raises(StateError, match="'maxpool2d_1': its attributes say an output"):
+            engine.model.logits(images)
+        for layer in engine.model.layers[1:3]:
+            layer.build(layer.input_shape if layer is pool else pool.output_shape, np.random.default_rng(0))
+    same_as_plain(fast, plain, images, labels)
+    assert_allclose(fast.model.logits(images), plain.model.logits(images), rtol=1e-3, atol=1e-4)
+
+
+def test_moments_that_were_replaced_are_those_that_graphs_write_to(cupy):
+    fast, plain = small_engines()
+    images, labels = batch(plain.model, 6)
+    for _ in range(2):
+        same_as_plain(fast, plain, images, labels)
+        for engine in (fast, plain):
+            for moments in engine.optimizer._state.values():
+                moments[:] = [3 * moment for moment in moments]
+    same_as_plain(fast, plain, images, labels)
+    for key, (moment,) in plain.optimizer._state.items():
+        (held,) = fast.optimizer._state[key]
+        assert_allclose(hostcupy.asnumpy(held), moment, rtol=1e-3, atol=1e-5, err_msg=key)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        (
+            lambda w, asarray: asarray(np.zeros((1, 3), np.float32)),
+            ShapeError,
+            r"W of shape \(3, 3\), it is \(1, 3\)",
+        ),
+        (lambda w, asarray: asarray(np.zeros((3, 3))), DTypeError, "float32, it is float64"),
+        (
+            lambda w, asarray: hostcupy.asnumpy(w),
+            DTypeError,
+            r"cupy.ndarray, it is numpy.ndarray: .*model.to\('cuda'\)",
+        ),
+    ],
+    ids=["shape", "dtype", "device"],
+)
+@pytest.mark.parametrize("what", ["parameter", "moment"])
+def test_an_array_of_another_kind_is_refused_before_any_launch(what, change, error, match, cupy):
+    fast, plain = small_engines()
+    images, labels = batch(plain.model, 6)
+    fast.train_step(images, labels)
+    layer = fast.model.layers[-1]
+    if what == "parameter":
+        layer.params["W"] = change(layer.params["W"], cupy.asarray)
+        with pytest.raises(error, match=match):
+            fast.model.logits(images)
+    else:
+        moments = fast.optimizer.moments("dense_1.W", layer.params["W"], 1)
+        moments[0] = change(moments[0], cupy.asarray)
+        if error is DTypeError and "numpy" in match:  # brought along, as when a model is moved
+            assert np.isfinite(fast.train_step(images, labels).loss)
+            return
+        match = match.replace("W of", "average of the gradients of W of")
+    with pytest.raises(error, match=match):
+        fast.train_step(images, labels)
+    assert fast.optimizer.steps == 1
+
+
+def test_parameters_and_moments_in_another_order_are_laid_out_anew(cupy):
+    fast, plain = small_engines()
+    images, labels = batch(plain.model, 6)
+    for _ in range(2):
+        same_as_plain(fast, plain, images, labels)
+        layer = fast.model.layers[0]
+        layer.params["W"] = hostcupy.ndarray(np.asfortranarray(layer.params["W"]._data))
+        (moment,) = moments = fast.optimizer.moments("conv2d_1.W", layer.params["W"], 1)
+        moments[0] = hostcupy.ndarray(np.asfortranarray(moment._data))
+    assert_allclose(fast.model.logits(images), plain.model.logits(images), rtol=1e-3, atol=1e-4)
+
+
+def test_what_there_are_no_kernels_for_is_refused_when_it_comes_later(cupy):
+    fast, plain = small_engines()
+    images, labels = batch(plain.model, 6)
+    fast.train_step(images, labels)
+    layer = fast.model.layers[1]
+    layer.forward = layer.forward
+    with pytest.raises(ConfigError, match="a layer, a loss or an optimizer that there are no kernels for"):
+        fast.train_step(images, labels)
