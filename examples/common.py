@@ -28,11 +28,11 @@ BANNER = """
 
 def parser(description: str) -> argparse.ArgumentParser:
     """Return a parser with the options that all examples have."""
-    made = argparse.ArgumentParser(description=description.splitlines()[0])
+    made = options.Parser(description=description.splitlines()[0])
     made.add_argument("--data", help="folder that holds the data set (default: MINICNN_DATA, else download)")
     made.add_argument("--images", type=options.count, help="only so many images to train, a fifth to test")
     options.add_training(made)
-    made.add_argument("--out", help="folder for the results (default: runs/ and the example's name)")
+    options.add_out(made, "the example's name")
     options.add_target(made)
     return made
 
@@ -62,10 +62,16 @@ def train_and_report(name: str, args: argparse.Namespace, out: str, stand_in: bo
     """Train by a recipe, use the test set once, and write the run, to ``out`` if no other place is named."""
     recipe = options.changed(zoo.recipe(name), args)
     choice, train, test = load(Choice(recipe.dataset, args.data, images=args.images), stand_in)
-    out = args.out or (out if train.name == recipe.dataset else f"runs/{train.name}")
+    out = study.folder(args.out, out if train.name == recipe.dataset else f"runs/{train.name}", args.force)
     run = study.run(recipe, train, test, choice, out, command(), START, args.seed, args.device)
     tell(run)
     return run
+
+
+def status(args: argparse.Namespace, run: Run, accuracy: float | None = None) -> int:
+    """Return the exit status; the target is for the run's accuracy, or for another one that is given."""
+    accuracy = run.evaluation.accuracy if accuracy is None else accuracy
+    return options.status(args, accuracy, {run.metrics["recipe"]: run.evaluation})
 
 
 def tell(run: Run) -> None:

@@ -31,7 +31,7 @@ def main() -> int:
     train, test = choice.load()
 
     recipe = options.changed(zoo.recipe("fashion-basic"), args)
-    out = args.out or "runs/fashion-basic"
+    out = study.folder(args.out, "runs/fashion-basic", args.force)
     # A tenth of the training images is held out: validation never sees the test images.
     run = study.run(
         recipe,
@@ -47,7 +47,7 @@ def main() -> int:
     )
     common.tell(run)
     print(f"the first nine images, with their names: {run.folder}/samples.png")
-    return options.status(args, run.evaluation.accuracy)
+    return common.status(args, run)
 
 
 def make_files(folder: Path, data: str | None) -> None:

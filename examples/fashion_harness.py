@@ -3,7 +3,7 @@
 import common
 
 import minicnn as mc
-from minicnn import plots, report, study
+from minicnn import plots, study
 from minicnn.cli import options
 from minicnn.data import Choice, Dataset
 from minicnn.report import Page
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--folds", type=options.count, default=5, help="at least 2 (default: 5)")
     parser.epilog = "The target is for the mean of the baseline's folds."
     args = parser.parse_args()
-    out = report.check_run(args.out or "runs/fashion-harness")
+    out = study.folder(args.out, "runs/fashion-harness", args.force)
     choice, train, test = common.load(Choice("fashion-mnist", args.data, images=args.images))
     recipes = [options.changed(mc.zoo.recipe(name), args) for name in RECIPES]
     results = [recipe.cross_validate(train, args.folds, args.seed, args.device) for recipe in recipes]
@@ -35,7 +35,7 @@ def main() -> int:
     )  # fmt: skip
     common.tell(run)
     predict_one(run.folder / "model.safetensors", test)
-    return options.status(args, results[0].mean)
+    return common.status(args, run, results[0].mean)
 
 
 def lines(results: list[CrossValidation]) -> list[str]:

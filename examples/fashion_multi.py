@@ -32,13 +32,13 @@ def main() -> int:
         add_search(page, run, test)
 
     recipe = options.changed(zoo.recipe("fashion-multi"), args)
-    out = args.out or "runs/fashion-multi"
+    out = study.folder(args.out, "runs/fashion-multi", args.force)
     run = study.run(
         recipe, train, test, choice, out, common.command(), common.START, args.seed, args.device,
         add=look_inside,
     )  # fmt: skip
     common.tell(run)
-    return options.status(args, run.evaluation.accuracy)
+    return common.status(args, run)
 
 
 def add_feature_maps(page: Page, run: Run, test: Dataset, number: int) -> None:

@@ -12,7 +12,8 @@ def main() -> int:
     """Train, evaluate, report; then load the model again and predict with it."""
     args = common.parser(__doc__).parse_args()
     choice, train, test = common.load(Choice("fashion-mnist", args.data, images=args.images))
-    recipe, out = options.changed(zoo.recipe("fashion-vgg3"), args), args.out or "runs/fashion-vgg3"
+    recipe = options.changed(zoo.recipe("fashion-vgg3"), args)
+    out = study.folder(args.out, "runs/fashion-vgg3", args.force)
     run = study.run(recipe, train, test, choice, out, common.command(), common.START, args.seed, args.device)
     common.tell(run)
     print(f"the drawn network: {run.folder}/network.png")
@@ -21,7 +22,7 @@ def main() -> int:
         probabilities = model.predict_proba(image[None])[0]
         best = probabilities.argmax()
         print(f"is {test.class_names[label]}: taken for {model.class_names[best]}, {probabilities[best]:.1%}")
-    return options.status(args, run.evaluation.accuracy)
+    return common.status(args, run)
 
 
 if __name__ == "__main__":

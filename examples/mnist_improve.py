@@ -6,7 +6,7 @@ import common
 from common import START, command
 
 import minicnn as mc
-from minicnn import plots, report
+from minicnn import plots, report, study
 from minicnn.cli import options
 from minicnn.data import Choice, Dataset
 from minicnn.report import Page, Run
@@ -20,7 +20,7 @@ RECIPES = "mnist-baseline", "mnist-improved"
 def main() -> int:
     """Do what the module says. The test images choose nothing: the validation has chosen before."""
     args = common.parser(__doc__).parse_args()
-    out = report.check_run(args.out or "runs/mnist-improve")
+    out = study.folder(args.out, "runs/mnist-improve", args.force)
     choice, train, test = common.load(Choice("mnist", args.data, images=args.images))
     kept, held_out = mc.data.split(train, 1 / 6, args.seed)
 
@@ -46,7 +46,7 @@ def main() -> int:
     add_comparison(page, trials, len(kept), baseline, run)
     page.write(out)
     common.tell(run)
-    return options.status(args, loaded.accuracy)
+    return common.status(args, run, loaded.accuracy)
 
 
 def train_on(

@@ -2,8 +2,6 @@
 
 import common
 
-from minicnn.cli import options
-
 
 def main() -> int:
     """Train, evaluate, report."""
@@ -13,7 +11,7 @@ def main() -> int:
     args = parser.parse_args()
     out = "runs/fashion-mnist" if args.recipe == "quick" else f"runs/fashion-{args.recipe}"
     run = common.train_and_report(f"fashion-{args.recipe}", args, out, stand_in=not args.strict_data)
-    return options.status(args, run.evaluation.accuracy)
+    return common.status(args, run)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 import common
 
-from minicnn.cli import options
-
 
 def main() -> int:
     """Train, evaluate, report."""
@@ -12,7 +10,7 @@ def main() -> int:
     args = parser.parse_args()
     out = "runs/mnist" if args.recipe == "quick" else f"runs/mnist-{args.recipe}"
     run = common.train_and_report(f"mnist-{args.recipe}", args, out)
-    return options.status(args, run.evaluation.accuracy)
+    return common.status(args, run)
 
 
 if __name__ == "__main__":

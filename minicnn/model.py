@@ -170,7 +170,10 @@ class Sequential(hints.Hinted):
                 "image; give a smaller batch_size, or make the network or its input smaller"
             ) from reason
         if not np.isfinite(logits).all():
-            raise NonFiniteError("the model's output holds NaN or infinity: its weights grew too large")
+            raise NonFiniteError(
+                "the model's output holds NaN or infinity, as its weights grew too large: "
+                "train it with a lower learning rate"
+            )
         return logits
 
     def require_classifier(self) -> None:

@@ -7,13 +7,28 @@ from typing import Any
 
 from minicnn import report
 from minicnn.data import Choice, Dataset, split
-from minicnn.errors import MiniCNNError
+from minicnn.errors import ConfigError, MiniCNNError
 from minicnn.kernels.threads import num_threads
 from minicnn.text import echo
 from minicnn.train import Checkpoint, Trainer
 from minicnn.zoo import Recipe
 
-CHECKPOINT = "checkpoint.safetensors"
+
+def folder(out: str | None, default: str, force: bool = False) -> Path:
+    """Return the folder of a new run: ``out``, or where none is named ``default``, numbered if it is there.
+
+    Raises
+    ------
+    ConfigError
+        If ``force`` is to replace the run in no folder that is named.
+    OutputError
+        See ``report.check_run``, to which ``force`` goes, and ``report.new_run``.
+    """
+    if out is not None:
+        return report.check_run(out, force)
+    if force:
+        raise ConfigError("--force replaces the run in the folder of --out: name it")
+    return report.new_run(default)
 
 
 def run(
@@ -44,6 +59,8 @@ def run(
         What ``choice.load()`` returned.
     choice, command, started
         See ``report.write_run``.
+    out : str or Path
+        Claimed by ``report.check_run``, unless it was before, as by ``folder``.
     seed : int
         Of weights, held-out images, their order and their augmentation.
     device : "cpu", "cuda" or "auto"
@@ -61,42 +78,44 @@ def run(
     KeyboardInterrupt
         When it was broken off; where the checkpoint, or the model, is has been said then.
     """
-    out = report.check_run(out)
-    trainer = recipe.trainer(train, seed, device)
-    try:
-        test = trainer.check(test)
-    except MiniCNNError as reason:
-        raise type(reason)(f"the test set, {test.name}: {reason}") from reason
-    trained, held_out = (train, None) if validation is None else split(train, validation, seed)
-    _introduce(recipe, trainer, train, test, seed, out)
-    monitor = "accuracy" if validation is None else "val_accuracy"
-    checkpoint = Checkpoint(out / CHECKPOINT, monitor, overwrite=True)  # the folder has been checked
-    options = recipe.fit_options()
-    options["callbacks"].append(checkpoint)
-    run = None
-    try:
-        trainer.fit(trained, validation=held_out, seed=seed, **options)
-        evaluation = trainer.evaluate(test)
-        settings = recipe.settings() | {"held_out": validation, "seed": seed, **(notes or {})}
-        settings["sections_of_its_own"] = add is not None
-        if recipe.augmentation is not None and recipe.augmentation.flip:
-            settings["mirrored_accuracy"] = trainer.evaluate(test, mirrored=True).accuracy
-        run = report.write_run(
-            out, trainer, trained, test, evaluation, choice, command, started, held_out, **settings
-        )
-        checkpoint.path.unlink(missing_ok=True)  # the finished model has taken its place
-        page = report.page_of(run, train, test)
-        if add is not None:
-            add(page, run)
-        page.write(out)
-    except (KeyboardInterrupt, MiniCNNError):
-        if run is not None:
-            echo(f"\nthe finished model is in {out / report.MODEL}", sys.stderr)
-        elif checkpoint.epoch is not None:
-            told = f"the best model so far, of epoch {checkpoint.epoch}, is in {checkpoint.path}"
-            echo(f"\n{told}", sys.stderr)
-        raise
-    return run
+    with report.claimed(out) as out:
+        trainer = recipe.trainer(train, seed, device)
+        try:
+            test = trainer.check(test)
+        except MiniCNNError as reason:
+            raise type(reason)(f"the test set, {test.name}: {reason}") from reason
+        trained, held_out = (train, None) if validation is None else split(train, validation, seed)
+        _introduce(recipe, trainer, train, test, seed, out)
+        monitor = "accuracy" if validation is None else "val_accuracy"
+        checkpoint = Checkpoint(
+            out / report.CHECKPOINT, monitor, overwrite=True
+        )  # the folder has been checked
+        options = recipe.fit_options()
+        options["callbacks"].append(checkpoint)
+        run = None
+        try:
+            trainer.fit(trained, validation=held_out, seed=seed, **options)
+            evaluation = trainer.evaluate(test)
+            settings = recipe.settings() | {"held_out": validation, "seed": seed, **(notes or {})}
+            settings["sections_of_its_own"] = add is not None
+            if recipe.augmentation is not None and recipe.augmentation.flip:
+                settings["mirrored_accuracy"] = trainer.evaluate(test, mirrored=True).accuracy
+            run = report.write_run(
+                out, trainer, trained, test, evaluation, choice, command, started, held_out, **settings
+            )
+            checkpoint.path.unlink(missing_ok=True)  # the finished model has taken its place
+            page = report.page_of(run, train, test)
+            if add is not None:
+                add(page, run)
+            page.write(out)
+        except (KeyboardInterrupt, MiniCNNError):
+            if run is not None:
+                echo(f"\nthe finished model is in {out / report.MODEL}", sys.stderr)
+            elif checkpoint.epoch is not None:
+                told = f"the best model so far, of epoch {checkpoint.epoch}, is in {checkpoint.path}"
+                echo(f"\n{told}", sys.stderr)
+            raise
+        return run
 
 
 def _introduce(recipe: Recipe, trainer: Trainer, train: Dataset, test: Dataset, seed: int, out: Path) -> None:
@@ -107,9 +126,10 @@ def _introduce(recipe: Recipe, trainer: Trainer, train: Dataset, test: Dataset, 
         f"data {train.name}: {len(train):,} training and {len(test):,} test images of "
         f"{len(train.class_names)} classes",
         f"device {trainer.device}, {engine}, {trainer.model.precision}, seed {seed}",
+        f"the run goes to {out}",
         *(
             f"{out / name}, of an earlier run, will be replaced"
-            for name in (report.MODEL, CHECKPOINT)
+            for name in (report.MODEL, report.CHECKPOINT)
             if (out / name).exists()
         ),
         f"\n{trainer.model.summary_table()}\n",

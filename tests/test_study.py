@@ -243,6 +243,7 @@ class TestBrokenOff:
             raise OutputError("no space left")
 
         (tmp_path / "checkpoint.safetensors").write_text("of an earlier run")
+        report.check_run(tmp_path, force=True)
         monkeypatch.setattr(mc.Sequential, "save", save)
         with pytest.raises(OutputError, match="no space left"):
             run(replace(TINY, epochs=epochs), tmp_path)
@@ -265,14 +266,16 @@ class TestBrokenOff:
     def test_an_earlier_run_in_the_folder_stays(self, broken_off, tmp_path):
         (tmp_path / "metrics.json").write_text("old")
         (tmp_path / "report.html").write_text("old")
+        report.check_run(tmp_path, force=True)
         broken_off(epoch=3)
         assert (tmp_path / "metrics.json").read_text() == "old"
         assert (tmp_path / "report.html").read_text() == "old"
 
 
 @pytest.mark.usefixtures("plain")
-def test_the_checkpoint_of_a_run_that_was_broken_off_goes_when_the_next_one_ends(tmp_path):
+def test_the_checkpoint_of_a_run_that_is_replaced_goes_when_the_next_one_ends(tmp_path):
     (tmp_path / "checkpoint.safetensors").write_text("old")
+    report.check_run(tmp_path, force=True)
     run(TINY, tmp_path)
     assert set(os.listdir(tmp_path)) == {
         *("model.safetensors", "metrics.json", "history.csv", "predictions.npz", "report.html"),
@@ -286,6 +289,18 @@ class TestRefused:
             raise AssertionError("it trains")
 
         monkeypatch.setattr(mc.Trainer, "_train_epoch", work)
+
+    @pytest.mark.parametrize("name", ["metrics.json", "checkpoint.safetensors"])
+    def test_a_folder_that_holds_a_run(self, tmp_path, name):
+        (tmp_path / name).write_text("old")
+        with pytest.raises(OutputError, match=f"holds a run already, with {name}: name another folder"):
+            run(TINY, tmp_path)
+        assert os.listdir(tmp_path) == [name]
+
+    def test_a_run_that_is_refused_leaves_no_folder(self, tmp_path):
+        with pytest.raises(ShapeError):
+            run(TINY, tmp_path / "new", replace(TEST, images=TEST.images[:, 1:]))
+        assert os.listdir(tmp_path) == []
 
     def test_a_folder_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").write_text("")

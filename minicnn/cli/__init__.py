@@ -13,19 +13,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn import __version__
-from minicnn.cli import crossval, data, evaluate, gradcheck, info, predict, report, train
+from minicnn.cli import crossval, data, evaluate, gradcheck, info, options, predict, report, train
 from minicnn.errors import MiniCNNError
 from minicnn.text import tolerate_every_terminal
 
 COMMANDS = train, evaluate, predict, crossval, report, gradcheck, data, info
+NAMES = [command.__name__.rpartition(".")[2] for command in COMMANDS]
 INTERRUPTED, CLOSED = 130, 141  # what a shell gives for Ctrl-C, and for a pipe that nobody reads
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, 1 if a target is missed or a check failed, or 2 for bad input."""
+    """Run the command line; return 0, or 1 if a target, a training or a check failed, or 2 for bad input."""
     tolerate_every_terminal()
-    args = _parser().parse_args(arguments)
-    args.command = shlex.join(["minicnn", *(sys.argv[1:] if arguments is None else arguments)])
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser()
+    if arguments and arguments[0][:1] != "-" and arguments[0] not in NAMES:
+        hint = options.nearest(arguments[0], NAMES) or f"; there are {', '.join(NAMES)}"
+        parser.error(f"unknown command {arguments[0]!r}{hint}")
+    args = parser.parse_args(arguments)
+    args.command = shlex.join(["minicnn", *arguments])
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _tell
@@ -53,7 +59,7 @@ def _tell(message: Warning, *_: Any) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("minicnn", description="Convolutional networks from scratch.")
+    parser = options.Parser("minicnn", description="Convolutional networks from scratch.")
     parser.add_argument("--version", action="version", version=f"minicnn {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     for command in COMMANDS:

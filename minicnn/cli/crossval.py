@@ -17,7 +17,8 @@ def add(commands: Any) -> None:
         "crossval",
         run,
         "Cross-validate recipes on the training images. Each is trained k times, on all folds but one, and "
-        "tested on that one; further recipes are compared with the first. The test set is not touched.",
+        "tested on that one; further recipes are compared with the first. The test set is not touched. Exit "
+        "status 1 if a training ends no better than always answering the most frequent class.",
         "minicnn crossval --recipe fashion-baseline fashion-64 --folds 5",
     )
     parser.add_argument(
@@ -54,7 +55,13 @@ def run(args: argparse.Namespace) -> int:
         "folds": args.folds,
         "seed": args.seed,
         "recipes": [
-            {"recipe": r.name, "accuracies": list(map(float, r.accuracies)), "mean": r.mean, "std": r.std}
+            {
+                "recipe": r.name,
+                "accuracies": list(map(float, r.accuracies)),
+                "learned": [evaluation.learned for evaluation in r.evaluations],
+                "mean": r.mean,
+                "std": r.std,
+            }
             for r in results
         ],
         "comparisons": [
@@ -69,4 +76,5 @@ def run(args: argparse.Namespace) -> int:
         ],
     }
     options.show(args, facts, "\n".join([*(f"{r.name}: {r}" for r in results), *map(str, comparisons)]))
-    return 0
+    folds = {f"{r.name}, fold {i}": e for r in results for i, e in enumerate(r.evaluations, start=1)}
+    return 1 if options.failed(folds) else 0

@@ -3,9 +3,11 @@
 import argparse
 import json
 import math
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from textwrap import wrap
 from typing import Any
 
@@ -14,7 +16,32 @@ from minicnn.data.csv import stem
 from minicnn.data.loader import name_in
 from minicnn.errors import ConfigError
 from minicnn.text import echo
+from minicnn.train import Evaluation
 from minicnn.zoo import Recipe
+
+WIDTH = 88
+"""Of what is said loudly."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses what it does not know with the usage of the command at hand, and names what may be meant."""
+
+    def parse_known_args(
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Read the options; without subcommands as with one, what is left over is an error here."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = re.findall(r"--[\w-]+", self.format_usage())
+            meant = [nearest(text.partition("=")[0], options) for text in unknown if text.startswith("-")]
+            self.error(f"unknown: {' '.join(unknown)}{''.join(meant)}")
+        return found, unknown
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the question whether the nearest of ``names`` was meant, if one is near."""
+    close = get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def command(commands: Any, name: str, run: Callable, text: str, example: str) -> argparse.ArgumentParser:
@@ -69,6 +96,16 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lr", type=rate, help="highest learning rate (default: the recipe's)")
     parser.add_argument("--seed", type=seed, default=0, help="of everything that is drawn (default: 0)")
     parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="default: cpu")
+
+
+def add_out(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the folder of the run."""
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help=f"for the run (default: runs/ and {what}, with a number where that is there already)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace the run that is in the folder of --out")
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -139,12 +176,24 @@ def _read(kind: Callable, text: str, fits: Callable, expected: str) -> Any:
     return value
 
 
-def status(args: argparse.Namespace, accuracy: float) -> int:
-    """Return the exit status: 1, and say so, if the accuracy misses the target of ``add_target``."""
-    if args.target_accuracy is None or accuracy >= args.target_accuracy:
-        return 0
-    print(f"minicnn: below the target of {args.target_accuracy:.2%}", file=sys.stderr)
-    return 1
+def status(args: argparse.Namespace, accuracy: float, trained: Mapping[str, Evaluation] | None = None) -> int:
+    """Return the exit status: 1, and say why, if a training failed or the target of ``add_target`` is missed.
+
+    ``trained`` are the evaluations of trainings, by a name; see ``failed``.
+    """
+    missed = args.target_accuracy is not None and accuracy < args.target_accuracy
+    if missed:
+        print(f"minicnn: below the target of {args.target_accuracy:.2%}", file=sys.stderr)
+    return 1 if failed(trained or {}) or missed else 0
+
+
+def failed(trained: Mapping[str, Evaluation]) -> bool:
+    """Say loudly in which trainings nothing was learned, and return whether there are any."""
+    texts = [f"{name}: {found.failure()}" for name, found in trained.items() if not found.learned]
+    if texts:
+        lines = [f"!!  {line}" for text in texts for line in wrap(text, WIDTH - 4)]
+        echo("\n".join(["", "!" * WIDTH, *lines, "!" * WIDTH]), sys.stderr)
+    return bool(texts)
 
 
 def show(args: argparse.Namespace, facts: Any, text: str) -> None:

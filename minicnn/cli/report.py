@@ -30,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
     choice = Choice(**done.metrics["data"])
     if done.metrics.get("sections_of_its_own"):
         raise ConfigError(
-            f"{args.folder}: its report has sections that only the command that made it can draw: "
-            f"{done.metrics['command']}"
+            f"{args.folder}: its report has sections that only the command that made it can draw; run it "
+            f"again, into another folder: {done.metrics['command']}"
         )
     if args.data:
         choice = choice.moved(args.data)

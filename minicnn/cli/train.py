@@ -15,7 +15,8 @@ def add(commands: Any) -> None:
         "train",
         run,
         "Train a network by a recipe. Tests it once, and leaves a folder with the model, its numbers, and a "
-        "report to look at. Exit status 1 if a target is missed.",
+        "report to look at. Exit status 1 if a target is missed, or if the network ends no better than "
+        "always answering the most frequent class.",
         "minicnn train --recipe fashion-quick --out runs/fashion --target-accuracy 91.5",
     )
     parser.add_argument(
@@ -27,7 +28,7 @@ def add(commands: Any) -> None:
     )
     options.add_data(parser)
     options.add_training(parser)
-    parser.add_argument("--out", help="folder for the run (default: runs/ and the recipe's name)")
+    options.add_out(parser, "the recipe's name")
     options.add_target(parser)
     width = max(map(len, zoo.names))
     recipes = "\n".join(f"  {name:{width}}  {zoo.recipe(name).about}" for name in zoo.names)
@@ -42,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
     recipe = options.changed(args.recipe, args)
     choice = options.chosen_data(args, recipe.dataset)
     train, test = choice.load()
-    out = args.out or f"runs/{recipe.name}"
+    out = study.folder(args.out, f"runs/{recipe.name}", args.force)
     done = study.run(recipe, train, test, choice, out, args.command, started, args.seed, args.device)
     told = f"{test.name}, test set: {done.evaluation}\nsee {done.folder}/report.html"
     options.show(args, done.metrics, f"{done.evaluation.table()}\n\n{told}")
-    return options.status(args, done.evaluation.accuracy)
+    return options.status(args, done.evaluation.accuracy, {recipe.name: done.evaluation})

@@ -52,10 +52,14 @@ class Page:
         A sentence or two below the title.
     facts : dict of str to str, optional
         The few numbers that matter, name to value, shown large.
+    warning : str
+        What went wrong, shown loudly.
     """
 
-    def __init__(self, title: str, lead: str = "", facts: Mapping[str, str] | None = None) -> None:
-        self.title, self.lead, self.facts = title, lead, dict(facts or {})
+    def __init__(
+        self, title: str, lead: str = "", facts: Mapping[str, str] | None = None, warning: str = ""
+    ) -> None:
+        self.title, self.lead, self.facts, self.warning = title, lead, dict(facts or {}), warning
         self.sections: list[_Section] = []
 
     def section(

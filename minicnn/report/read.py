@@ -11,7 +11,8 @@ from minicnn.data import Choice
 from minicnn.errors import DataError
 from minicnn.model import Sequential
 from minicnn.reading import file_of, json_object, npz, sha256, typed
-from minicnn.report.run import HISTORY, METRICS, MODEL, PREDICTIONS, SIGNED, Run
+from minicnn.report.folder import HISTORY, METRICS, MODEL, PREDICTIONS
+from minicnn.report.run import SIGNED, Run
 from minicnn.train import Evaluation, History
 
 # The most bytes that a file is read of, and that the arrays in the predictions may take.

@@ -12,17 +12,16 @@ import numpy as np
 from minicnn import info
 from minicnn.data import Choice, Dataset
 from minicnn.errors import ConfigError, DataError, StateError
-from minicnn.files import check_file, check_path, replacing
+from minicnn.files import replacing
 from minicnn.kernels.threads import num_threads
 from minicnn.model import Sequential
 from minicnn.reading import sha256
 from minicnn.report import sections
-from minicnn.report.page import NAME, Page
+from minicnn.report.folder import HISTORY, METRICS, MODEL, PREDICTIONS, check_run, release
+from minicnn.report.page import Page
 from minicnn.text import printable
 from minicnn.train import Evaluation, History, Trainer
 
-MODEL, HISTORY, METRICS, PREDICTIONS = "model.safetensors", "history.csv", "metrics.json", "predictions.npz"
-FILES = MODEL, HISTORY, METRICS, PREDICTIONS, NAME
 SIGNED = MODEL, HISTORY, PREDICTIONS
 """The files whose SHA-256 is in ``metrics.json``, so that those of another run are noticed."""
 
@@ -52,20 +51,6 @@ class Run:
         return printable(f"Run({self.folder}: {self.evaluation})")
 
 
-def check_run(folder: str | Path) -> Path:
-    """Check, before any training, that a run can be written to ``folder``; make it, and return it.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be made or written.
-    """
-    folder = check_path(folder)
-    for name in FILES:
-        check_file(folder / name)
-    return folder
-
-
 def write_run(
     folder: str | Path,
     trainer: Trainer,
@@ -80,8 +65,8 @@ def write_run(
 ) -> Run:
     """Write the model and the numbers of a finished run to ``folder``, and return it.
 
-    The files are those of ``FILES`` but for the page, which ``page_of`` makes. Each is replaced only by a
-    complete one.
+    The files are those of ``folder.FILES`` but for the page, which ``page_of`` makes. Each is replaced only
+    by a complete one. The folder is claimed by ``check_run``, unless it was before, and released at the end.
 
     Parameters
     ----------
@@ -106,7 +91,7 @@ def write_run(
     Raises
     ------
     OutputError
-        If the folder cannot be written.
+        If the folder cannot be written, or holds a run; see ``check_run``.
     StateError
         If nothing was trained yet.
     ConfigError
@@ -153,6 +138,7 @@ def write_run(
     metrics["digests"] = {name: sha256(folder / name) for name in SIGNED} | {"test set": _digest(test)}
     with replacing(folder / METRICS) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    release(folder)
     return Run(folder, trainer.model, history, evaluation, metrics)
 
 
@@ -195,7 +181,8 @@ def page_of(run: Run, train: Dataset, test: Dataset) -> Page:
     }
     if "mirrored_accuracy" in metrics:
         facts["with mirror images"] = f"{metrics['mirrored_accuracy']:.2%}"
-    page = Page(f"{train.name}: {metrics['test_accuracy']:.2%}", _lead(run, train.name), facts)
+    title, warning = f"{train.name}: {metrics['test_accuracy']:.2%}", run.evaluation.failure()
+    page = Page(title, _lead(run, train.name), facts, warning)
     sections.add_network(page, run.model)
     sections.add_data(page, train, test)
     sections.add_training(page, run.history, metrics)

@@ -134,7 +134,12 @@ def add_origin(page: Page, metrics: dict[str, Any]) -> None:
     left_out = {"versions", "data", "images", "command", "digests", "sections_of_its_own", *SETTINGS}
     numbers = {name: value for name, value in metrics.items() if name not in left_out} | metrics["versions"]
     rows = [(name.replace("_", " "), _text(value)) for name, value in numbers.items()]
-    page.section("Origin", "This command makes the run again.", code=metrics["command"], last=True)
+    page.section(
+        "Origin",
+        "This command makes the run again; where it names this folder, name another one.",
+        code=metrics["command"],
+        last=True,
+    )
     page.section("Numbers and machine", table=[("name", "value"), *rows], last=True)
 
 

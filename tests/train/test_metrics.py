@@ -70,6 +70,35 @@ class TestEvaluation:
         assert isinstance(SIX.accuracy, float)
         assert_array_equal(SIX.confusion, [[1, 0, 1], [1, 1, 0], [1, 1, 0]])
 
+    @pytest.mark.parametrize(
+        ("right", "wrong", "learned"),
+        [(100, 900, False), (118, 882, False), (119, 881, True), (990, 10, True), (0, 1000, False)],
+    )
+    def test_learned_is_better_than_the_most_frequent_class_by_more_than_chance(self, right, wrong, learned):
+        """Ten classes of 100 images. Wilson: above 10 % where p − 0.1 > 1.96·√(0.1·0.9 / 1000) = 0.0186."""
+        labels = np.arange(1000) % 10
+        predicted = np.where(np.arange(1000) < right, labels, (labels + 1) % 10)
+        found = Evaluation(0.5, labels, np.eye(10)[predicted], tuple("abcdefghij"))
+        assert found.accuracy == right / 1000
+        assert found.most_frequent == ("a", 0.1)
+        assert (found.accuracy_interval[0] > 0.1) is learned
+        assert found.learned is learned
+        assert bool(found.failure()) is not learned
+
+    def test_always_one_class_of_uneven_ones_is_nothing_learned(self):
+        labels = np.repeat([0, 1], [100, 900])
+        always = Evaluation(0.5, labels, np.eye(2)[np.ones(1000, int)], ("ant", "bee"))
+        assert always.most_frequent == ("bee", 0.9)
+        assert always.failure() == (
+            "nothing was learned that shows: of 1,000 images 90.00% are right, and always answering bee, the "
+            "most frequent class, gets 90.00% right"
+        )
+        assert always.scores()["learned"] is False
+        assert always.scores()["most_frequent_share"] == 0.9
+
+    def test_all_right_is_learned_also_of_one_class(self):
+        assert evaluation([0], [[1.0, 0.0, 0.0]]).learned
+
     def test_mistakes_come_most_confident_first_and_equal_ones_in_order(self):
         assert_array_equal(SIX.mistakes(), [2, 1, 5, 3])
 
@@ -255,6 +284,8 @@ class TestScores:
         assert json.loads(json.dumps(found)) == found
         assert found == {
             "accuracy_interval": list(TWELVE.accuracy_interval),
+            "most_frequent_share": 8 / 12,
+            "learned": False,
             "balanced_accuracy": TWELVE.macro.recall,
             "macro": {
                 "precision": TWELVE.macro.precision,

@@ -1,0 +1,122 @@
+"""The folder of a run: nothing that is in one is lost to the next run, in this process or another."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from minicnn import report
+from minicnn.errors import ConfigError, OutputError
+from minicnn.report import folder as module
+from minicnn.study import folder
+
+FILES = {"model.safetensors", "metrics.json", "history.csv", "predictions.npz", "report.html"}
+HELD = sorted(FILES | {"checkpoint.safetensors"})
+
+
+@pytest.fixture(autouse=True)
+def _no_claim_is_left(tmp_path):
+    yield
+    for path in list(module._claimed):
+        report.folder.release(path)
+
+
+class TestCheckRun:
+    def test_the_folder_is_made_empty_and_returned(self, tmp_path):
+        assert report.check_run(str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
+        assert os.listdir(tmp_path / "a" / "b") == []
+
+    @pytest.mark.parametrize("name", HELD)
+    def test_a_folder_that_holds_a_run_is_refused_and_stays_as_it_is(self, tmp_path, name):
+        (tmp_path / name).write_text("old")
+        message = f"holds a run already, with {name}: name another folder, or have it replaced with --force"
+        with pytest.raises(OutputError, match=message):
+            report.check_run(tmp_path)
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "old"}
+
+    def test_by_force_it_is_taken_and_still_stays_as_it_is(self, tmp_path):
+        (tmp_path / "metrics.json").write_text("old")
+        assert report.check_run(tmp_path, force=True) == tmp_path
+        assert report.check_run(tmp_path) == tmp_path  # it is claimed now
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"metrics.json": "old"}
+        module.release(tmp_path)
+        with pytest.raises(OutputError, match="holds a run already"):
+            report.check_run(tmp_path)
+
+    def test_a_folder_with_other_files_is_free(self, tmp_path):
+        (tmp_path / "notes.txt").write_text("mine")
+        assert report.check_run(tmp_path) == tmp_path
+        assert os.listdir(tmp_path) == ["notes.txt"]
+
+    def test_a_place_that_cannot_be_written_is_refused(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OutputError, match="cannot write"):
+            report.check_run(tmp_path / "file")
+
+    @pytest.mark.parametrize("name", HELD)
+    def test_a_folder_in_the_place_of_any_file_is_refused(self, tmp_path, name):
+        (tmp_path / name).mkdir()
+        with pytest.raises(OutputError, match=f"{name}: there is a folder of that name"):
+            report.check_run(tmp_path)
+
+    @pytest.mark.skipif(module.fcntl is None, reason="there are no locks")
+    def test_another_process_cannot_claim_it_until_the_claim_ends(self, tmp_path):
+        code = f"from minicnn import report; report.check_run({str(tmp_path)!r}, force=True)"
+        report.check_run(tmp_path)
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert other.returncode == 1
+        assert f"another process is training into {tmp_path}: name another folder" in other.stderr
+        module.release(tmp_path)
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    def test_a_claim_that_leaves_nothing_leaves_no_folder_that_was_made_for_it(self, tmp_path):
+        for path, stays in ((tmp_path / "new", False), (tmp_path, True)):
+            with report.claimed(path) as claimed:
+                assert claimed.is_dir()
+            assert path.exists() is stays
+
+
+class TestNewRun:
+    def test_a_name_that_is_taken_gets_the_next_number(self, tmp_path):
+        names = [report.new_run(tmp_path / "runs" / "fashion").name for _ in range(3)]
+        assert names == ["fashion", "fashion-2", "fashion-3"]
+        (tmp_path / "runs" / "fashion-5").write_text("a file")
+        names = [report.new_run(tmp_path / "runs" / "fashion").name for _ in range(2)]
+        assert names == ["fashion-4", "fashion-6"]
+
+    def test_processes_at_the_same_time_get_a_folder_each(self, tmp_path):
+        code = (
+            "import sys\nfrom minicnn import report\nprint(report.new_run(sys.argv[1]), flush=True)\ninput()"
+        )
+        command = [sys.executable, "-c", code, str(tmp_path / "run")]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
+        found = sorted(process.stdout.readline().strip() for process in processes)
+        for process in processes:
+            process.communicate("\n")
+        assert found == [str(tmp_path / name) for name in ("run", "run-2", "run-3")]
+
+    def test_a_place_where_none_can_be_made_is_refused(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OutputError, match="cannot write"):
+            report.new_run(tmp_path / "file" / "run")
+
+
+class TestFolderOfAStudy:
+    def test_what_is_named_is_taken_and_what_is_not_is_numbered(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert str(folder("here", "runs/one")) == "here"
+        assert str(folder(None, "runs/one")) == os.path.join("runs", "one")
+        assert str(folder(None, "runs/one")) == os.path.join("runs", "one-2")
+
+    def test_force_needs_a_folder(self, tmp_path):
+        (tmp_path / "metrics.json").write_text("old")
+        assert folder(str(tmp_path), "runs/one", force=True) == tmp_path
+        with pytest.raises(ConfigError, match="--force replaces the run in the folder of --out: name it"):
+            folder(None, "runs/one", force=True)
+
+
+def test_the_files_are_listed():
+    assert len(module.FILES) == len(FILES)
+    assert set(module.FILES) == FILES
