@@ -80,6 +80,10 @@ class Layer(Hinted):
         """Return how often ``forward`` touches a number for one sample, roughly: what its time grows with."""
         return math.prod(input_shape) + math.prod(self.compute_output_shape(input_shape))
 
+    def smallest_batch(self) -> int:
+        """Return how many samples a training step needs for the layer to learn anything; by default 1."""
+        return 1
+
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: np.dtype | str = "float32") -> Shape:
         """Allocate parameters for inputs of ``input_shape`` and return the output's shape.
 

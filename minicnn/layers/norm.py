@@ -22,7 +22,9 @@ class BatchNorm(Layer):
     μ and σ² depend on every x, hence the two means that dx subtracts. In prediction the running
     averages take their place: running ← momentum·running + (1 − momentum)·batch; the running
     variance is of σ² as above, which divides by M, as in Keras (the paper's algorithm 2 and PyTorch
-    divide by M − 1). A batch of one value has no variance and leaves them as they are.
+    divide by M − 1). A batch of one value has no variance and leaves them as they are;
+    y is β then, whatever x, and dx is 0. So ``Trainer.fit`` never trains on one (PyTorch raises an error in
+    the midst of an epoch); see ``smallest_batch``.
 
     Parameters
     ----------
@@ -56,6 +58,10 @@ class BatchNorm(Layer):
     def state_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Return the running mean and variance, (C,)."""
         return {"running_mean": input_shape[-1:], "running_var": input_shape[-1:]}
+
+    def smallest_batch(self) -> int:
+        """Return 2 behind a Dense or a global pool, where each image has one value of a channel, else 1."""
+        return 2 if math.prod(self.input_shape[:-1]) == 1 else 1
 
     def workspace(self, input_shape: Shape) -> int:
         """Return the numbers of x centred and of x̂, and of y in panels."""

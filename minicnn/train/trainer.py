@@ -98,8 +98,9 @@ class Trainer(hints.Hinted):
     ) -> History:
         """Train for ``epochs`` passes over ``train``.
 
-        Each epoch visits every image once, in a new order. The last batch may be smaller; means are
-        weighted by images. The same seed on the same machine with the same number of threads gives
+        Each epoch visits every image once, in a new order. The last batch may be smaller; if it is too
+        small for a layer of the model, see ``Layer.smallest_batch``, it is joined to the one before. Means
+        are weighted by images. The same seed on the same machine with the same number of threads gives
         the same weights, bit for bit.
 
         Parameters
@@ -138,6 +139,7 @@ class Trainer(hints.Hinted):
         if not isinstance(augmentation, Augmentation | None):
             raise ConfigError(f"expected an Augmentation such as Augmentation(shift=1), got {augmentation!r}")
         train, held_out, preprocessing = self._split(train, validation, seed)
+        _check_batches(self.model, len(train), batch_size)
         self._begin(train, held_out, epochs, batch_size)
         callbacks = [ProgressBar(), *callbacks] if progress else list(callbacks)
         with ExitStack() as endings:  # each is called, the last first, however training ends
@@ -183,17 +185,17 @@ class Trainer(hints.Hinted):
         start, seen, loss_sum, correct = time.perf_counter(), 0, 0.0, 0
         # A callback that looks after each step is to see the model as that step leaves it.
         watched = any(_looks(callback) for callback in callbacks)
-        for first in range(0, len(order), batch_size):
-            batch = order[first : first + batch_size]
+        batches = np.split(order, _edges(self.model, len(order), batch_size))
+        for number, batch in enumerate(batches, start=1):
             for callback in callbacks:
                 callback.on_step_begin(self)
             try:
                 news = [self.engine.step(batch)]
-                if first + batch_size >= len(order):
+                if number == len(batches):
                     news.append(self.engine.finish())
             except NonFiniteError as reason:
-                number = first // batch_size + 1 - reason.steps_ago
-                raise NonFiniteError(f"epoch {self.epoch}, batch {number}: {reason}") from reason
+                broken = number - reason.steps_ago
+                raise NonFiniteError(f"epoch {self.epoch}, batch {broken}: {reason}") from reason
             self.step += 1
             if watched:
                 self.engine.launch()
@@ -309,7 +311,7 @@ class Trainer(hints.Hinted):
         self.stop = False
         self.held_out, self.batch_size = held_out, batch_size
         self.epoch, self.epochs = 0, epochs
-        self.step, self.total_steps = 0, epochs * -(-len(train) // batch_size)
+        self.step, self.total_steps = 0, epochs * (1 + len(_edges(self.model, len(train), batch_size)))
         self.total_images = epochs * len(train)
 
 
@@ -336,6 +338,28 @@ def _check_training(train: Dataset) -> None:
             f"{train.name} has no image of {', '.join(missing[:10])}{more}: the model will never answer that",
             stacklevel=5,  # that of who called fit
         )
+
+
+def _check_batches(model: Sequential, images: int, batch_size: int) -> None:
+    """Refuse batches that are too small for a layer."""
+    for layer in model.layers:
+        least = layer.smallest_batch()
+        if min(images, batch_size) < least:
+            name, given = (
+                ("batch_size", batch_size) if batch_size < least else ("the training images", images)
+            )
+            raise ConfigError(
+                f"{name} must be at least {least}, got {given}: layer {layer.name!r} takes averages over the "
+                "batch, and of one value there is no variance"
+            )
+
+
+def _edges(model: Sequential, images: int, batch_size: int) -> list[int]:
+    """Return where the batches but the first begin."""
+    edges = list(range(batch_size, images, batch_size))
+    if edges and images - edges[-1] < max(layer.smallest_batch() for layer in model.layers):
+        edges.pop()
+    return edges
 
 
 def _check_dataset(data: Dataset) -> None:

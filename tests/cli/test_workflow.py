@@ -21,6 +21,17 @@ from minicnn import cli, report
 SMALL = ["--dataset", "synthetic", "--images", "300", "--epochs", "2", "--batch-size", "10", "--lr", "0.02"]
 
 
+LEARNED = mc.train.Evaluation.learned
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _learned():
+    """Trainings are too short here to learn much; what comes of that is tested on its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mc.train.Evaluation, "learned", True)
+        yield
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Train once with the command line, and return the run's folder."""
@@ -74,11 +85,36 @@ class TestTrain:
         assert "minicnn: below the target of 99.90%" in capsys.readouterr().err
         assert (tmp_path / "metrics.json").exists()
 
+    def test_nothing_learned_is_exit_status_1_and_said_last_and_in_the_report(
+        self, capsys, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(mc.train.Evaluation, "learned", LEARNED)
+        arguments = ["train", *SMALL[:-4], "--lr", "1e-9", "--out", str(tmp_path)]
+        status, facts, err = told(capsys, *arguments)
+        assert (status, facts["learned"], facts["most_frequent_share"]) == (1, False, 0.1)
+        lines = err.splitlines()
+        assert lines[-1] == "!" * 88
+        assert "fashion-quick: nothing was learned that shows: of 60 images" in err
+        assert 'role="alert">nothing was learned that shows' in (tmp_path / "report.html").read_text("utf-8")
+
     @pytest.mark.usefixtures("no_figures")
-    def test_without_out_it_is_named_after_the_recipe(self, tmp_path, monkeypatch):
+    def test_without_out_it_is_named_after_the_recipe_and_numbered(self, capsys, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        assert cli.main(["train", "--recipe", "mnist-quick", *SMALL]) == 0
-        assert os.listdir("runs") == ["mnist-quick"]
+        for name in ("mnist-quick", "mnist-quick-2"):
+            assert cli.main(["train", "--recipe", "mnist-quick", *SMALL]) == 0
+            out, err = capsys.readouterr()
+            assert f"the run goes to {Path('runs', name)}\n" in err
+            assert out.endswith(f"see {Path('runs', name)}/report.html\n")
+        assert sorted(os.listdir("runs")) == ["mnist-quick", "mnist-quick-2"]
+
+    def test_a_run_is_only_replaced_by_force(self, folder, capsys, monkeypatch):
+        before = (folder / "metrics.json").read_bytes()
+        arguments = ["train", *SMALL, "--out", str(folder)]
+        assert cli.main(arguments) == 2
+        assert capsys.readouterr().err.startswith(f"minicnn: {folder} holds a run already, with model.safe")
+        assert (folder / "metrics.json").read_bytes() == before
+        assert cli.main(["train", *SMALL, "--force"]) == 2
+        assert "--force replaces the run in the folder of --out: name it" in capsys.readouterr().err
 
     @pytest.mark.usefixtures("no_figures")
     def test_it_trains_on_csv_files(self, capsys, tmp_path):

@@ -46,6 +46,17 @@ OTHERS = {
 }
 
 
+LEARNED = mc.train.Evaluation.learned
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _learned():
+    """Trainings are too short here to learn much; what comes of that is tested on its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mc.train.Evaluation, "learned", True)
+        yield
+
+
 def small(name):
     """Return 200 + 50 synthetic garments under the name of any data set."""
     both = mc.data.synthetic.generate(200, 0), mc.data.synthetic.generate(50, 1)
@@ -248,6 +259,31 @@ class TestTarget:
     @pytest.mark.parametrize("target", ["-0.1", "101", "nan", "high"])
     def test_nonsense_is_refused(self, start, loaded, target):
         assert start("train_fashion", "--target-accuracy", target) == 2
+        assert loaded == []
+
+
+@pytest.mark.usefixtures("no_figures")
+class TestOutcome:
+    def test_nothing_learned_is_exit_status_1(self, start, capsys, monkeypatch):
+        monkeypatch.setattr(mc.train.Evaluation, "learned", LEARNED)
+        assert start("train_mnist", "--lr", "1e-9") == 1
+        err = capsys.readouterr().err
+        assert "mnist-quick: nothing was learned that shows: of 50 images" in err
+        assert err.endswith(f"{'!' * 88}\n")
+
+    def test_a_second_run_gets_a_number_and_a_named_folder_is_kept(self, start, capsys, training):
+        assert start("train_mnist") == start("train_mnist") == 0
+        assert sorted(os.listdir("runs")) == ["mnist", "mnist-2"]
+        begun = len(training)
+        assert start("train_mnist", "--out", "runs/mnist") == 2
+        assert "holds a run already" in capsys.readouterr().err
+        assert len(training) == begun
+        assert start("train_mnist", "--out", "runs/mnist", "--force") == 0
+
+    @pytest.mark.parametrize("script", ["train_mnist", *OTHERS])
+    def test_a_mistyped_option_is_told_with_the_right_one(self, start, loaded, capsys, script):
+        assert start(script, "--epohcs", "3") == 2
+        assert "unknown: --epohcs 3; did you mean --epochs?" in capsys.readouterr().err
         assert loaded == []
 
 

@@ -655,3 +655,47 @@ def test_a_set_without_the_last_class_is_told_how_to_name_it():
     trainer = mc.Trainer(mc.Sequential([L.Flatten(), L.Dense(10)], (28, 28, 1)), mc.optimizers.SGD(0.1))
     with pytest.raises(DataError, match="name all classes"):
         trainer.evaluate(mc.data.Dataset(images, np.arange(4)))
+
+
+class TestBatchesOfOne:
+    """BatchNorm behind Dense: one image has no variance, and nothing would pass the layer."""
+
+    def normalised(self, engine="auto"):
+        layers = [L.Flatten(), L.Dense(4), L.BatchNorm(), L.ReLU(), L.Dense(3)]
+        return mc.Trainer(mc.Sequential(layers, (4, 3, 1)), mc.optimizers.SGD(0.1), engine=engine)
+
+    @pytest.mark.parametrize(
+        ("images", "options", "what"),
+        [(24, {"batch_size": 1}, "batch_size"), (2, {"validation": 0.5}, "the training images")],
+    )
+    @pytest.mark.filterwarnings("ignore:toy has no image")
+    def test_they_are_refused_before_any_step(self, images, options, what):
+        runner = self.normalised()
+        spy = Spy(runner)
+        with pytest.raises(ConfigError, match=f"^{what} must be at least 2, got 1: layer 'batchnorm_1'"):
+            fit(runner, data(images), **options)
+        assert spy.batches == []
+
+    @pytest.mark.parametrize("engine", ["layerwise", "fused"])
+    def test_an_image_that_is_left_over_joins_the_batch_before(self, engine):
+        runner, train = self.normalised(engine), data(25)
+        spy = Spy(runner)
+        fit(runner, train, batch_size=8, epochs=2)
+        assert spy.sizes == [8, 8, 9, 8, 8, 9]
+        assert runner.total_steps == runner.step == 6
+        seen = [key for images, _ in spy.batches[:3] for key in keys(images)]
+        assert sorted(seen) == sorted(keys(train.images))
+
+    def test_two_that_are_left_over_are_a_batch(self):
+        runner = self.normalised()
+        spy = Spy(runner)
+        fit(runner, data(26), batch_size=8)
+        assert spy.sizes == [8, 8, 8, 2]
+
+    def test_models_that_can_are_trained_on_one_image_at_a_time(self):
+        layers = [L.Conv2D(2, 2), L.BatchNorm(), L.ReLU(), L.Flatten(), L.Dense(3)]
+        runner = mc.Trainer(mc.Sequential(layers, (4, 3, 1)), mc.optimizers.SGD(0.1))
+        spy = Spy(runner)
+        fit(runner, data(9), batch_size=8)
+        fit(runner, data(3), batch_size=1)
+        assert spy.sizes == [8, 1, 1, 1, 1]
