@@ -114,7 +114,12 @@ class TestWriteRun:
         started = time.perf_counter()
         seconds = write(tmp_path, done, started).metrics["seconds_until_written"]
         assert 0 <= seconds <= time.perf_counter() - started
-        assert write(tmp_path, done, started - 1000).metrics["seconds_until_written"] >= 1000
+        assert write(tmp_path / "again", done, started - 1000).metrics["seconds_until_written"] >= 1000
+
+    def test_it_never_takes_the_place_of_a_run(self, done, tmp_path):
+        write(tmp_path, done)
+        with pytest.raises(OutputError, match="holds a run already"):
+            write(tmp_path, done)
 
     def test_the_versions_that_a_result_depends_on_are_named(self, done):
         versions = done[0].metrics["versions"]
