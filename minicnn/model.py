@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, hints, losses, sizes
+from minicnn import checks, hints, kernels, losses, sizes
 from minicnn.backend import Array, resolve_device, to_device, to_numpy
 from minicnn.errors import ConfigError, NonFiniteError, ShapeError
 from minicnn.layers import Layer
@@ -159,6 +159,7 @@ class Sequential(hints.Hinted):
         """
         self.preprocessing.check(images, self.input_shape)
         batch_size = checks.whole_number(batch_size, "batch_size")
+        kernels.load("product")
         from minicnn.engine.network import predict  # upwards, see docs/architecture.md
 
         try:

@@ -34,6 +34,40 @@ def test_a_prediction_loads_numba_and_no_matplotlib():
     assert loaded.isdisjoint({"matplotlib", "cupy", "requests", "tqdm"})
 
 
+FINDER = """
+import sys, threading, numpy as np, minicnn as mc
+from minicnn import layers as L
+
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == "numba":
+            print("main" if threading.current_thread() is threading.main_thread() else "another")
+
+sys.meta_path.insert(0, Finder)
+images = np.zeros((4, 6, 6, 1), np.uint8)
+model = mc.Sequential([L.Flatten(), L.Dense(2)], (6, 6, 1))
+sgd = mc.optimizers.SGD(0.1)
+"""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "mc.Trainer(model, sgd)",
+        "mc.Trainer(model, sgd, engine='fused')",
+        "model.predict(images)",
+        "model.forward(model.preprocess(images))",
+        "mc.data.Augmentation(shift=1)(images, np.random.default_rng(0))",
+        "mc.train.callbacks.ProgressBar().on_fit_begin(mc.Trainer(model, sgd, engine='layerwise'))",
+    ],
+)
+def test_numba_is_imported_where_no_interrupt_comes(statement):
+    run = subprocess.run(
+        [sys.executable, "-c", FINDER + statement], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["another"]
+
+
 def test_plots_do_without_pyplot(tmp_path):
     loaded = loaded_after(
         "import numpy as np, minicnn as mc\n"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.backend import array_module
 from minicnn.checks import flag, number, whole_number
 from minicnn.errors import ConfigError, ShapeError
@@ -61,8 +62,6 @@ class Augmentation(Hinted):
         ShapeError, DTypeError
             If ``images`` are no such array.
         """
-        from minicnn.kernels.augment import move  # here, as loading the compiled kernels takes a while
-
         array_module(images)  # refuses lists
         if images.ndim != 4:
             raise ShapeError(f"expected images of shape (N, H, W, C), got {images.shape}")
@@ -74,7 +73,7 @@ class Augmentation(Hinted):
         # A pixel is moved as it is, whatever it means: 0 is all bits 0 in every dtype.
         size = images.dtype.itemsize
         bits = np.dtype(f"i{math.gcd(size, 8)}")  # signed: Numba takes uint64, or 0, for a float64
-        move(images.view(bits), mirrored, down, right, changed.view(bits))
+        kernels.load("augment").move(images.view(bits), mirrored, down, right, changed.view(bits))
         if self.erase:
             _erase(changed, np.flatnonzero(rng.random(N) < self.erase), rng)
         return changed

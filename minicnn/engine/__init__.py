@@ -29,6 +29,7 @@ def make_engine(name: str, model: Sequential, loss: SoftmaxCrossEntropy, optimiz
     if name == "auto":
         name = _fastest(model, loss, optimizer)
     if name == "fused":
+        kernels.load("product")
         from minicnn.engine.fused import FusedEngine
 
         return FusedEngine(model, loss, optimizer)
@@ -46,6 +47,7 @@ def _fastest(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer)
         from minicnn.engine.cuda_graph import knows
 
         return "cuda_graph" if knows(model, loss, optimizer) else "layerwise"
+    kernels.load("product")
     from minicnn.engine.network import supports
 
     return "fused" if supports(model) else "layerwise"

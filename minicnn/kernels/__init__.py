@@ -5,6 +5,7 @@ NumPy and CuPy arrays alike. ``cpu`` is the same in Numba, ``cuda`` in CUDA C++.
 array. ``with use("reference")`` is the one switch, for tests and for studying.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,7 @@ import numpy as np
 
 from minicnn.backend import Array
 from minicnn.errors import ConfigError
+from minicnn.kernels.threads import uninterrupted
 
 KERNELS = ("cpu", "reference")
 
@@ -27,7 +29,18 @@ def of(x: Array) -> ModuleType:
     name = _active.get()
     if name == "cpu" and not isinstance(x, np.ndarray):
         name = "cuda"
-    return import_module(f"minicnn.kernels.{name}")
+    return load(name)
+
+
+def load(name: str) -> ModuleType:
+    """Import ``minicnn.kernels.<name>`` at its first use, as loading Numba takes a while, and return it.
+
+    This is done where no interrupt comes: Numba, once broken off, cannot be imported again in the process.
+    """
+    name = f"{__name__}.{name}"
+    if name not in sys.modules:
+        uninterrupted(lambda: import_module(name))
+    return import_module(name)
 
 
 def active() -> str:

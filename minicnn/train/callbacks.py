@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minicnn import kernels
 from minicnn.checks import flag, number, whole_number
 from minicnn.errors import ConfigError, MiniCNNError
 from minicnn.files import check_file, check_path
@@ -332,11 +333,9 @@ class ProgressBar(Callback):
         )
         self._watch = None
         if trainer.device == "cpu":
-            from minicnn.kernels.compiled import Watch  # only here: a GPU needs none of the CPU's kernels
-
             self._text = f"epoch 1/{trainer.epochs}"
             self._bar.set_description(self._text)
-            self._watch = Watch(self._tell)
+            self._watch = kernels.load("compiled").Watch(self._tell)
         else:
             self._bar.set_description("compiling what is not in the cache yet")
 
