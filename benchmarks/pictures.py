@@ -61,13 +61,14 @@ def measure(name: str, count: int, folder: Path) -> dict[str, float]:
 
 def draw(entries: dict[str, dict[str, float]]) -> Figure:
     """Draw the share of right answers to each kind of picture, a bar for each entry."""
-    figure = Figure(figsize=(8, 9), layout="constrained")
+    kinds = [kind for kind in KINDS if any(kind in found for found in entries.values())]
+    figure = Figure(figsize=(8, 0.3 * len(kinds) + 1), layout="constrained")
     axes = figure.subplots()
     height = 0.8 / len(entries)
     for k, (entry, found) in enumerate(entries.items()):
-        places = np.arange(len(KINDS)) + (k + 0.5) * height - 0.4
-        axes.barh(places, [found.get(kind, 0) for kind in KINDS], height, label=entry)
-    axes.set_yticks(range(len(KINDS)), list(KINDS))
+        places = np.arange(len(kinds)) + (k + 0.5) * height - 0.4
+        axes.barh(places, [found.get(kind, 0) for kind in kinds], height, label=entry)
+    axes.set_yticks(range(len(kinds)), kinds)
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.set_xlabel("right answers")
     axes.grid(axis="x", alpha=0.3)
