@@ -59,7 +59,7 @@ class Optimizer(Hinted):
         weight_decay: float,
         decoupled: bool,
         decay_all: bool,
-        global_clipnorm: float | None,
+        global_clipnorm: float | None = None,
     ) -> None:
         self.learning_rate = number(learning_rate, "learning_rate", "(0, ∞)")
         self.weight_decay = number(weight_decay, "weight_decay", "[0, ∞)")
