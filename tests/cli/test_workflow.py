@@ -500,7 +500,7 @@ class TestReport:
         before = (tmp_path / "report.html").read_bytes()
         assert cli.main(["report", str(tmp_path)]) == 2
         assert capsys.readouterr().err.endswith(
-            "only the command that made it can draw: python examples/other.py\n"
+            "can draw; run it again, into another folder: python examples/other.py\n"
         )
         assert (tmp_path / "report.html").read_bytes() == before
 
