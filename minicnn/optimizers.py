@@ -71,12 +71,12 @@ class Optimizer(Hinted):
         self._state: dict[str, list[Array]] = {}
         self._model: Sequential | None = None
 
-    @np.errstate(under="ignore")  # a small gradient's square is 0 to rounding, and may be
     @property
     def moment_count(self) -> int:
         """How many running averages are kept of each parameter; 0 if only ``_direction`` knows."""
         return 0
 
+    @np.errstate(under="ignore")  # a small gradient's square is 0 to rounding, and may be
     def step(self, model: "Sequential") -> None:
         """Update every parameter of ``model`` from its gradient; raises what ``begin_step`` raises."""
         self.begin_step(model)

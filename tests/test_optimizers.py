@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from minicnn.errors import ConfigError, StateError
 from minicnn.layers import BatchNorm, Dense
 from minicnn.model import Sequential
-from minicnn.optimizers import SGD, Adam, AdamW
+from minicnn.optimizers import SGD, Adam, AdamW, Optimizer
 
 
 def tiny(w=1.0, b=0.5, dtype="float64"):
@@ -244,6 +244,23 @@ def test_moments_are_looked_at_before_anything_is_updated():
     with pytest.raises(StateError, match=r"dense_1.b: expected 2 running averages, there are 1: make a new"):
         optimizer.step(model)
     assert_array_equal(model.arrays()["dense_1.W"], before)
+
+
+class Averaged(Optimizer):
+    """An optimizer of one's own that goes along the sum of all gradients."""
+
+    def __init__(self):
+        super().__init__(0.1, 0.0, False, False)
+
+    def _direction(self, key, g):
+        (total,) = self.moments(key, g, 1)
+        total += g
+        return total
+
+
+def test_an_optimizer_of_ones_own_may_keep_moments():
+    # 1 − 0.1·2 = 0.8, then − 0.1·(2 + 4) = 0.2; the bias is 0.5 below.
+    assert_path(walk(Averaged(), [2, 4]), [(0.8, 0.3), (0.2, -0.3)])
 
 
 def test_a_gradient_of_no_parameter_is_told():
