@@ -10,14 +10,16 @@ import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn import layers as library
 from minicnn.arrays import check_array, check_writable
 from minicnn.backend import Array, array_class
 from minicnn.errors import ConfigError, DTypeError, MiniCNNError, ShapeError, StateError
 from minicnn.layers import Layer
-from minicnn.model import Sequential
+
+if TYPE_CHECKING:
+    from minicnn.model import Sequential
 
 NUMBERS = ("momentum", "epsilon", "rate", "negative_slope")
 """What a layer reads anew each time it computes. All else that it was made with is read by ``build``."""
@@ -43,7 +45,7 @@ class Audit:
         If they do not; the message names the layer, what was expected, what was found and what to do.
     """
 
-    def __init__(self, model: Sequential) -> None:
+    def __init__(self, model: "Sequential") -> None:
         _check_row(model)
         self.model = model
         self._facts = _facts(model)
@@ -114,14 +116,14 @@ def check_dx(layer: Layer, dx: Array, N: int) -> None:
     check_array(dx, type(dx), (N, *layer.input_shape), layer.dtype, layer.name, "a dx", remedy)
 
 
-def audited(model: Sequential, last: Audit | None, training: bool) -> Audit:
+def audited(model: "Sequential", last: Audit | None, training: bool) -> Audit:
     """Return ``last`` if it still holds, else a new audit of the model; its arrays are checked."""
     audit = last if last is not None and last.model is model and last.holds() else Audit(model)
     audit.check(training)
     return audit
 
 
-def _facts(model: Sequential) -> list[Any]:
+def _facts(model: "Sequential") -> list[Any]:
     """Return all that kernels, their arrays and their order are fixed for."""
     facts = [model.input_shape, model.output_shape, model.dtype, model.device]
     for layer in model.layers:
@@ -146,7 +148,7 @@ def _numbers(of: type[Layer]) -> Callable[[Layer], Any]:
     return attrgetter(*names) if names else lambda layer: None
 
 
-def _check_row(model: Sequential) -> None:
+def _check_row(model: "Sequential") -> None:
     """Refuse what is not a row of built layers, each with the shape that the one before it gives."""
     seen: set[int | str] = set()
     shape, before = model.input_shape, "the model's input_shape"
