@@ -270,6 +270,29 @@ def test_a_gradient_of_no_parameter_is_told():
         SGD(0.1).step(model)
 
 
+class Heavy(Optimizer):
+    """Momentum, by a person who says nothing but the direction."""
+
+    def __init__(self):
+        super().__init__(0.1, 0.0, False, False)
+
+    def _direction(self, key, g):
+        (v,) = self.moments(key, g, 1)
+        v *= 0.5
+        v += g
+        return v
+
+
+def test_an_optimizer_of_ones_own_keeps_averages_without_saying_how_many():
+    assert_path(walk(Heavy(), [2, 4, 8]), walk(SGD(0.1, momentum=0.5), [2, 4, 8]))
+
+
+@EVERY
+def test_a_step_raises_nothing_where_something_underflows(make):
+    with np.errstate(all="raise"):
+        walk(make(), [1e-38] * 2, tiny(dtype="float32"))
+
+
 def test_steps_are_counted():
     optimizer = SGD(0.1)
     walk(optimizer, [1, 1, 1])
