@@ -1,6 +1,5 @@
 """The checks of numbers, for every function and constructor that takes one."""
 
-import difflib
 import math
 import numbers
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicnn.errors import ConfigError
-from minicnn.text import shown
+from minicnn.text import did_you_mean, shown
 
 LARGEST_SIZE = 2**31 - 1
 """The largest size of an axis, a window or a step: sums and products of these stay exact everywhere."""
@@ -115,6 +114,5 @@ def float_dtype(value: np.dtype | str | type) -> np.dtype:
 
 def unknown_name(name: object, what: str, names: Sequence[str]) -> ConfigError:
     """Return the error for a ``name`` of ``what`` that is none of ``names``; its hint is the nearest one."""
-    close = difflib.get_close_matches(str(name).lower(), names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(str(name).lower(), names)
     return ConfigError(f"{what} must be one of {', '.join(names)}; got {shown(name)}{hint}")

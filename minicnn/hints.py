@@ -6,7 +6,6 @@ arguments of a constructor and of a method. A hint is the code to write, or the 
 remark. For an argument that only has another name here, the hint is that name.
 """
 
-import difflib
 import functools
 import inspect
 import sys
@@ -16,7 +15,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from minicnn.errors import ArgumentError, UnknownNameError
-from minicnn.text import shown
+from minicnn.text import did_you_mean, shown
 
 Hint = str | tuple[str, str]
 
@@ -460,7 +459,6 @@ def _elsewhere(name: str) -> str | None:
 def _told(hint: Hint | None, name: str, known: Iterable[str]) -> str:
     """Return the end of a message: the hint, or else the nearest of the names that are known."""
     if hint is None:
-        close = difflib.get_close_matches(name, [key for key in known if key[0] != "_"], n=1, cutoff=0.75)
-        return f"; did you mean {close[0]!r}?" if close else ""
+        return did_you_mean(name, (key for key in known if key[0] != "_"), cutoff=0.75)
     code, remark = (hint, "") if isinstance(hint, str) else hint
     return f": {': '.join([*filter(None, [remark]), *filter(None, [code and f'write {code}'])])}"

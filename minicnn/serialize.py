@@ -11,7 +11,7 @@ layers' sizes against the tensors, and what predicting one image takes against `
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +29,7 @@ from minicnn.model import Sequential
 from minicnn.preparation import Preparation
 from minicnn.preprocessing import Preprocessing
 from minicnn.reading import json_object, typed
-from minicnn.text import byte_size, printable, shown
+from minicnn.text import byte_size, listed, printable, shown
 
 FORMAT = "minicnn"
 VERSION = 1
@@ -42,7 +42,6 @@ _MOST_HEADER = 2**24  # bytes, of what is not weights
 # What can go wrong in reading a description, or in making layers from it.
 _UNUSABLE = LookupError, TypeError, AttributeError, ValueError
 _TYPES = {"float32": "F32", "float64": "F64"}  # as safetensors calls them
-_MOST_NAMED = 20  # tensors in one message
 
 
 def save(model: Sequential, path: str | Path) -> None:
@@ -246,8 +245,8 @@ def _check_tensors(path: str | Path, description: _Description, found: Mapping[s
     if expected.keys() != found.keys():
         missing, extra = expected.keys() - found.keys(), found.keys() - expected.keys()
         raise ModelFileError(
-            f"{path}: the tensors do not fit the architecture; missing: {_listed(missing)}; "
-            f"extra: {_listed(extra)}"
+            f"{path}: the tensors do not fit the architecture; missing: "
+            f"{listed(sorted(missing)) or 'none'}; extra: {listed(sorted(extra)) or 'none'}"
         )
     needs = _TYPES[description.dtype.name]
     for name, shape in expected.items():
@@ -256,13 +255,6 @@ def _check_tensors(path: str | Path, description: _Description, found: Mapping[s
             raise ModelFileError(
                 f"{path}: tensor {name} is {has_shape} {has}, the architecture needs {shape} {needs}"
             )
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Return names for a message, of very many the first."""
-    names = sorted(names)
-    more = [f"and {len(names) - _MOST_NAMED:,} more"] if len(names) > _MOST_NAMED else []
-    return ", ".join([*map(printable, names[:_MOST_NAMED]), *more]) or "none"
 
 
 def _check_finite(arrays: Mapping[str, Array]) -> None:

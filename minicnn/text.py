@@ -1,9 +1,11 @@
-"""Text of others, as names in files are: made safe to show, and printed whatever the encoding."""
+"""Text for messages and the terminal: names from files made safe to show, and any encoding printed to."""
 
 import io
 import os
 import re
 import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, TextIO
 
 # Control characters, line and paragraph separators, what turns the direction of writing, and halves of
@@ -32,6 +34,19 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):  # an int of thousands of digits, a list that holds itself
         return f"<{type(value).__name__} too large to print>"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """Return names for a message, ``printable``: at most so many, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(printable, names[:most])) + more
+
+
+def did_you_mean(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return the end of a message that asks for the nearest of ``names``; "" if none is that near."""
+    close = get_close_matches(name, list(names), 1, cutoff)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def byte_size(size: int) -> str:

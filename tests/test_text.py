@@ -8,9 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicnn.text import byte_size, echo, printable, printable_lines, shown
+from minicnn.text import byte_size, did_you_mean, echo, listed, printable, printable_lines, shown
 
 any_text = st.text(st.characters(exclude_categories=()))  # halves of surrogate pairs too
+
+
+def test_of_many_names_the_first_are_listed():
+    assert listed(["a", "b\x1b"]) == r"a, b\x1b"
+    assert listed(map(str, range(1200)), 3) == "0, 1, 2 and 1,197 more"
+    assert listed([]) == ""
+
+
+def test_the_nearest_name_is_asked_for():
+    assert did_you_mean("trian", ["data", "train"]) == "; did you mean 'train'?"
+    assert did_you_mean("xyz", ["data", "train"]) == did_you_mean("trian", ["train"], 0.9) == ""
 
 
 class TestPrintable:

@@ -15,7 +15,7 @@ from typing import Any
 from minicnn import __version__
 from minicnn.cli import crossval, data, evaluate, gradcheck, info, options, predict, report, train
 from minicnn.errors import MiniCNNError
-from minicnn.text import tolerate_every_terminal
+from minicnn.text import did_you_mean, tolerate_every_terminal
 
 COMMANDS = train, evaluate, predict, crossval, report, gradcheck, data, info
 NAMES = [command.__name__.rpartition(".")[2] for command in COMMANDS]
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = _parser()
     if arguments and arguments[0][:1] != "-" and arguments[0] not in NAMES:
-        hint = options.nearest(arguments[0], NAMES) or f"; there are {', '.join(NAMES)}"
+        hint = did_you_mean(arguments[0], NAMES) or f"; there are {', '.join(NAMES)}"
         parser.error(f"unknown command {arguments[0]!r}{hint}")
     args = parser.parse_args(arguments)
     args.command = shlex.join(["minicnn", *arguments])

@@ -5,9 +5,8 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from textwrap import wrap
 from typing import Any
 
@@ -15,7 +14,7 @@ from minicnn import data, zoo
 from minicnn.data.csv import stem
 from minicnn.data.loader import name_in
 from minicnn.errors import ConfigError
-from minicnn.text import echo
+from minicnn.text import did_you_mean, echo
 from minicnn.train import Evaluation
 from minicnn.zoo import Recipe
 
@@ -33,15 +32,11 @@ class Parser(argparse.ArgumentParser):
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = re.findall(r"--[\w-]+", self.format_usage())
-            meant = [nearest(text.partition("=")[0], options) for text in unknown if text.startswith("-")]
+            meant = [
+                did_you_mean(text.partition("=")[0], options) for text in unknown if text.startswith("-")
+            ]
             self.error(f"unknown: {' '.join(unknown)}{''.join(meant)}")
         return found, unknown
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the question whether the nearest of ``names`` was meant, if one is near."""
-    close = get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def command(commands: Any, name: str, run: Callable, text: str, example: str) -> argparse.ArgumentParser:

@@ -29,7 +29,7 @@ from minicnn.data.content import open_content
 from minicnn.data.dataset import Dataset, checked_names
 from minicnn.errors import ConfigError, DataError, DTypeError
 from minicnn.files import check_path, replacing
-from minicnn.text import printable
+from minicnn.text import listed, printable
 
 NUMBERS = tuple(map(str, range(256)))
 LABEL_TITLES = ("label", "class", "target")
@@ -237,7 +237,7 @@ class _Table:
         without_label = math.isqrt(fields) ** 2 if wanted is None else math.prod(wanted)
         words = [title for title in self.titles if self.header and _is_word(title)]
         if len(words) > 1:
-            advice = f"write it without the columns that are neither (it has {_listed(words)})"
+            advice = f"write it without the columns that are neither (it has {listed(words)})"
         elif fields == without_label:
             advice = "the label, which comes first, seems to be missing"
         else:
@@ -257,7 +257,7 @@ class _Table:
         if len(words) > 1:
             titles = [self.titles[i] for i in words]
             raise DataError(
-                f"{self.place}: each of {_listed(titles)} may be the label: say which, "
+                f"{self.place}: each of {listed(titles)} may be the label: say which, "
                 f"with label={titles[0]!r} for example"
             )
         return words[0] if words else None
@@ -272,7 +272,7 @@ class _Table:
             found = "twice" if label in self.titles else "not"
             raise DataError(
                 f"{self.place}: the title {label!r} is {found} in the header, "
-                f"{_listed(self.titles)}: name another column, or 'first' or 'last'"
+                f"{listed(self.titles)}: name another column, or 'first' or 'last'"
             )
         return self.titles.index(label)
 
@@ -398,17 +398,11 @@ def _classes(
     unknown = [label for label in found if label not in names]
     if unknown:
         raise DataError(
-            f"{path}: the label '{printable(unknown[0])}' is none of the classes {_listed(names)}: correct "
+            f"{path}: the label '{printable(unknown[0])}' is none of the classes {listed(names)}: correct "
             "it, or give a class name for each class"
         )
     places = {name: place for place, name in enumerate(names)}
     return names, np.array([places[str(label)] for label in labels])
-
-
-def _listed(titles: Sequence[str]) -> str:
-    """Return the first titles, safe to print, and how many more there are."""
-    more = f" and {len(titles) - 10:,} more" if len(titles) > 10 else ""
-    return ", ".join(printable(title) for title in titles[:10]) + more
 
 
 def _titles(line: str) -> list[str]:

@@ -10,7 +10,7 @@ from minicnn import advice
 from minicnn.errors import ConfigError, DataError, DTypeError, ShapeError
 from minicnn.hints import Hinted
 from minicnn.preprocessing import check_pixels
-from minicnn.text import printable
+from minicnn.text import listed, printable
 
 # A larger label is an id or a time by mistake, and its class names would fill the memory.
 MAX_CLASSES = 65_536
@@ -135,7 +135,7 @@ class Dataset(Hinted):
             return replace(self, class_names=class_names) if same else self
         if not set(self.class_names) <= set(class_names):
             raise DataError(
-                f"{self.name} has the classes {_listed(self.class_names)}; expected {_listed(class_names)}"
+                f"{self.name} has the classes {listed(self.class_names)}; expected {listed(class_names)}"
             )
         places = np.array([class_names.index(name) for name in self.class_names])
         return replace(self, labels=places[self.labels], class_names=class_names)
@@ -149,12 +149,6 @@ def _plain(array: np.ndarray) -> np.ndarray:
     """Return the values of a masked array without a mask; anything else as it is."""
     masked = isinstance(array, np.ma.MaskedArray) and not np.ma.is_masked(array)
     return np.ma.getdata(array) if masked else array
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return the first of the names, and how many more there are."""
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(names[:10]) + more
 
 
 def _count(labels: np.ndarray) -> int | None:

@@ -19,7 +19,7 @@ from minicnn.model import Sequential
 from minicnn.optimizers import Optimizer
 from minicnn.preparation import Preparation
 from minicnn.preprocessing import Preprocessing
-from minicnn.text import shown
+from minicnn.text import listed, shown
 from minicnn.train.callbacks import Callback, ProgressBar
 from minicnn.train.history import History
 from minicnn.train.metrics import Evaluation
@@ -333,9 +333,8 @@ def _check_training(train: Dataset) -> None:
         )
     if len(present) < len(counts):
         missing = [train.class_names[k] for k in np.flatnonzero(counts == 0)]
-        more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         warnings.warn(
-            f"{train.name} has no image of {', '.join(missing[:10])}{more}: the model will never answer that",
+            f"{train.name} has no image of {listed(missing)}: the model will never answer that",
             stacklevel=5,  # that of who called fit
         )
 

@@ -110,11 +110,11 @@ def test_bad_input_is_exit_status_2_with_the_usage(arguments, capsys):
 @pytest.mark.parametrize(
     ("arguments", "usage", "error"),
     [
-        (["trian"], "minicnn [-h]", "minicnn: error: unknown command 'trian'; did you mean train?"),
+        (["trian"], "minicnn [-h]", "minicnn: error: unknown command 'trian'; did you mean 'train'?"),
         (["xyz"], "minicnn [-h]", "unknown command 'xyz'; there are train, evaluate, predict, crossval, "),
-        (["train", "--epochss", "3"], "minicnn train [-h]", "unknown: --epochss 3; did you mean --epochs?"),
-        (["data", "--datsaet=x"], "minicnn data [-h]", "unknown: --datsaet=x; did you mean --dataset?"),
-        (["predict", "a", "b", "--invrt"], "minicnn predict", "unknown: --invrt; did you mean --invert?"),
+        (["train", "--epochss", "3"], "minicnn train [-h]", "unknown: --epochss 3; did you mean '--epochs'?"),
+        (["data", "--datsaet=x"], "minicnn data [-h]", "unknown: --datsaet=x; did you mean '--dataset'?"),
+        (["predict", "a", "b", "--invrt"], "minicnn predict", "unknown: --invrt; did you mean '--invert'?"),
         (["gradcheck", "file"], "minicnn gradcheck [-h]", "minicnn gradcheck: error: unknown: file\n"),
         (["info", "--frobnicate"], "minicnn info [-h]", "minicnn info: error: unknown: --frobnicate\n"),
     ],

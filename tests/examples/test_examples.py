@@ -283,7 +283,7 @@ class TestOutcome:
     @pytest.mark.parametrize("script", ["train_mnist", *OTHERS])
     def test_a_mistyped_option_is_told_with_the_right_one(self, start, loaded, capsys, script):
         assert start(script, "--epohcs", "3") == 2
-        assert "unknown: --epohcs 3; did you mean --epochs?" in capsys.readouterr().err
+        assert "unknown: --epohcs 3; did you mean '--epochs'?" in capsys.readouterr().err
         assert loaded == []
 
 
