@@ -246,23 +246,6 @@ def test_moments_are_looked_at_before_anything_is_updated():
     assert_array_equal(model.arrays()["dense_1.W"], before)
 
 
-class Averaged(Optimizer):
-    """An optimizer of one's own that goes along the sum of all gradients."""
-
-    def __init__(self):
-        super().__init__(0.1, 0.0, False, False)
-
-    def _direction(self, key, g):
-        (total,) = self.moments(key, g, 1)
-        total += g
-        return total
-
-
-def test_an_optimizer_of_ones_own_may_keep_moments():
-    # 1 − 0.1·2 = 0.8, then − 0.1·(2 + 4) = 0.2; the bias is 0.5 below.
-    assert_path(walk(Averaged(), [2, 4]), [(0.8, 0.3), (0.2, -0.3)])
-
-
 def test_a_gradient_of_no_parameter_is_told():
     model = tiny()
     model.layers[0].grads = {name: np.ones(1) for name in ("W", "b", "c")}
