@@ -62,6 +62,7 @@ def run_stages(stages, N, parts):
 
 def step(block, N):
     """Take the batch in the block's arrays forward and back; return its gradients as they are yielded."""
+    block.take_weights(training=True)
     block.begin(N, training=True)
     for part in range(block.parts):
         block.pack(part, training=True)

@@ -170,6 +170,7 @@ def test_prediction_takes_the_running_averages():
     expected = layers[1].forward(layers[0].forward(x))
     block, y = NormBlock(layers, 2), zeros(x.size)
     block.connect(4, x.reshape(-1), y)
+    block.take_weights(training=False)
     block.begin(4, training=False)
     run_stages(block.forward(training=False), 4, 2)
     assert_allclose(y.reshape(x.shape), expected, rtol=8 * UNIT, atol=8 * UNIT)

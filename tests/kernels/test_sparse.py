@@ -105,6 +105,7 @@ def test_only_the_images_that_are_asked_for_are_computed(drawn, seed):
     y[:] = dx[:] = UNTOUCHED
     block.connect(4, x.reshape(-1), y)
     block.connect_gradients(dx, dy.reshape(-1))
+    block.take_weights(training=True)
     block.begin(4, training=True)
     block.pack(0, training=True)
     for stage in block.forward(training=True) + block.backward():
