@@ -291,8 +291,19 @@ class Checkpoint(_Monitor):
     def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
         """Save the model if it is the best so far."""
         if self._improved(row):
-            trainer.model.save(self.path)
-            self.epoch = trainer.epoch
+            before = self._file()
+            try:
+                trainer.model.save(self.path)
+            finally:  # Ctrl-C may come when the file is there, and before save returns
+                if self._file() != before:
+                    self.epoch = trainer.epoch
+
+    def _file(self) -> int | None:
+        """Return which file is at the path, by its number: one that takes another's place has its own."""
+        try:
+            return self.path.stat().st_ino
+        except OSError:  # there is none
+            return None
 
 
 def _copies(trainer: "Trainer") -> dict[str, Any]:

@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import io
 import itertools
+import pathlib
 import re
 import sys
 
@@ -346,6 +347,25 @@ class TestCheckpoint:
         fit(trainer(), other, epochs=6, validation=other, callbacks=[checkpoint])
         assert checkpoint.epoch is not None
         assert trainer_of(path).evaluate(other).accuracy == checkpoint.best
+
+    @pytest.mark.parametrize("written", [True, False], ids=("after the rename", "before it"))
+    def test_broken_off_while_it_saves_it_knows_whose_model_is_there(self, tmp_path, monkeypatch, written):
+        path, before = tmp_path / "best.safetensors", trainer()
+        before.model.save(path)
+        rename = pathlib.Path.replace
+
+        def interrupted(file, target):
+            if written:
+                rename(file, target)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(pathlib.Path, "replace", interrupted)
+        checkpoint = Checkpoint(path, "loss", overwrite=True)
+        runner = trainer(seed=5)
+        with pytest.raises(KeyboardInterrupt):
+            fit(runner, epochs=3, callbacks=[checkpoint])
+        assert checkpoint.epoch == (1 if written else None)
+        assert_same_arrays(mc.load(path), copies((runner if written else before).model))
 
     def test_told_to_it_overwrites_what_is_there(self, tmp_path):
         path, test = tmp_path / "best.safetensors", data(60, seed=1)
