@@ -42,7 +42,7 @@ def check_run(folder: str | Path, force: bool = False) -> Path:
         claimed it.
     """
     folder = check_path(folder)
-    return _claim(folder, force, made=not folder.exists())
+    return _claim(folder, force, made=not os.path.exists(folder))
 
 
 def new_run(folder: str | Path) -> Path:

@@ -576,11 +576,9 @@ def start(contents, server, cache):
     def start(mirror):
         files = [(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in contents.items()]
         arguments = [files, f"http://127.0.0.1:{server.server_port}/{mirror}/", str(cache.parent)]
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-c", DOWNLOADER, json.dumps(arguments)], stdout=subprocess.PIPE, text=True
-            )
-        )
+        command = [sys.executable, "-c", DOWNLOADER, json.dumps(arguments)]
+        environment = {name: value for name, value in os.environ.items() if name != "MINICNN_DATA"}
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
         return processes[-1]
 
     yield start
@@ -715,7 +713,8 @@ def test_the_names():
         (["mnist"], r"got \['mnist'\]"),
     ],
 )
-def test_an_unknown_name_gets_the_known_ones(name, message):
+def test_an_unknown_name_gets_the_known_ones(name, message, monkeypatch):
+    monkeypatch.delenv("MINICNN_DATA", raising=False)
     with pytest.raises(ConfigError, match=message):
         load(name)
 
