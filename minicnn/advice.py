@@ -117,9 +117,8 @@ def pixel_line(images: np.ndarray) -> str:
         return ""
     low, high = float(images.min()), float(images.max())
     if low < 0:
-        centred = (
-            kind == "f" and max(-low, high) <= 255
-        )  # bytes less their mean; of other scales nobody knows
+        # Bytes less their mean; of other scales nobody knows.
+        centred = kind == "f" and max(-low, high) <= 255
         return "images = images / 255" if centred else ""
     if high <= 1:
         return "images = images.astype(np.uint8) * np.uint8(255)"

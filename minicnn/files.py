@@ -17,7 +17,7 @@ from minicnn.errors import ConfigError, OutputError
 
 try:
     import fcntl
-except ImportError:  # Windows: what a killed writer leaves there stays
+except ImportError:  # Windows: what a killed writer leaves there stays, and no folder is locked
     fcntl = None
 
 HOST = hashlib.sha256(platform.node().encode(errors="replace")).hexdigest()[:8]
@@ -134,6 +134,27 @@ def remove_stale(folder: Path) -> None:
             match = TEMPORARY.fullmatch(entry.name)
             if match and (match["host"] == HOST or time.time() - entry.stat().st_mtime > DAY):
                 _remove_unlocked(entry.path)
+
+
+def lock_folder(folder: Path) -> int | None:
+    """Lock a folder, for as long as the returned descriptor is open; None where there are no locks.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds the lock.
+    """
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as reason:
+        os.close(descriptor)
+        if isinstance(reason, BlockingIOError):
+            raise
+        return None  # not every file system has locks
+    return descriptor
 
 
 def _remove_unlocked(path: str) -> None:

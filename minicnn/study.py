@@ -87,9 +87,8 @@ def run(
         trained, held_out = (train, None) if validation is None else split(train, validation, seed)
         _introduce(recipe, trainer, train, test, seed, out)
         monitor = "accuracy" if validation is None else "val_accuracy"
-        checkpoint = Checkpoint(
-            out / report.CHECKPOINT, monitor, overwrite=True
-        )  # the folder has been checked
+        # Whatever is there may be replaced: the folder was claimed.
+        checkpoint = Checkpoint(out / report.CHECKPOINT, monitor, overwrite=True)
         options = recipe.fit_options()
         options["callbacks"].append(checkpoint)
         run = None

@@ -7,13 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from minicnn.errors import OutputError
-from minicnn.files import check_file, check_path, make_folder
+from minicnn.files import check_file, check_path, lock_folder, make_folder
 from minicnn.report.page import NAME
-
-try:
-    import fcntl
-except ImportError:  # Windows: there only what is in a folder keeps it from other processes
-    fcntl = None
 
 MODEL, HISTORY, METRICS, PREDICTIONS = "model.safetensors", "history.csv", "metrics.json", "predictions.npz"
 CHECKPOINT = "checkpoint.safetensors"
@@ -42,6 +37,7 @@ def check_run(folder: str | Path, force: bool = False) -> Path:
         claimed it.
     """
     folder = check_path(folder)
+    # Not Path.exists, which raises for a name that is too long.
     return _claim(folder, force, made=not os.path.exists(folder))
 
 
@@ -106,16 +102,8 @@ def _refuse_a_run(folder: Path, force: bool) -> None:
 
 
 def _lock(folder: Path) -> int | None:
-    """Lock a folder, for as long as the returned descriptor is open; None where there are no locks."""
-    if fcntl is None:
-        return None
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Lock a folder; without locks only what is in it keeps it from other processes."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_folder(folder)
     except BlockingIOError as reason:
-        os.close(descriptor)
         raise OutputError(f"another process is training into {folder}: name another folder") from reason
-    except OSError:  # not every file system has locks
-        os.close(descriptor)
-        return None
-    return descriptor

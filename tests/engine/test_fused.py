@@ -47,7 +47,6 @@ class Scale(L.Layer):
 
     def _build(self, input_shape, rng):
         self.params["s"] = np.full(input_shape[-1], 2, self.dtype)
-        return input_shape
 
     def forward(self, x, training=False):
         if training:

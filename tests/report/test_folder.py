@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from minicnn import report
+from minicnn import files, report
 from minicnn.errors import ConfigError, OutputError
 from minicnn.report import folder as module
 from minicnn.study import folder
@@ -60,7 +60,7 @@ class TestCheckRun:
         with pytest.raises(OutputError, match=f"{name}: there is a folder of that name"):
             report.check_run(tmp_path)
 
-    @pytest.mark.skipif(module.fcntl is None, reason="there are no locks")
+    @pytest.mark.skipif(files.fcntl is None, reason="there are no locks")
     def test_another_process_cannot_claim_it_until_the_claim_ends(self, tmp_path):
         code = f"from minicnn import report; report.check_run({str(tmp_path)!r}, force=True)"
         report.check_run(tmp_path)
