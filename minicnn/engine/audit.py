@@ -9,7 +9,7 @@ The optimizer's ``begin_step`` does the same for the gradients and its own momen
 import inspect
 from collections.abc import Callable
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any
 
 from minicnn import layers as library
@@ -36,6 +36,12 @@ def kind(layer: Layer) -> type:
     return Layer if "forward" in own or "backward" in own else type(layer)
 
 
+def is_known(thing: object, *classes: type) -> bool:
+    """Whether a loss or an optimizer is of one of these very classes, and no method of it was replaced."""
+    of = type(thing)
+    return of in classes and not any(callable(getattr(of, name, None)) for name in vars(thing))
+
+
 class Audit:
     """The model as it was found: a row of built layers that fit to each other.
 
@@ -48,6 +54,7 @@ class Audit:
     def __init__(self, model: "Sequential") -> None:
         _check_row(model)
         self.model = model
+        self._layers = list(model.layers)
         self._facts = _facts(model)
         self._array_class = array_class(model.device)
         self._remedy = (
@@ -63,7 +70,9 @@ class Audit:
     def holds(self) -> bool:
         """Whether the model still is what it was, but for the numbers in its arrays."""
         try:
-            return self._facts == _facts(self.model)
+            now = self.model.layers
+            same = len(now) == len(self._layers) and all(map(is_, now, self._layers))
+            return same and self._facts == _facts(self.model)
         except (AttributeError, TypeError, ValueError):  # no layers any more: a new audit tells
             return False
 
@@ -127,7 +136,7 @@ def _facts(model: "Sequential") -> list[Any]:
     """Return all that kernels, their arrays and their order are fixed for."""
     facts = [model.input_shape, model.output_shape, model.dtype, model.device]
     for layer in model.layers:
-        facts += layer, kind(layer), _built(type(layer))(layer), *layer.params, *layer.state
+        facts += kind(layer), _built(type(layer))(layer), *layer.params, "state", *layer.state
     return facts
 
 

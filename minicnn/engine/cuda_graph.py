@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn.backend import Array
 from minicnn.data import Augmentation
+from minicnn.engine.audit import is_known
 from minicnn.engine.base import Engine, Seen, StepResult, check_data
 from minicnn.engine.cuda_blocks import Gradient, Launch
 from minicnn.engine.cuda_network import STEP, Images, Network, device_of, supports
@@ -375,4 +376,4 @@ class CudaGraphEngine(Engine):
 
 def knows(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> bool:
     """Whether there are kernels for all that a step needs."""
-    return supports(model) and type(loss) is SoftmaxCrossEntropy and type(optimizer) in (SGD, Adam, AdamW)
+    return supports(model) and is_known(loss, SoftmaxCrossEntropy) and is_known(optimizer, SGD, Adam, AdamW)

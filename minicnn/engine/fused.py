@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.arrays import check_array
+from minicnn.engine.audit import is_known
 from minicnn.engine.base import Engine, StepResult, check_data, put_back_if_refused
 from minicnn.engine.blocks import Stage
 from minicnn.engine.layerwise import blame
@@ -112,7 +113,7 @@ class FusedEngine(Engine):
         self.model.preprocessing(self._images[first:last], self.model.dtype, x)
 
     def _fuses_loss(self) -> bool:
-        return type(self.loss) is SoftmaxCrossEntropy  # a subclass may compute something else
+        return is_known(self.loss, SoftmaxCrossEntropy)  # a subclass may compute something else
 
     def _loss(self, part: int, first: int, last: int) -> None:
         """Compute the loss and its gradient in one pass over the logits."""

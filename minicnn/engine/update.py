@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.engine.audit import is_known
 from minicnn.engine.blocks import Block, laid_out
 from minicnn.errors import StateError
 from minicnn.kernels import update
@@ -44,7 +45,7 @@ class Update:
         self.optimizer = optimizer
         self.blocks = blocks
         self.N = N
-        self.fused = type(optimizer) in _KNOWN and not {"step", "_direction"} & vars(optimizer).keys()
+        self.fused = is_known(optimizer, *_KNOWN)
         self.parameters: dict[tuple[Block, str], _Parameter] = {}
 
     def step(self, model: Sequential, parts: int) -> None:

@@ -20,7 +20,7 @@ from minicnn.optimizers import Optimizer
 from minicnn.preparation import Preparation
 from minicnn.preprocessing import Preprocessing
 from minicnn.text import listed, shown
-from minicnn.train.callbacks import Callback, ProgressBar
+from minicnn.train.callbacks import Callback, LearningRateSchedule, ProgressBar
 from minicnn.train.history import History
 from minicnn.train.metrics import Evaluation
 
@@ -183,7 +183,7 @@ class Trainer(hints.Hinted):
     ) -> dict[str, float]:
         """Train on every image once, in the given order, and return the epoch's row of the history."""
         start, seen, loss_sum, correct = time.perf_counter(), 0, 0.0, 0
-        # A callback that looks after each step is to see the model as that step leaves it.
+        # A callback that looks before or after each step is to see the model as the last step has left it.
         watched = any(_looks(callback) for callback in callbacks)
         batches = np.split(order, _edges(self.model, len(order), batch_size))
         for number, batch in enumerate(batches, start=1):
@@ -369,9 +369,18 @@ def _check_dataset(data: Dataset) -> None:
         )
 
 
+_LOOK_AT_NOTHING = {
+    Callback.on_step_begin,
+    Callback.on_step_end,
+    LearningRateSchedule.on_step_begin,
+    ProgressBar.on_step_end,
+}
+
+
 def _looks(callback: Callback) -> bool:
-    """Whether a callback does something after each step, the bar apart, which looks at nothing."""
-    return type(callback).on_step_end not in (Callback.on_step_end, ProgressBar.on_step_end)
+    """Whether a callback does something around each step; a bar and a schedule look at no array."""
+    methods = callback.on_step_begin, callback.on_step_end
+    return not all(getattr(method, "__func__", None) in _LOOK_AT_NOTHING for method in methods)
 
 
 def _precision(precision: str, engine: str) -> str:

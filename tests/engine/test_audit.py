@@ -1,5 +1,7 @@
 """What is replaced between two steps is refused by name, on each engine alike, or heard."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from models import CLASSES, SHAPE, batch, copies, network
@@ -226,3 +228,61 @@ def test_a_gradient_that_is_replaced_in_the_middle_of_a_step_is_told():
     runner = make_engine("fused", model, mc.SoftmaxCrossEntropy(), mc.optimizers.SGD(0.1))
     with pytest.raises(StateError, match=r"'dense_2': the gradient of W was replaced.*engine=\"layerwise\""):
         runner.train_step(*batch())
+
+
+@dataclass
+class Equal(L.Layer):
+    """A layer of one's own that is equal to every other with the same arguments."""
+
+    start: float = 1.0
+
+    def __post_init__(self):
+        super().__init__()
+
+    def _build(self, shape, rng):
+        self.params["W"] = np.full(shape, self.start, self.dtype)
+
+    def forward(self, x, training=False):
+        self._kept = x
+        return x * self.params["W"]
+
+    def backward(self, dy, need_dx=True):
+        self.grads["W"] = (dy * self._kept).sum(axis=0)
+        return dy * self.params["W"]
+
+
+@ENGINES
+def test_a_layer_is_not_taken_for_one_that_is_equal_to_it(engine):
+    model = mc.Sequential([L.Flatten(), Equal(), L.Dense(CLASSES)], SHAPE)
+    runner = make_engine(engine, model, mc.SoftmaxCrossEntropy(), mc.optimizers.SGD(0.1))
+    runner.train_step(*batch())
+    images = batch()[0] / np.float32(255)
+    model.logits(images)
+    other = Equal()
+    other.name = "equal_1"
+    other.build(model.layers[1].input_shape, np.random.default_rng(0))
+    other.params["W"] *= 3
+    assert other == model.layers[1]
+    model.layers[1] = other
+    with kernels.use("reference"):
+        expected = model.logits(images)
+    assert_allclose(model.logits(images), expected, rtol=1e-4, atol=1e-5)
+    runner.train_step(*batch())
+    assert not (other.params["W"] == 3).any()
+
+
+def test_a_method_of_a_loss_or_an_optimizer_that_was_replaced_is_called():
+    asked = []
+
+    def spied(method):
+        return lambda *args: asked.append(method.__name__) or method(*args)
+
+    runner = trained("fused", mc.optimizers.SGD(0.1, global_clipnorm=1.0))
+    loss, optimizer = runner.loss, runner.optimizer
+    loss.forward, loss.backward = spied(loss.forward), spied(loss.backward)
+    runner.train_step(*batch())
+    assert asked == ["forward", "backward"]
+    optimizer._update, optimizer.clip_scale = spied(optimizer._update), spied(optimizer.clip_scale)
+    runner.train_step(*batch())
+    assert asked.count("clip_scale") == 1
+    assert asked.count("_update") == sum(len(layer.params) for layer in runner.model.layers)
