@@ -375,11 +375,15 @@ class Hinted:
         """Refuse unknown arguments by name before the constructor is called."""
         if kwargs:
             _check_arguments(cls, [base.__name__ for base in cls.__mro__], cls.__name__, kwargs)
+        if args and cls.__init__ is object.__init__:  # which takes anything where there is a __new__
+            raise TypeError(f"{cls.__name__}() takes no arguments")
         return super().__new__(cls)
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Any:
         """Say what a name that is not there is called here."""
         kind = type(self)
+        if any(name in vars(base) for base in kind.__mro__):  # it is there: a property raised an error
+            return object.__getattribute__(self, name)
         message = f"{kind.__name__!r} object has no attribute {name!r}"
         if not name.startswith("_"):
             places = [f"{base.__name__}." for base in kind.__mro__]
@@ -424,7 +428,8 @@ def _imports(frame: FrameType) -> bool:
 
 def _check_arguments(function: Callable, places: list[str], name: str, given: dict[str, Any]) -> None:
     """Refuse what is ``given`` by name if ``function`` has no such arguments."""
-    parameters = inspect.signature(function).parameters
+    takes_none = getattr(function, "__init__", None) is object.__init__
+    parameters = {} if takes_none else inspect.signature(function).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return
     known = [key for key in parameters if key != "self"]

@@ -275,6 +275,33 @@ class TestNothingElseChanges:
         with pytest.raises(TypeError, match="positional argument"):
             L.ReLU(1)
 
+    def test_a_class_without_a_constructor_takes_no_arguments(self):
+        class Mine(mc.train.Callback):
+            pass
+
+        for arguments, named in ((1,), {}), ((), {"paht": 1}):
+            with pytest.raises(TypeError, match=r"Mine( has no argument 'paht'|\(\) takes no arguments)"):
+                Mine(*arguments, **named)
+        with pytest.raises(ArgumentError, match="leave it out, as nothing is printed"):
+            Mine(verbose=1)
+        assert isinstance(Mine(), mc.train.Callback)
+
+    def test_an_error_in_a_property_of_ones_own_is_told_as_it_is(self):
+        class Mine(L.ReLU):
+            @property
+            def gain(self):
+                return self.gian
+
+        with pytest.raises(AttributeError, match=r"'Mine' object has no attribute 'gian'"):
+            _ = Mine().gain
+
+    def test_a_layer_of_ones_own_need_not_keep_its_arguments(self):
+        class Mine(L.Dense):
+            def __init__(self, units, gain=1.0, **rest):
+                super().__init__(units, **rest)
+
+        assert repr(Mine(3, use_bias=False)) == "Mine(units=3)"
+
     def test_a_class_of_ones_own_may_take_what_it_likes(self):
         class Mine(L.ReLU):
             def __init__(self, activation, **more):

@@ -212,5 +212,6 @@ class Layer(Hinted):
             )
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
-        return f"{type(self).__name__}({arguments})"
+        names = inspect.signature(type(self)).parameters
+        held = [name for name in names if hasattr(self, name)]  # a layer of one's own need not keep all
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in held)})"
