@@ -144,7 +144,7 @@ class Preprocessing:
             line = "images = images * 2 - 1" if minus_one_to_one and high <= 1 else ""
         elif floating and low >= 0 and 0 < high < white / 100:
             line = "images = images * 255" if high <= 1 / 255 else ""
-        elif high <= 16 * white:
+        elif high <= 16 * white or max(black, low) < 0:  # standardised, a rare pixel may be far out
             return
         raise DataError(
             f"the model was trained on pixels from {black:g} to {white:g}, these go from {low:g} to {high:g}"

@@ -495,6 +495,12 @@ class TestScaleOfAModel:
     def test_other_images_on_its_scale_pass(self, given):
         assert len(self.trained(self.PIXELS).model.predict(given)) == N
 
+    def test_a_pixel_that_was_nearly_always_black_may_be_far_out_where_each_is_standardised(self):
+        trained = (self.PIXELS - 40.0) / 70
+        given = trained.copy()
+        given[0, 0, 0] = 100 * trained.max()
+        assert len(self.trained(trained).model.predict(given)) == N
+
     def test_the_scale_is_saved_with_the_model(self, tmp_path):
         self.trained(self.PIXELS / 127.5 - 1).model.save(tmp_path / "a.safetensors")
         with pytest.raises(DataError, match="from -1 to 1, these go from 0 to 1"):

@@ -121,7 +121,8 @@ class Dataset(Hinted):
     def in_classes(self, class_names: Sequence[str]) -> "Dataset":
         """Return the data set with these classes, each label being the number of its class among them.
 
-        Labels whose classes have no names, or are to get none, stay as they are.
+        Labels whose classes have no names, or are to get none, stay as they are; the last classes may be
+        missing where there are no names, as nobody said how many there are.
 
         Raises
         ------
@@ -131,8 +132,9 @@ class Dataset(Hinted):
         if self.class_names == tuple(class_names):
             return self
         if isinstance(self.class_names, Numbers) or isinstance(class_names, Numbers):
-            same = len(self.class_names) == len(class_names)
-            return replace(self, class_names=class_names) if same else self
+            classes, known = len(self.class_names), len(class_names)
+            fit = classes == known or (isinstance(self.class_names, Numbers) and classes < known)
+            return replace(self, class_names=class_names) if fit else self
         if not set(self.class_names) <= set(class_names):
             raise DataError(
                 f"{self.name} has the classes {listed(self.class_names)}; expected {listed(class_names)}"

@@ -297,11 +297,13 @@ class Trainer(hints.Hinted):
                     "names are others, write Dataset(images, labels, model.class_names); to train it for "
                     "other classes, model.set_class_names(data.class_names) first"
                 ) from reason
-        if self.model.output_shape != (len(data.class_names),):
+        classes = len(data.class_names)
+        if self.model.output_shape != (classes,):
+            advice = f"let it end in Dense({classes}), or, " if classes > 1 else ""
             raise DataError(
-                f"{data.name} has {len(data.class_names)} classes, the model has "
-                f"{self.model.output_shape[0]} outputs: let it end in Dense({len(data.class_names)}), or, "
-                "where a class has no image, name all classes: Dataset(images, labels, class_names)"
+                f"{data.name} has {classes} class{'es' * (classes > 1)}, the model has "
+                f"{self.model.output_shape[0]} outputs: {advice}where a class has no image, name all "
+                "classes: Dataset(images, labels, class_names)"
             )
         preprocessing.check(data.images, self.model.input_shape)
         return data

@@ -490,6 +490,26 @@ class TestClasses:
         fit(unnamed, mc.data.Dataset(data().images, data().labels), validation=data())
         assert unnamed.model.class_names == ("0", "1", "2")
 
+    def test_without_names_the_last_classes_may_be_missing_once_the_model_knows_its_own(self):
+        some = data().subset(data().labels != 2)
+        unnamed = mc.data.Dataset(some.images, some.labels)
+        with pytest.raises(DataError, match="dataset has 2 classes, the model has 3 outputs"):
+            fit(trainer(), unnamed)
+        for names in (), data().class_names:
+            runner = trainer()
+            fit(runner, mc.data.Dataset(data().images, data().labels, names), validation=unnamed)
+            result = runner.evaluate(unnamed)
+            assert result.confusion.shape == (3, 3)
+            named = mc.data.Dataset(some.images, some.labels, runner.model.class_names)
+            assert result.loss == runner.evaluate(named).loss
+            with pytest.warns(UserWarning, match="no image of"):
+                fit(runner, unnamed)
+
+    def test_one_class_without_names_is_not_told_to_end_a_model_in_one_output(self):
+        one = mc.data.Dataset(data().images[:1], np.zeros(1, int))
+        with pytest.raises(DataError, match="dataset has 1 class, the model has 3 outputs: where a class"):
+            fit(trainer(), one)
+
 
 class TestOneClass:
     def test_there_is_nothing_to_learn_from_one(self):
