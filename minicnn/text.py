@@ -1,4 +1,4 @@
-"""Text for messages and the terminal: names from files made safe to show, and any encoding printed to."""
+"""Text for messages and the terminal: names from files made safe to show, printed in any encoding."""
 
 import io
 import os

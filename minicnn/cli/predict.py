@@ -12,6 +12,7 @@ import minicnn
 from minicnn.cli import options
 from minicnn.data import read_picture
 from minicnn.errors import ConfigError, MiniCNNError, PictureWarning
+from minicnn.files import replacing
 from minicnn.model import Sequential
 from minicnn.preparation import Preparation
 from minicnn.text import echo
@@ -108,8 +109,6 @@ def _line(found: dict[str, Any]) -> str:
 def _save(image: np.ndarray, path: str) -> None:
     """Write an image of uint8 as PNG, a pixel for each pixel."""
     from PIL import Image
-
-    from minicnn.files import replacing
 
     with replacing(path) as temporary:
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(temporary, format="PNG")
