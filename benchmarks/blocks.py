@@ -58,7 +58,7 @@ def measure(name: str, batch: int, data: mc.data.Dataset, times: int) -> list[di
         products = (block.dx is not None) + convolution  # dW of a dense layer belongs to the update
         row(layers, "backward", products * work, lambda run=run: run(0, 0, batch))
         update = Update(engine.optimizer, [block], batch)
-        row(layers, "update", 0 if convolution else work, lambda update=update: update.run(0, 1))
+        row(layers, "update", 0 if convolution else work, lambda update=update: update.step(model, 1))
     return rows
 
 
