@@ -14,7 +14,8 @@ import minicnn as mc
 from minicnn import hints
 from minicnn import layers as L
 from minicnn.errors import ArgumentError, ConfigError, MiniCNNError, UnknownNameError
-from minicnn.hints import HINTS, Hinted
+from minicnn.foreign_names import HINTS
+from minicnn.hints import Hinted
 
 MODULES = mc, mc.layers, mc.optimizers, mc.losses, mc.schedules, mc.train, mc.data
 # What each constructor and method of the table is called with, besides the argument in question.
