@@ -1,9 +1,9 @@
 """Names of Keras, PyTorch and scikit-learn, and what to write in their place: the one table of ``hints.py``.
 
 The outer keys are places: ``"minicnn"`` stands for every module, ``"Trainer."`` for the attributes of a
-class and those derived from it, ``"Trainer()"`` and ``"Trainer.fit()"`` for the arguments of a constructor and
-of a method. A hint is the code to write, or the code ("" for none) and a remark. For an argument that only has
-another name here, the hint is that name.
+class and those derived from it, ``"Trainer()"`` and ``"Trainer.fit()"`` for the arguments of a constructor
+and of a method. A hint is the code to write, or the code ("" for none) and a remark. For an argument that
+only has another name here, the hint is that name.
 """
 
 Hint = str | tuple[str, str]

@@ -52,8 +52,17 @@ class SoftmaxCrossEntropy(Hinted):
     """
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
-        self.label_smoothing = number(label_smoothing, "label_smoothing", "[0, 1)")
+        self.label_smoothing = label_smoothing
         self._kept: tuple[Array, Array] | None = None
+
+    @property
+    def label_smoothing(self) -> float:
+        """α; what is set later on is looked at as well."""
+        return self._label_smoothing
+
+    @label_smoothing.setter
+    def label_smoothing(self, value: float) -> None:
+        self._label_smoothing = number(value, "label_smoothing", "[0, 1)")
 
     def __call__(self, logits: Array, targets: Array) -> float:
         """Return the mean loss of the batch; nothing is kept. See ``forward``."""

@@ -5,7 +5,7 @@ learning rate is a plain attribute, so a schedule, or a person, may set it betwe
 """
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -53,6 +53,9 @@ class Optimizer(Hinted):
         If a number is not in its range, or a switch not True or False.
     """
 
+    intervals: ClassVar[dict[str, str]] = {"learning_rate": "[0, ∞)", "weight_decay": "[0, ∞)"}
+    """What each number must be in at every step, also when a schedule or a person has changed it."""
+
     def __init__(
         self,
         learning_rate: float,
@@ -62,7 +65,7 @@ class Optimizer(Hinted):
         global_clipnorm: float | None = None,
     ) -> None:
         self.learning_rate = number(learning_rate, "learning_rate", "(0, ∞)")
-        self.weight_decay = number(weight_decay, "weight_decay", "[0, ∞)")
+        self.weight_decay = number(weight_decay, "weight_decay", self.intervals["weight_decay"])
         self.decoupled = flag(decoupled, "decoupled")
         self.decay_all = flag(decay_all, "decay_all")
         clips = global_clipnorm is not None
@@ -100,12 +103,13 @@ class Optimizer(Hinted):
         ShapeError, DTypeError
             If a gradient, or what this optimizer keeps, is not an array like its parameter.
         ConfigError
-            If the learning rate is no number of at least 0, ``global_clipnorm`` none above 0, or this
-            optimizer has stepped another model, whose momentum it still holds.
+            If one of its numbers was set to what the constructor refuses (but a learning rate of 0 is
+            taken), or this optimizer has stepped another model, whose momentum it still holds.
         """
         if self._model is not None and self._model is not model:
             raise ConfigError("this optimizer has trained another model: make one for each model")
-        number(self.learning_rate, "learning_rate", "[0, ∞)")
+        for name, interval in self.intervals.items():
+            setattr(self, name, number(getattr(self, name), name, interval))
         if self.global_clipnorm is not None:
             number(self.global_clipnorm, "global_clipnorm", "(0, ∞)")
         for layer in model.layers:
@@ -207,6 +211,8 @@ class SGD(Optimizer):
     Networks", equation 7.
     """
 
+    intervals: ClassVar = Optimizer.intervals | {"momentum": "[0, 1)"}
+
     def __init__(
         self,
         learning_rate: float = 0.01,
@@ -218,7 +224,7 @@ class SGD(Optimizer):
         global_clipnorm: float | None = None,
     ) -> None:
         super().__init__(learning_rate, weight_decay, decoupled, decay_all, global_clipnorm)
-        self.momentum = number(momentum, "momentum", "[0, 1)")
+        self.momentum = number(momentum, "momentum", self.intervals["momentum"])
         if nesterov and momentum == 0:
             raise ConfigError("nesterov=True needs a momentum above 0, such as 0.9")
         self.nesterov = flag(nesterov, "nesterov")
@@ -263,6 +269,8 @@ class Adam(Optimizer):
     Source: Kingma & Ba 2015, "Adam: A Method for Stochastic Optimization", algorithm 1.
     """
 
+    intervals: ClassVar = Optimizer.intervals | {"beta_1": "[0, 1)", "beta_2": "(0, 1)", "epsilon": "(0, ∞)"}
+
     def __init__(
         self,
         learning_rate: float = 0.001,
@@ -275,15 +283,15 @@ class Adam(Optimizer):
         global_clipnorm: float | None = None,
     ) -> None:
         super().__init__(learning_rate, weight_decay, decoupled, decay_all, global_clipnorm)
-        self.beta_1 = number(beta_1, "beta_1", "[0, 1)")
-        self.beta_2 = number(beta_2, "beta_2", "[0, 1)")
-        if self.beta_2 == 0:
+        if beta_2 == 0 and not isinstance(beta_2, bool):
             raise ConfigError(
                 "beta_2 must be above 0, such as 0.999: with 0 only the last gradient counts below the "
                 "fraction bar, and a weight whose gradient is 0 once, as behind a closed ReLU, would move by "
                 "learning_rate · momentum / epsilon"
             )
-        self.epsilon = number(epsilon, "epsilon", "(0, ∞)")
+        self.beta_1 = number(beta_1, "beta_1", self.intervals["beta_1"])
+        self.beta_2 = number(beta_2, "beta_2", self.intervals["beta_2"])
+        self.epsilon = number(epsilon, "epsilon", self.intervals["epsilon"])
 
     @property
     def moment_count(self) -> int:

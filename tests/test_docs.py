@@ -42,6 +42,16 @@ def test_links_lead_to_files_that_are_there(page):
     assert all((page.parent / link).exists() for link in links if not link.startswith("http"))
 
 
+def test_the_tests_that_are_said_to_hold_a_promise_are_there():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page)
+    assert len(named) > 40
+    for file, name in named:
+        assert re.search(
+            rf"^ *(def|class) {name}", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE
+        ), name
+
+
 def test_the_map_of_the_code_names_every_module():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = [line for line in text.split("\n") if line.startswith("| `")]

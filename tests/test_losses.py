@@ -271,3 +271,11 @@ def test_logits_in_the_place_of_probabilities_become_them_by_the_advice(dtype):
         SoftmaxCrossEntropy()(np.zeros((5, 4), dtype), targets)
     advised = eval(str(refused.value).partition("pass ")[2], {"targets": targets, "losses": losses})
     assert SoftmaxCrossEntropy()(np.zeros((5, 4), dtype), advised) == pytest.approx(math.log(4), rel=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [None, math.nan, -1, 1, "0.1"])
+def test_a_label_smoothing_that_is_set_later_is_looked_at_too(wrong):
+    loss = SoftmaxCrossEntropy(0.1)
+    with pytest.raises(ConfigError, match="label_smoothing must be a number in"):
+        loss.label_smoothing = wrong
+    assert loss.label_smoothing == 0.1

@@ -88,6 +88,20 @@ def test_a_norm_to_clip_to_is_a_number_above_0(optimizer, wrong):
         walk(changed, [1])
 
 
+@pytest.mark.parametrize("wrong", [None, "0.9", [0.5], -1, math.nan])
+@pytest.mark.parametrize(
+    ("optimizer", "name"),
+    [(SGD, "momentum"), (SGD, "weight_decay"), (Adam, "beta_1"), (Adam, "beta_2"), (AdamW, "epsilon")],
+)
+def test_a_number_that_is_set_to_nonsense_is_refused_at_the_next_step(optimizer, name, wrong):
+    changed, model = optimizer(), tiny()
+    setattr(changed, name, wrong)
+    with pytest.raises(ConfigError, match=rf"{name} must be a number in"):
+        walk(changed, [1], model)
+    assert changed.steps == 0
+    assert model.arrays()["dense_1.W"].item() == 1
+
+
 def test_the_learning_rate_may_change_between_steps_and_momentum_is_not_rescaled():
     # v = 2: 1 − 0.1·2 = 0.8; then η = 0.01 and v = 5: 0.8 − 0.01·5 = 0.75.
     optimizer, model = SGD(0.1, momentum=0.5), tiny()

@@ -77,6 +77,7 @@ class Trainer(hints.Hinted):
         self.optimizer = optimizer
         self.loss = SoftmaxCrossEntropy() if loss is None else loss
         self.engine = make_engine(engine, self.model, self.loss, optimizer)
+        self._made_with = {"model": self.model, "optimizer": self.optimizer, "loss": self.loss}
         self.model.precision = _precision(precision, self.engine.name)
         self.history = History("nothing yet")
         self.stop = False
@@ -135,6 +136,7 @@ class Trainer(hints.Hinted):
         _check_dataset(train)  # first: in fit(images, labels) the labels stand where the epochs do
         epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
         seed = whole_number(seed, "seed", 0)
+        self._refuse_replaced()
         _check_callbacks(callbacks)
         if not isinstance(augmentation, Augmentation | None):
             raise ConfigError(f"expected an Augmentation such as Augmentation(shift=1), got {augmentation!r}")
@@ -189,6 +191,7 @@ class Trainer(hints.Hinted):
         for number, batch in enumerate(batches, start=1):
             for callback in callbacks:
                 callback.on_step_begin(self)
+            self._refuse_replaced()
             try:
                 news = [self.engine.step(batch)]
                 if number == len(batches):
@@ -215,6 +218,15 @@ class Trainer(hints.Hinted):
             "seconds": seconds,
             "images_per_second": seen / seconds,
         }
+
+    def _refuse_replaced(self) -> None:
+        """Refuse another model, optimizer or loss: the engine would go on with those it was made with."""
+        for name, own in self._made_with.items():
+            if getattr(self, name) is not own:
+                raise ConfigError(
+                    f"trainer.{name} was replaced, and a trainer keeps what it was made with: make a new "
+                    f"one, Trainer(model, optimizer, loss), or change the attributes of its {name}"
+                )
 
     def _refuse_broken_arrays(self) -> None:
         """Find what the epoch's last step broke: no later loss will show it."""

@@ -172,6 +172,45 @@ class TestReproducibility:
         assert np.random.random() == expected  # noqa: NPY002
 
 
+class TestReplacing:
+    NEW = pytest.mark.parametrize(
+        ("name", "new"),
+        [
+            ("model", lambda: model()),
+            ("optimizer", lambda: mc.optimizers.Adam()),
+            ("loss", lambda: mc.SoftmaxCrossEntropy(0.1)),
+        ],
+    )
+
+    @NEW
+    def test_what_a_trainer_was_made_with_is_not_replaced_unheard(self, name, new):
+        runner = trainer()
+        before = copies(runner.model)
+        own = getattr(runner, name)
+        setattr(runner, name, new())
+        with pytest.raises(ConfigError, match=rf"trainer\.{name} was replaced.*make a new one"):
+            fit(runner, data())
+        setattr(runner, name, own)
+        assert_same_arrays(runner.model, before)
+
+    @NEW
+    def test_nor_by_a_callback(self, name, new):
+        class Replace(mc.train.Callback):
+            def on_step_begin(self, trainer):
+                if trainer.step == 1:
+                    setattr(trainer, name, new())
+
+        with pytest.raises(ConfigError, match=rf"trainer\.{name} was replaced"):
+            fit(trainer(), data(), callbacks=[Replace()])
+
+    def test_a_copy_trains_with_its_own(self):
+        runner = trainer()
+        for twin in copy.deepcopy(runner), pickle.loads(pickle.dumps(runner)):
+            fit(twin, data())
+            assert twin.optimizer.steps > 0
+        assert runner.optimizer.steps == 0
+
+
 class TestValidation:
     def test_a_share_is_held_out_stratified_and_never_trained_on(self, monkeypatch):
         train, runner, validated = data(40, classes=2), trainer(classes=2), []
