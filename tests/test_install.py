@@ -49,8 +49,9 @@ def test_an_editable_install_is_found_in_the_folder_that_holds_the_clone(clone, 
     installed = pip("--python", python, "install", "--quiet", "--no-deps", "--editable", clone)
     assert installed.returncode == 0, installed.stderr
     code = "import minicnn; minicnn.data; print(minicnn.__file__)"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     found = subprocess.run(
-        [python, "-c", code], cwd=clone.parent, capture_output=True, text=True, check=False
+        [python, "-c", code], cwd=clone.parent, env=environment, capture_output=True, text=True, check=False
     )
     assert found.stdout.strip() == str(clone / "minicnn" / "__init__.py"), found.stderr
     command = subprocess.run(
