@@ -47,7 +47,7 @@ def variants(epochs: int) -> dict[str, Recipe]:
 
 def run(recipe: Recipe, seed: int, images: int | None) -> dict[str, float]:
     """Train on five sixths of the training images; return the accuracies on the rest, and the seconds."""
-    train, held_out = mc.data.split(mc.data.Choice(BEST.dataset, images=images).load()[0], 1 / 6, seed)
+    train, held_out = mc.data.split(mc.data.DatasetSpec(BEST.dataset, images=images).load()[0], 1 / 6, seed)
     trainer = recipe.trainer(train, seed)
     history = trainer.fit(train, seed=seed, **recipe.fit_options())
     accuracy, mirrored = (trainer.evaluate(held_out, mirrored=both).accuracy for both in (False, True))

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from peers import LEARNING_RATE, MODELS, MOMENTUM, minicnn_model
 
 import minicnn as mc
-from minicnn.engine.fused import FusedEngine
-from minicnn.engine.update import Update
+from minicnn.engine.cpu.engine import FusedEngine
+from minicnn.engine.cpu.update import Update
 
 
 def milliseconds(run: Callable[[], object], times: int) -> float:

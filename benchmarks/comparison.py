@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from peers import minicnn_model
 
 OURS = "minicnn fused"
-COLOURS = {
+COLORS = {
     "minicnn": "#1f5fa8",
     "Keras": "#d9822b",
     "tf": "#e8b57d",
@@ -114,8 +114,8 @@ def chart(comparisons: list[dict[str, Any]], predict: bool) -> Figure:
     for entry in comparisons:
         axes = panels[models.index(entry["model"])][batches.index(entry["batch"])]
         rows = entry["frameworks"]
-        colours = [next((c for k, c in COLOURS.items() if name.startswith(k)), "#777777") for name in rows]
-        bars = axes.barh(list(rows), [row["median_ms"] for row in rows.values()], color=colours)
+        colors = [next((c for k, c in COLORS.items() if name.startswith(k)), "#777777") for name in rows]
+        bars = axes.barh(list(rows), [row["median_ms"] for row in rows.values()], color=colors)
         axes.bar_label(bars, fmt=" %.1f", fontsize=7)
         axes.set_title(f"{entry['model']}, batch {entry['batch']}", fontsize=9)
         axes.tick_params(labelsize=7)

@@ -206,7 +206,7 @@ def as_torch(array: np.ndarray, channels: int, size: int) -> np.ndarray:
 
 
 def jax(name: str) -> Peer:
-    """Return a jitted JAX step, NHWC, He initialisation, momentum by hand."""
+    """Return a jitted JAX step, NHWC, He initialization, momentum by hand."""
     import jax as j
     import jax.numpy as jnp
 

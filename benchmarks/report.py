@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from minicnn import plots
 from minicnn.files import replacing
 from minicnn.info import blas, processor, versions
-from minicnn.kernels.threads import num_threads
+from minicnn.runtime.threads import num_threads
 
 RESULTS = Path(__file__).parent / "results"
 # What makes a library use less than the processor has; whoever sets them finds them in the JSON.

@@ -41,7 +41,7 @@ def sheet(image: np.ndarray, rng: np.random.Generator, paper: float = 235, ink: 
 
 
 def picture(pixels: np.ndarray) -> Image.Image:
-    """Return grey levels as a picture of eight bits."""
+    """Return gray levels as a picture of eight bits."""
     return Image.fromarray(np.clip(pixels, 0, 255).round().astype(np.uint8))
 
 
@@ -142,24 +142,24 @@ def hand_shadow(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 def finger_shadow(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
     """Draw the shadow of a telephone or a finger: a soft band that ends near the middle."""
     distance, along = FROM_EDGE[rng.integers(4)]
-    depth, softness, centre = rng.uniform(0.2, 0.5), rng.uniform(10, 25), rng.uniform(200, 700)
-    inside = np.minimum(rng.uniform(300, 600) - distance, rng.uniform(60, 160) - np.abs(along - centre))
+    depth, softness, center = rng.uniform(0.2, 0.5), rng.uniform(10, 25), rng.uniform(200, 700)
+    inside = np.minimum(rng.uniform(300, 600) - distance, rng.uniform(60, 160) - np.abs(along - center))
     return picture(sheet(image, rng) * (1 - depth / (1 + np.exp(-inside / softness))))
 
 
 def vignette(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Let the light fall off towards the corners."""
+    """Let the light fall off toward the corners."""
     far = ((X - SIDE / 2) ** 2 + (Y - SIDE / 2) ** 2) / (SIDE**2 / 2)
     return picture(sheet(image, rng) * (1 - rng.uniform(0.3, 0.7) * far))
 
 
 def noise(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Add noise of up to 35 grey levels."""
+    """Add noise of up to 35 gray levels."""
     return picture(sheet(image, rng) + rng.normal(0, rng.uniform(5, 35), (SIDE, SIDE)))
 
 
 def low_contrast(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw in pencil: 35 to 70 grey levels below the paper."""
+    """Draw in pencil: 35 to 70 gray levels below the paper."""
     return picture(sheet(image, rng, 190, 190 - rng.integers(35, 70)) + rng.normal(0, 3, (SIDE, SIDE)))
 
 
@@ -204,10 +204,10 @@ def cut_photograph(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def transparent(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw in ink of some colour on nothing."""
+    """Draw in ink of some color on nothing."""
     alpha = picture(larger(image, 280) * 255)
-    colour = Image.new("RGB", alpha.size, str(rng.choice(["black", "navy", "white"])))
-    return Image.merge("RGBA", (*colour.split(), alpha))
+    color = Image.new("RGB", alpha.size, str(rng.choice(["black", "navy", "white"])))
+    return Image.merge("RGBA", (*color.split(), alpha))
 
 
 def sixteen_bits(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
@@ -216,7 +216,7 @@ def sixteen_bits(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def palette(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw with a palette of 16 colours."""
+    """Draw with a palette of 16 colors."""
     return clean(image, rng).convert("P", palette=Image.Palette.ADAPTIVE, colors=16)
 
 

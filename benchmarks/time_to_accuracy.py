@@ -185,12 +185,12 @@ def chart(races: dict[str, list[dict[str, Any]]]) -> Figure:
     """Return the accuracy over the seconds of training."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    colours, styles = ("#1f5fa8", "#d9822b", "#8c3b2e", "#4a8a4a"), ("-", "--", ":", "-.")
-    for (name, runs), colour, style in zip(races.items(), colours, styles, strict=False):
+    colors, styles = ("#1f5fa8", "#d9822b", "#8c3b2e", "#4a8a4a"), ("-", "--", ":", "-.")
+    for (name, runs), color, style in zip(races.items(), colors, styles, strict=False):
         for k, run in enumerate(runs):
             _, clock, accuracy = zip(*run["curve"], strict=True)
             label = {"label": name} if k == 0 else {}
-            axes.plot(clock, [100 * a for a in accuracy], style, color=colour, lw=1.2, **label)
+            axes.plot(clock, [100 * a for a in accuracy], style, color=color, lw=1.2, **label)
     for target in TARGETS:
         axes.axhline(100 * target, color="#999999", lw=0.8)
         axes.annotate(f"{100 * target:g} %", (1, 100 * target), (3, 0), va="center", fontsize=8,

@@ -18,7 +18,7 @@ import numpy as np
 from peers import FRAMEWORKS
 
 import minicnn as mc
-from minicnn.kernels.threads import num_threads
+from minicnn.runtime.threads import num_threads
 
 # Settings that make OpenBLAS faster or slower than it is by itself: it is measured without them.
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import minicnn as mc
-from minicnn import study, zoo
+from minicnn import experiment, zoo
 from minicnn.cli import options
-from minicnn.data import Choice, Dataset
+from minicnn.data import Dataset, DatasetSpec
 from minicnn.report import Run
 
 BANNER = """
@@ -42,7 +42,7 @@ def command() -> str:
     return shlex.join(["python", *sys.argv])
 
 
-def load(choice: Choice, stand_in: bool = False) -> tuple[Choice, Dataset, Dataset]:
+def load(choice: DatasetSpec, stand_in: bool = False) -> tuple[DatasetSpec, Dataset, Dataset]:
     """Load a data set; with ``stand_in``, fall back on synthetic data, loudly, where it is not to be had.
 
     A folder that was named and does not hold it is an error: it was meant.
@@ -54,16 +54,18 @@ def load(choice: Choice, stand_in: bool = False) -> tuple[Choice, Dataset, Datas
             raise
         name = choice.name.upper()
         print(BANNER.format(line="!" * 88, name=name, reason=reason), file=sys.stderr, flush=True)
-        synthetic = Choice("synthetic", images=choice.images)
+        synthetic = DatasetSpec("synthetic", images=choice.images)
         return synthetic, *synthetic.load()
 
 
 def train_and_report(name: str, args: argparse.Namespace, out: str, stand_in: bool = False) -> Run:
     """Train by a recipe, use the test set once, and write the run, to ``out`` if no other place is named."""
     recipe = options.changed(zoo.recipe(name), args)
-    choice, train, test = load(Choice(recipe.dataset, args.data, images=args.images), stand_in)
-    out = study.folder(args.out, out if train.name == recipe.dataset else f"runs/{train.name}", args.force)
-    run = study.run(recipe, train, test, choice, out, command(), START, args.seed, args.device)
+    choice, train, test = load(DatasetSpec(recipe.dataset, args.data, images=args.images), stand_in)
+    out = experiment.folder(
+        args.out, out if train.name == recipe.dataset else f"runs/{train.name}", args.force
+    )
+    run = experiment.run(recipe, train, test, choice, out, command(), START, args.seed, args.device)
     tell(run)
     return run
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import common
 
-from minicnn import study, zoo
+from minicnn import experiment, zoo
 from minicnn.cli import options
-from minicnn.data import Choice, write_csv
+from minicnn.data import DatasetSpec, write_csv
 from minicnn.errors import ConfigError
 
 NAMES = "fashion-mnist_train.csv", "fashion-mnist_test.csv"  # as they are called on Kaggle
@@ -27,13 +27,13 @@ def main() -> int:
     if args.csv is None:
         make_files(folder, args.data)
     train_csv, test_csv = (str(folder / name) for name in NAMES)
-    choice = Choice("fashion-mnist", None, train_csv, test_csv, args.images)
+    choice = DatasetSpec("fashion-mnist", None, train_csv, test_csv, args.images)
     train, test = choice.load()
 
     recipe = options.changed(zoo.recipe("fashion-basic"), args)
-    out = study.folder(args.out, "runs/fashion-basic", args.force)
+    out = experiment.folder(args.out, "runs/fashion-basic", args.force)
     # A tenth of the training images is held out: validation never sees the test images.
-    run = study.run(
+    run = experiment.run(
         recipe,
         train,
         test,
@@ -53,7 +53,7 @@ def main() -> int:
 def make_files(folder: Path, data: str | None) -> None:
     """Write the data set as Kaggle does, unless that was done before and no other place is named."""
     if data or not all((folder / name).exists() for name in NAMES):
-        for part, name in zip(Choice("fashion-mnist", data).load(), NAMES, strict=True):
+        for part, name in zip(DatasetSpec("fashion-mnist", data).load(), NAMES, strict=True):
             write_csv(part, folder / name)
 
 

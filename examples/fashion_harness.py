@@ -1,11 +1,11 @@
-"""The evaluation harness: cross-validate three networks, compare them in pairs, finalise one, predict."""
+"""The evaluation harness: cross-validate three networks, compare them in pairs, finalize one, predict."""
 
 import common
 
 import minicnn as mc
-from minicnn import plots, study
+from minicnn import experiment, plots
 from minicnn.cli import options
-from minicnn.data import Choice, Dataset
+from minicnn.data import Dataset, DatasetSpec
 from minicnn.report import Page
 from minicnn.train import CrossValidation, compare_with
 
@@ -13,23 +13,23 @@ RECIPES = "fashion-baseline", "fashion-same", "fashion-64"
 
 
 def main() -> int:
-    """Do what the module says; the test images are used once, by the network that is finalised."""
+    """Do what the module says; the test images are used once, by the network that is finalized."""
     parser = common.parser(__doc__)
     parser.add_argument("--folds", type=options.count, default=5, help="at least 2 (default: 5)")
     parser.epilog = "The target is for the mean of the baseline's folds."
     args = parser.parse_args()
-    out = study.folder(args.out, "runs/fashion-harness", args.force)
-    choice, train, test = common.load(Choice("fashion-mnist", args.data, images=args.images))
+    out = experiment.folder(args.out, "runs/fashion-harness", args.force)
+    choice, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
     recipes = [options.changed(mc.zoo.recipe(name), args) for name in RECIPES]
     results = [recipe.cross_validate(train, args.folds, args.seed, args.device) for recipe in recipes]
     for line in lines(results):
         print(line, flush=True)
 
     best = recipes[choose(results)]
-    print(f"\nfinalised on all training images: {best.name}")
+    print(f"\nfinalized on all training images: {best.name}")
     notes = {"baseline_fold_accuracy": results[0].mean}
     notes |= {f"folds_{cv.name}": list(map(float, cv.accuracies)) for cv in results}
-    run = study.run(
+    run = experiment.run(
         best, train, test, choice, out, common.command(), common.START, args.seed, args.device,
         validation=None, notes=notes, add=lambda page, run: add_folds(page, results),
     )  # fmt: skip

@@ -3,9 +3,9 @@
 import common
 import numpy as np
 
-from minicnn import explain, plots, study, zoo
+from minicnn import experiment, explain, plots, zoo
 from minicnn.cli import options
-from minicnn.data import Choice, Dataset
+from minicnn.data import Dataset, DatasetSpec
 from minicnn.errors import ConfigError
 from minicnn.report import Page, Run
 
@@ -19,7 +19,7 @@ def main() -> int:
         "--image", type=int, default=0, help="number of the test image to look into (default: 0)"
     )
     args = parser.parse_args()
-    choice, train, test = common.load(Choice("fashion-mnist", args.data, images=args.images))
+    choice, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
     if not 0 <= args.image < len(test):
         raise ConfigError(f"--image must be from 0 to {len(test) - 1}, got {args.image}")
     if len(test) <= FOUND:
@@ -32,8 +32,8 @@ def main() -> int:
         add_search(page, run, test)
 
     recipe = options.changed(zoo.recipe("fashion-multi"), args)
-    out = study.folder(args.out, "runs/fashion-multi", args.force)
-    run = study.run(
+    out = experiment.folder(args.out, "runs/fashion-multi", args.force)
+    run = experiment.run(
         recipe, train, test, choice, out, common.command(), common.START, args.seed, args.device,
         add=look_inside,
     )  # fmt: skip

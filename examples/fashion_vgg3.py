@@ -3,18 +3,20 @@
 import common
 
 import minicnn as mc
-from minicnn import study, zoo
+from minicnn import experiment, zoo
 from minicnn.cli import options
-from minicnn.data import Choice
+from minicnn.data import DatasetSpec
 
 
 def main() -> int:
     """Train, evaluate, report; then load the model again and predict with it."""
     args = common.parser(__doc__).parse_args()
-    choice, train, test = common.load(Choice("fashion-mnist", args.data, images=args.images))
+    choice, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
     recipe = options.changed(zoo.recipe("fashion-vgg3"), args)
-    out = study.folder(args.out, "runs/fashion-vgg3", args.force)
-    run = study.run(recipe, train, test, choice, out, common.command(), common.START, args.seed, args.device)
+    out = experiment.folder(args.out, "runs/fashion-vgg3", args.force)
+    run = experiment.run(
+        recipe, train, test, choice, out, common.command(), common.START, args.seed, args.device
+    )
     common.tell(run)
     print(f"the drawn network: {run.folder}/network.png")
     model = mc.load(run.folder / "model.safetensors")

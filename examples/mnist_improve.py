@@ -1,4 +1,4 @@
-"""MNIST from a baseline to something better: validate both, choose, finalise, save, load, predict."""
+"""MNIST from a baseline to something better: validate both, choose, finalize, save, load, predict."""
 
 import argparse
 
@@ -6,9 +6,9 @@ import common
 from common import START, command
 
 import minicnn as mc
-from minicnn import plots, report, study
+from minicnn import experiment, plots, report
 from minicnn.cli import options
-from minicnn.data import Choice, Dataset
+from minicnn.data import Dataset, DatasetSpec
 from minicnn.report import Page, Run
 from minicnn.report.sections import curves_caption
 from minicnn.train import History
@@ -20,8 +20,8 @@ RECIPES = "mnist-baseline", "mnist-improved"
 def main() -> int:
     """Do what the module says. The test images choose nothing: the validation has chosen before."""
     args = common.parser(__doc__).parse_args()
-    out = study.folder(args.out, "runs/mnist-improve", args.force)
-    choice, train, test = common.load(Choice("mnist", args.data, images=args.images))
+    out = experiment.folder(args.out, "runs/mnist-improve", args.force)
+    choice, train, test = common.load(DatasetSpec("mnist", args.data, images=args.images))
     kept, held_out = mc.data.split(train, 1 / 6, args.seed)
 
     trials = {}
@@ -88,7 +88,7 @@ def row(
     name: str, model: mc.Sequential, images: int, history: History, validated: str, tested: str
 ) -> tuple[str, ...]:
     """Return a row of the comparison."""
-    return name, f"{model.parameters:,}", f"{images:,}", f"{history.seconds:.0f}", validated, tested
+    return name, f"{model.num_params:,}", f"{images:,}", f"{history.seconds:.0f}", validated, tested
 
 
 if __name__ == "__main__":

@@ -15,19 +15,19 @@ from minicnn import (
     explain,
     gradcheck,
     initializers,
-    kernels,
     layers,
     losses,
+    ops,
     optimizers,
     schedules,
     train,
     zoo,
 )
 from minicnn.hints import module_names
-from minicnn.kernels.threads import set_num_threads
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
 from minicnn.preprocessing import Preprocessing
+from minicnn.runtime.threads import set_num_threads
 from minicnn.serialize import load
 from minicnn.train import Trainer
 
@@ -43,10 +43,10 @@ __all__ = [
     "explain",
     "gradcheck",
     "initializers",
-    "kernels",
     "layers",
     "load",
     "losses",
+    "ops",
     "optimizers",
     "schedules",
     "set_num_threads",

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = 1, 3, 4
-"""Grey, colours, colours with transparency: how many channels a stored image has."""
+COLORS = 1, 3, 4
+"""Gray, colors, colors with transparency: how many channels a stored image has."""
 WHITES = 16, 255, 1023, 4095, 16_383, 65_535
 """The largest pixel of scikit-learn's digits, of bytes, and of cameras of 10, 12, 14 and 16 bits."""
 
@@ -76,7 +76,7 @@ def _reshapings(shape: Shape, side: tuple[int, int] | None) -> list[tuple[str, C
 
 
 def _rows(name: str, pixels: int, side: tuple[int, int] | None) -> tuple[str, Callable]:
-    """Return the line that makes grey images of rows of so many pixels."""
+    """Return the line that makes gray images of rows of so many pixels."""
     H, W = side or (math.isqrt(pixels),) * 2
 
     def change(x: np.ndarray) -> np.ndarray:
@@ -89,7 +89,7 @@ def _rows(name: str, pixels: int, side: tuple[int, int] | None) -> tuple[str, Ca
 
 def channels_first(shape: Shape) -> bool:
     """Whether (N, C, H, W) was given: a height of 1 or 3 with that many channels is no image's."""
-    return len(shape) == 4 and shape[1] in COLOURS and min(shape[2:]) >= 8 and shape[3] not in COLOURS
+    return len(shape) == 4 and shape[1] in COLORS and min(shape[2:]) >= 8 and shape[3] not in COLORS
 
 
 def channel_line(images: np.ndarray, channels: int) -> str:
@@ -102,8 +102,8 @@ def channel_line(images: np.ndarray, channels: int) -> str:
         return ""
     if channels == 3:
         return "images = images[..., :3]"
-    grey = bool((images[..., :1] == images[..., 1:3]).all())
-    return "images = images[..., :1]" if grey and channels == 1 else ""
+    gray = bool((images[..., :1] == images[..., 1:3]).all())
+    return "images = images[..., :1]" if gray and channels == 1 else ""
 
 
 def pixel_line(images: np.ndarray) -> str:
@@ -118,8 +118,8 @@ def pixel_line(images: np.ndarray) -> str:
     low, high = float(images.min()), float(images.max())
     if low < 0:
         # Bytes less their mean; of other scales nobody knows.
-        centred = kind == "f" and max(-low, high) <= 255
-        return "images = images / 255" if centred else ""
+        centered = kind == "f" and max(-low, high) <= 255
+        return "images = images / 255" if centered else ""
     if high <= 1:
         return "images = images.astype(np.uint8) * np.uint8(255)"
     whole = kind != "f" or is_whole(images)

@@ -94,7 +94,7 @@ class _FirstMaxPool2D(MaxPool2D):
         windows = windows.reshape(*windows.shape[:4], -1)  # (N, OH, OW, C, KH·KW)
         y, argmax = _first_maximum(windows, x)  # both (N, OH, OW, C)
         if training:
-            self._keep(x, argmax.astype(np.int32))
+            self._save_for_backward(x, argmax.astype(np.int32))
         return y
 
 
@@ -106,7 +106,7 @@ class _FirstGlobalMaxPool2D(GlobalMaxPool2D):
         N, H, W, C = x.shape
         y, argmax = _first_maximum(x.reshape(N, H * W, C).transpose(0, 2, 1), x)  # both (N, C)
         if training:
-            self._keep(x, argmax[:, None])
+            self._save_for_backward(x, argmax[:, None])
         return y
 
 
@@ -246,7 +246,7 @@ def saliency(model: Sequential, images: Array, classes: np.ndarray | None = None
 
     Notes
     -----
-    Source: Simonyan, Vedaldi & Zisserman 2014, "Deep Inside Convolutional Networks: Visualising Image
+    Source: Simonyan, Vedaldi & Zisserman 2014, "Deep Inside Convolutional Networks: Visualizing Image
     Classification Models and Saliency Maps", section 3.
     """
     if len(model.input_shape) != 3:
@@ -270,7 +270,7 @@ def grad_cam(
 
         α_k = mean over pixels of ∂ logit / ∂ A_k        map = max(Σ_k α_k·A_k, 0)
 
-    The map is enlarged to H × W by linear interpolation between the centres of its pixels, and divided
+    The map is enlarged to H × W by linear interpolation between the centers of its pixels, and divided
     by its maximum. A map of zeros, where nothing speaks for the class, stays one.
 
     Parameters
@@ -367,6 +367,6 @@ def _resized(maps: np.ndarray, H: int, W: int) -> np.ndarray:
 
 
 def _interpolation(old: int, new: int) -> np.ndarray:
-    """Return the (new, old) matrix that samples ``old`` pixels at the centres of ``new`` ones."""
-    centres = (np.arange(new) + 0.5) * old / new - 0.5
-    return np.stack([np.interp(centres, np.arange(old), pixel) for pixel in np.eye(old)], axis=1)
+    """Return the (new, old) matrix that samples ``old`` pixels at the centers of ``new`` ones."""
+    centers = (np.arange(new) + 0.5) * old / new - 0.5
+    return np.stack([np.interp(centers, np.arange(old), pixel) for pixel in np.eye(old)], axis=1)

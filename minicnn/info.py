@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info
 from minicnn import __version__
 from minicnn.backend import resolve_device
 from minicnn.errors import DeviceError
-from minicnn.kernels.threads import available_cores, num_threads
+from minicnn.runtime.threads import available_cores, num_threads
 
 _CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
 
@@ -53,7 +53,7 @@ def blas() -> str:
     shared = [path for path in libraries if not path.parent.name.endswith("libs")]  # scipy.libs, .dylibs
     found = [libraries[path] for path in sorted(own or shared)]
     names = [f"{b['internal_api']} {b['version']} {b.get('architecture', '')}".strip() for b in found]
-    return ", ".join(names) or "not recognised"
+    return ", ".join(names) or "not recognized"
 
 
 def gpu() -> str:

@@ -1,6 +1,6 @@
 """Initial weights: how wide they are drawn so that signals neither fade nor grow.
 
-Every initialiser is ``draw(rng, shape, fan_in, fan_out, dtype) -> array``. Drawn in float64 and then
+Every initializer is ``draw(rng, shape, fan_in, fan_out, dtype) -> array``. Drawn in float64 and then
 converted, so that a seed gives the same weights in every dtype.
 """
 
@@ -61,7 +61,7 @@ _INITIALIZERS: dict[str, Initializer] = {
 
 
 def check(name: str) -> str:
-    """Return ``name`` if there is an initialiser of that name.
+    """Return ``name`` if there is an initializer of that name.
 
     Raises
     ------
@@ -76,5 +76,5 @@ def check(name: str) -> str:
 
 
 def get(name: str) -> Initializer:
-    """Return the initialiser called ``name``."""
+    """Return the initializer called ``name``."""
     return _INITIALIZERS[check(name)]

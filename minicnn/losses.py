@@ -53,7 +53,7 @@ class SoftmaxCrossEntropy(Hinted):
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = label_smoothing
-        self._kept: tuple[Array, Array] | None = None
+        self._cache: tuple[Array, Array] | None = None
 
     @property
     def label_smoothing(self) -> float:
@@ -83,8 +83,8 @@ class SoftmaxCrossEntropy(Hinted):
         ShapeError, DTypeError, DataError
             If the shapes do not fit, a label is not in 0 … K − 1, or probabilities are none.
         """
-        self._kept = self._log_p_and_target(logits, targets)
-        return self._value(*self._kept)
+        self._cache = self._log_p_and_target(logits, targets)
+        return self._value(*self._cache)
 
     @_rounds_to_zero
     def backward(self) -> Array:
@@ -95,9 +95,9 @@ class SoftmaxCrossEntropy(Hinted):
         StateError
             If there was no ``forward`` since the last ``backward``.
         """
-        if self._kept is None:
+        if self._cache is None:
             raise StateError("loss: backward without a forward; call forward(logits, targets) first")
-        (log_p, t), self._kept = self._kept, None
+        (log_p, t), self._cache = self._cache, None
         return (array_module(log_p).exp(log_p) - t) / len(log_p)
 
     def _log_p_and_target(self, logits: Array, targets: Array) -> tuple[Array, Array]:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, hints, kernels, losses, sizes
+from minicnn import checks, hints, losses, sizes
 from minicnn.backend import Array, resolve_device, to_device, to_numpy
 from minicnn.errors import ConfigError, NonFiniteError, ShapeError
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
 from minicnn.preparation import Preparation
 from minicnn.preprocessing import Preprocessing
+from minicnn.runtime.loading import load
 from minicnn.text import byte_size, echo, printable
 
 # What is too small for a float is 0, whatever NumPy is told to do about that.
@@ -159,8 +160,8 @@ class Sequential(hints.Hinted):
         """
         self.preprocessing.check(images, self.input_shape)
         batch_size = checks.whole_number(batch_size, "batch_size")
-        kernels.load("product")
-        from minicnn.engine.network import predict  # upwards, see docs/architecture.md
+        load("minicnn.engine.cpu.kernels.gemm")
+        from minicnn.engine.cpu.network import predict  # upwards, see docs/architecture.md
 
         try:
             with np.errstate(all="ignore"):  # seen in the result
@@ -248,7 +249,7 @@ class Sequential(hints.Hinted):
                     held[name] = to_device(copied, self.device)
 
     @property
-    def parameters(self) -> int:
+    def num_params(self) -> int:
         """How many numbers are trained."""
         return sum(array.size for layer in self.layers for array in layer.params.values())
 
@@ -267,7 +268,7 @@ class Sequential(hints.Hinted):
             rows.append(self._row(layer.name, *cells))
         multiply_adds = sum(layer.multiply_adds() for layer in self.layers)
         outputs = sum(math.prod(layer.output_shape) for layer in self.layers)
-        rows.append(self._row("total", "", self.parameters, multiply_adds, outputs))
+        rows.append(self._row("total", "", self.num_params, multiply_adds, outputs))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         lines = []
         for row in rows:

@@ -23,7 +23,7 @@ _LIKE = "backward must assign one like the parameter"
 _AVERAGE = "the optimizer's average of the gradients of {}"
 _ANEW = "make a new optimizer for the changed model"
 
-# Weights decay; biases and BatchNorm's scale and shift have no size that generalisation cares about.
+# Weights decay; biases and BatchNorm's scale and shift have no size that generalization cares about.
 DECAYED = ("W",)
 
 

@@ -55,7 +55,7 @@ class Preprocessing:
             object.__setattr__(self, "trained_on", span)
 
     @classmethod
-    def standardising(cls, images: np.ndarray) -> "Preprocessing":
+    def standardizing(cls, images: np.ndarray) -> "Preprocessing":
         """Return the preprocessing that gives these images mean 0 and standard deviation 1.
 
         Parameters
@@ -74,7 +74,7 @@ class Preprocessing:
         cls().check(images, images.shape[1:])
         if images.min() == images.max():
             raise DataError(
-                f"expected images with some contrast to standardise by; every pixel of all {len(images):,} "
+                f"expected images with some contrast to standardize by; every pixel of all {len(images):,} "
                 f"is {images.min()}: look at the data"
             )
         return cls(*pixel_moments(images))
@@ -144,7 +144,7 @@ class Preprocessing:
             line = "images = images * 2 - 1" if minus_one_to_one and high <= 1 else ""
         elif floating and low >= 0 and 0 < high < white / 100:
             line = "images = images * 255" if high <= 1 / 255 else ""
-        elif high <= 16 * white or max(black, low) < 0:  # standardised, a rare pixel may be far out
+        elif high <= 16 * white or max(black, low) < 0:  # standardized, a rare pixel may be far out
             return
         raise DataError(
             f"the model was trained on pixels from {black:g} to {white:g}, these go from {low:g} to {high:g}"
@@ -204,13 +204,13 @@ def check_pixels(images: Array) -> tuple[float, float]:
 
 
 def _check_range(images: Array, low: float, high: float) -> None:
-    """Refuse pixels from ``low`` to ``high`` that are neither on 0…255, in bytes, nor on 0…1 or standardised.
+    """Refuse pixels from ``low`` to ``high`` that are neither on 0…255, in bytes, nor on 0…1 or standardized.
 
     Raises
     ------
     DataError
         If bytes are 0 and 1 only; if floats from 0 on are whole numbers above 1, or go beyond 16; if floats
-        around 0 go beyond 16 and are 10 in the quadratic mean, which is 1 for standardised ones.
+        around 0 go beyond 16 and are 10 in the quadratic mean, which is 1 for standardized ones.
     """
     if images.dtype == np.uint8:
         if high == 1:
@@ -227,7 +227,7 @@ def _check_range(images: Array, low: float, high: float) -> None:
     if raw:
         line = advice.told(advice.pixel_line(images)) or ": divide them by the largest value of a pixel"
         raise DataError(
-            f"floating images are on 0…1, or standardised; these go from {low:g} to {high:g}, like raw pixels"
+            f"floating images are on 0…1, or standardized; these go from {low:g} to {high:g}, like raw pixels"
             f"{line}"
         )
 

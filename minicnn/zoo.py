@@ -23,7 +23,7 @@ from minicnn.train import (
     CrossValidation,
     LearningRateSchedule,
     Trainer,
-    WeightAverage,
+    WeightEMA,
     cross_validate,
 )
 
@@ -50,9 +50,9 @@ class Recipe:
         See ``losses.SoftmaxCrossEntropy``.
     augmentation : Augmentation, optional
     average : float, optional
-        The decay of ``train.WeightAverage``.
-    standardise : bool
-        Whether pixels are standardised by the training images' mean and deviation, or scaled to 0…1.
+        The decay of ``train.WeightEMA``.
+    standardize : bool
+        Whether pixels are standardized by the training images' mean and deviation, or scaled to 0…1.
     """
 
     name: str
@@ -70,11 +70,11 @@ class Recipe:
     label_smoothing: float = 0.0
     augmentation: Augmentation | None = None
     average: float | None = None
-    standardise: bool = True
+    standardize: bool = True
 
     def model(self, train: Dataset, seed: int = 0) -> Sequential:
         """Return the untrained network for a data set, its preprocessing fitted to these images."""
-        preprocessing = Preprocessing.standardising(train.images) if self.standardise else Preprocessing()
+        preprocessing = Preprocessing.standardizing(train.images) if self.standardize else Preprocessing()
         network = self.network(len(train.class_names))
         model = Sequential(
             network, train.image_shape, seed, preprocessing=preprocessing, class_names=train.class_names
@@ -100,7 +100,7 @@ class Recipe:
         if self.schedule is not None:
             found.append(LearningRateSchedule(self.schedule(self.learning_rate)))
         if self.average is not None:
-            found.append(WeightAverage(self.average))
+            found.append(WeightEMA(self.average))
         return found
 
     def cross_validate(
@@ -140,7 +140,7 @@ class Recipe:
             "label_smoothing": self.label_smoothing,
             "augmentation": None if self.augmentation is None else asdict(self.augmentation),
             "average": self.average,
-            "pixels": "standardised" if self.standardise else "scaled to 0…1",
+            "pixels": "standardized" if self.standardize else "scaled to 0…1",
         }
 
 
@@ -221,10 +221,10 @@ def vgg3(classes: int) -> list[Layer]:
     return [*convolutions, L.MaxPool2D(2), *head]
 
 
-def normalised(filters: int, pool: bool = False) -> list[Layer]:
+def normalized(filters: int, pool: bool = False) -> list[Layer]:
     """Return a convolution, with or without a pool, BatchNorm and ReLU.
 
-    The pool stands in front of BatchNorm, which then has a quarter of the pixels to normalise, and behind
+    The pool stands in front of BatchNorm, which then has a quarter of the pixels to normalize, and behind
     the convolution, whose backward pass is then over a quarter of the pixels.
     """
     # Without a bias of its own: BatchNorm would take it away again.
@@ -232,30 +232,30 @@ def normalised(filters: int, pool: bool = False) -> list[Layer]:
     return [convolution, *([L.MaxPool2D(2)] if pool else []), L.BatchNorm(), L.ReLU()]
 
 
-def normalised_small(classes: int) -> list[Layer]:
-    """Return three normalised convolutions and a normalised hidden layer."""
-    convolutions = [*normalised(32, pool=True), *normalised(64), *normalised(64, pool=True)]
+def normalized_small(classes: int) -> list[Layer]:
+    """Return three normalized convolutions and a normalized hidden layer."""
+    convolutions = [*normalized(32, pool=True), *normalized(64), *normalized(64, pool=True)]
     head = [L.Flatten(), L.Dense(128, use_bias=False), L.BatchNorm(), L.ReLU()]
     return [*convolutions, *head, L.Dense(classes, kernel_initializer="glorot_uniform")]
 
 
-def normalised_deep(classes: int, width: int = 1) -> list[Layer]:
-    """Return six normalised convolutions and a pool over the whole image: no hidden layer is needed."""
+def normalized_deep(classes: int, width: int = 1) -> list[Layer]:
+    """Return six normalized convolutions and a pool over the whole image: no hidden layer is needed."""
     return [
-        *normalised(16 * width),
-        *normalised(32 * width, pool=True),
-        *normalised(64 * width),
-        *normalised(64 * width, pool=True),
-        *normalised(128 * width),
-        *normalised(128 * width),
+        *normalized(16 * width),
+        *normalized(32 * width, pool=True),
+        *normalized(64 * width),
+        *normalized(64 * width, pool=True),
+        *normalized(128 * width),
+        *normalized(128 * width),
         L.GlobalMaxPool2D(),
         L.Dense(classes, kernel_initializer="glorot_uniform"),
     ]
 
 
-def normalised_wide(classes: int) -> list[Layer]:
-    """Return ``normalised_deep`` with twice the filters, which is four times the work."""
-    return normalised_deep(classes, width=2)
+def normalized_wide(classes: int) -> list[Layer]:
+    """Return ``normalized_deep`` with twice the filters, which is four times the work."""
+    return normalized_deep(classes, width=2)
 
 
 _QUICK = {
@@ -266,7 +266,7 @@ _QUICK = {
     "global_clipnorm": 1.0,  # without it some seeds diverge at this rate: see docs/results.md
     "schedule": schedules.OneCycle,
 }
-_NOTEBOOK = {"learning_rate": 0.01, "batch_size": 32, "epochs": 10, "standardise": False}
+_NOTEBOOK = {"learning_rate": 0.01, "batch_size": 32, "epochs": 10, "standardize": False}
 _HARNESS = _NOTEBOOK | {"schedule": schedules.Cosine}
 _BEST = {
     "learning_rate": 0.1,
@@ -286,7 +286,7 @@ _RECIPES = {
             "mnist-improved",
             "three convolutions with BatchNorm, and moved images",
             "mnist",
-            normalised_small,
+            normalized_small,
             epochs=6,
             learning_rate=0.1,
             nesterov=True,
@@ -302,7 +302,7 @@ _RECIPES = {
             epochs=12,
             learning_rate=0.05,
             schedule=schedules.Cosine,
-            standardise=False,
+            standardize=False,
         ),
         Recipe(
             "fashion-multi",
@@ -336,7 +336,7 @@ _RECIPES = {
             "fashion-best",
             "six convolutions with BatchNorm: the best in a sitting on two cores",
             "fashion-mnist",
-            normalised_deep,
+            normalized_deep,
             epochs=17,
             augmentation=Augmentation(flip=True, shift=1),
             **_BEST,
@@ -345,7 +345,7 @@ _RECIPES = {
             "fashion-max",
             "the network of fashion-best, twice as wide: for a night on two cores",
             "fashion-mnist",
-            normalised_wide,
+            normalized_wide,
             epochs=40,
             augmentation=Augmentation(flip=True, shift=1, erase=0.5),
             **_BEST,
@@ -354,7 +354,7 @@ _RECIPES = {
             "mnist-best",
             "the network of fashion-best, for digits",
             "mnist",
-            normalised_deep,
+            normalized_deep,
             epochs=13,
             augmentation=Augmentation(shift=2),
             **_BEST,

@@ -1,7 +1,6 @@
 """Every layer with odd sizes, built and run the same way each time: what the contract is tested on."""
 
 import numpy as np
-from strategies import normal
 
 from minicnn.layers import (
     AvgPool2D,
@@ -16,6 +15,7 @@ from minicnn.layers import (
     MaxPool2D,
     ReLU,
 )
+from tests.strategies import normal
 
 UNEVEN = ((1, 0), (0, 2))
 

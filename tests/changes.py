@@ -40,11 +40,11 @@ class Scale(L.Layer):
 
     def forward(self, x, training=False):
         if training:
-            self._keep(x, x)
+            self._save_for_backward(x, x)
         return self.params["s"] * x
 
     def backward(self, dy, need_dx=True):
-        x = self._take_kept(dy)
+        x = self._saved(dy)
         self.grads["s"] = (dy * x).sum(axis=tuple(range(dy.ndim - 1)))
         return self.params["s"] * dy if need_dx else None
 

@@ -19,9 +19,9 @@ from minicnn.losses import check_labels
 
 N, SIDE = 24, 10
 RNG = np.random.default_rng(0)
-GREY = RNG.integers(0, 256, (N, SIDE, SIDE, 1), np.uint8)
-COLOUR = RNG.integers(0, 256, (N, 12, 11, 3), np.uint8)
-BINARY = GREY > 127
+GRAY = RNG.integers(0, 256, (N, SIDE, SIDE, 1), np.uint8)
+COLOR = RNG.integers(0, 256, (N, 12, 11, 3), np.uint8)
+BINARY = GRAY > 127
 LABELS = RNG.permutation(np.arange(N) % 3)
 NAMES = np.array(["ant", "bee", "cow"])
 MOST_STEPS = 4
@@ -107,16 +107,16 @@ LABEL_KINDS = {
 
 @pytest.mark.parametrize("labels", LABEL_KINDS.values(), ids=LABEL_KINDS)
 def test_labels_that_are_followed_to_the_letter_are_what_was_meant(labels):
-    data = mended(usable, images=GREY, labels=labels)
+    data = mended(usable, images=GRAY, labels=labels)
     assert_array_equal(data.labels, LABELS)
-    assert data.images is GREY
+    assert data.images is GRAY
 
 
 @pytest.mark.parametrize("kind", ["U", "S", object])
 @pytest.mark.parametrize("column", [False, True])
 def test_labels_that_are_words_get_their_names(kind, column):
     words = NAMES[LABELS].astype(kind)
-    data = mended(usable, images=GREY, labels=words[:, None] if column else words)
+    data = mended(usable, images=GRAY, labels=words[:, None] if column else words)
     assert data.class_names == tuple(NAMES)
     assert_array_equal(data.labels, LABELS)
 
@@ -131,15 +131,15 @@ def test_labels_that_are_words_get_their_names(kind, column):
     ids=["from 1", "-1 and 1", "bool"],
 )
 def test_labels_that_are_counted_otherwise(labels, names, expected):
-    data = mended(usable, images=GREY, labels=labels, class_names=names)
+    data = mended(usable, images=GRAY, labels=labels, class_names=names)
     assert_array_equal(data.labels, expected)
     assert data.class_names == tuple(names)
 
 
 def test_masked_labels_are_left_out_with_their_images():
     hidden = np.arange(N) < 5
-    data = mended(usable, images=GREY, labels=np.ma.array(LABELS, mask=hidden))
-    assert_array_equal(data.images, GREY[5:])
+    data = mended(usable, images=GRAY, labels=np.ma.array(LABELS, mask=hidden))
+    assert_array_equal(data.images, GRAY[5:])
     assert_array_equal(data.labels, LABELS[5:])
 
 
@@ -163,7 +163,7 @@ UNSURE_LABELS = {
 @pytest.mark.parametrize("labels", UNSURE_LABELS.values(), ids=UNSURE_LABELS)
 def test_no_line_is_given_for_labels_that_nobody_can_know(labels):
     with pytest.raises(MiniCNNError) as caught:
-        Dataset(GREY, labels)
+        Dataset(GRAY, labels)
     assert line_of(caught.value) is None
     assert re.search(r"labels", str(caught.value))
 
@@ -177,62 +177,62 @@ def test_what_was_seen_is_said():
         (LABELS + 1, "they go from 1 to 3"),
     ]:
         with pytest.raises(MiniCNNError, match=re.escape(seen)):
-            Dataset(GREY, labels)
+            Dataset(GRAY, labels)
 
 
 def test_labels_from_1_may_lack_a_class_0_if_all_are_named():
-    assert Dataset(GREY, LABELS + 1, tuple("abcd")).class_names == tuple("abcd")
+    assert Dataset(GRAY, LABELS + 1, tuple("abcd")).class_names == tuple("abcd")
 
 
 IMAGE_KINDS = {
-    "int64": GREY.astype(int),
-    "int16": GREY.astype("i2"),
-    "big-endian uint16": GREY.astype(">u2"),
-    "floats on 0…255": GREY * 1.0,
-    "float16 on 0…255": GREY.astype("f2"),
-    "without channel": GREY[..., 0],
-    "without channel, int64": GREY[..., 0].astype(int),
-    "rows": GREY.reshape(N, -1),
-    "rows of int64": GREY.reshape(N, -1).astype(int),
-    "columns": GREY.reshape(N, -1).T,
-    "channels first": GREY.transpose(0, 3, 1, 2),
-    "a list": GREY.tolist(),
-    "a list of rows": GREY.reshape(N, -1).tolist(),
-    "a tensor": Tensor(GREY.transpose(0, 3, 1, 2) / 255),
-    "objects": GREY.astype(object),
-    "objects that are images": as_objects(GREY),
-    "text": GREY.reshape(N, -1).astype(str),
-    "complex": GREY / 255 + 0j,
-    "a mask without a masked value": np.ma.array(GREY),
-    "masked where it is black": np.ma.masked_equal(GREY, 0),
-    "images last": GREY.transpose(1, 2, 3, 0),
-    "images last, without channel": GREY[..., 0].transpose(1, 2, 0),
+    "int64": GRAY.astype(int),
+    "int16": GRAY.astype("i2"),
+    "big-endian uint16": GRAY.astype(">u2"),
+    "floats on 0…255": GRAY * 1.0,
+    "float16 on 0…255": GRAY.astype("f2"),
+    "without channel": GRAY[..., 0],
+    "without channel, int64": GRAY[..., 0].astype(int),
+    "rows": GRAY.reshape(N, -1),
+    "rows of int64": GRAY.reshape(N, -1).astype(int),
+    "columns": GRAY.reshape(N, -1).T,
+    "channels first": GRAY.transpose(0, 3, 1, 2),
+    "a list": GRAY.tolist(),
+    "a list of rows": GRAY.reshape(N, -1).tolist(),
+    "a tensor": Tensor(GRAY.transpose(0, 3, 1, 2) / 255),
+    "objects": GRAY.astype(object),
+    "objects that are images": as_objects(GRAY),
+    "text": GRAY.reshape(N, -1).astype(str),
+    "complex": GRAY / 255 + 0j,
+    "a mask without a masked value": np.ma.array(GRAY),
+    "masked where it is black": np.ma.masked_equal(GRAY, 0),
+    "images last": GRAY.transpose(1, 2, 3, 0),
+    "images last, without channel": GRAY[..., 0].transpose(1, 2, 0),
 }
 
 
 @pytest.mark.parametrize("images", IMAGE_KINDS.values(), ids=IMAGE_KINDS)
 def test_images_that_are_followed_to_the_letter_are_what_was_meant(images):
     data = mended(usable, images=images, labels=LABELS)
-    assert data.images.shape == GREY.shape
-    assert_allclose(on_scale(data.images), GREY / 255, atol=1e-12)
+    assert data.images.shape == GRAY.shape
+    assert_allclose(on_scale(data.images), GRAY / 255, atol=1e-12)
 
 
-COLOUR_KINDS = {
-    "channels first": COLOUR.transpose(0, 3, 1, 2),
-    "channels first, on 0…1": (COLOUR / 255).transpose(0, 3, 1, 2),
-    "images last": COLOUR.transpose(1, 2, 3, 0),
+COLOR_KINDS = {
+    "channels first": COLOR.transpose(0, 3, 1, 2),
+    "channels first, on 0…1": (COLOR / 255).transpose(0, 3, 1, 2),
+    "images last": COLOR.transpose(1, 2, 3, 0),
 }
 
 
 def test_as_many_images_as_they_are_high_with_the_images_last():
-    data = mended(usable, images=COLOUR[:12].transpose(1, 2, 3, 0), labels=LABELS[:12])
-    assert_array_equal(data.images, COLOUR[:12])
+    data = mended(usable, images=COLOR[:12].transpose(1, 2, 3, 0), labels=LABELS[:12])
+    assert_array_equal(data.images, COLOR[:12])
 
 
-@pytest.mark.parametrize("images", COLOUR_KINDS.values(), ids=COLOUR_KINDS)
-def test_colour_images_too(images):
+@pytest.mark.parametrize("images", COLOR_KINDS.values(), ids=COLOR_KINDS)
+def test_color_images_too(images):
     data = mended(usable, images=images, labels=LABELS)
-    assert_allclose(on_scale(data.images), COLOUR / 255, atol=1e-12)
+    assert_allclose(on_scale(data.images), COLOR / 255, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_black_and_white_becomes_black_and_white(images):
 @pytest.mark.parametrize("white", [16, 1023, 4095, 65_535])
 @pytest.mark.parametrize("dtype", ["u2", "i4", "f8"])
 def test_pixels_of_other_depths_are_scaled_to_0_to_1(white, dtype):
-    images = RNG.integers(0, white + 1, GREY.shape)
+    images = RNG.integers(0, white + 1, GRAY.shape)
     images[0, 0, 0, 0], images[0, 0, 1, 0] = 0, white
     data = mended(usable, images=images.astype(dtype), labels=LABELS)
     assert_allclose(on_scale(data.images), images / white)
@@ -256,43 +256,43 @@ def test_pixels_of_other_depths_are_scaled_to_0_to_1(white, dtype):
 
 @pytest.mark.parametrize("labels", [[2], np.array(2), np.eye(3)[2:]], ids=["list", "number", "one-hot"])
 def test_a_single_image_with_its_label(labels):
-    data = mended(usable, images=GREY[:1], labels=labels)
+    data = mended(usable, images=GRAY[:1], labels=labels)
     assert data.labels.tolist() == [2]
 
 
-@pytest.mark.parametrize("image", [GREY[0].reshape(1, -1), GREY[0].reshape(-1, 1)], ids=["row", "column"])
+@pytest.mark.parametrize("image", [GRAY[0].reshape(1, -1), GRAY[0].reshape(-1, 1)], ids=["row", "column"])
 def test_a_single_row(image):
-    assert_array_equal(mended(usable, images=image, labels=LABELS[:1]).images, GREY[:1])
+    assert_array_equal(mended(usable, images=image, labels=LABELS[:1]).images, GRAY[:1])
 
 
 @pytest.mark.parametrize(
-    "image", [GREY[0], GREY[0, ..., 0], GREY[0].ravel(), COLOUR[0], COLOUR[0].transpose(2, 0, 1)]
+    "image", [GRAY[0], GRAY[0, ..., 0], GRAY[0].ravel(), COLOR[0], COLOR[0].transpose(2, 0, 1)]
 )
 def test_a_single_image(image):
     data = mended(usable, images=image, labels=LABELS[:1] + 2)
-    expected = COLOUR[:1] if image.size == COLOUR[0].size else GREY[:1]
+    expected = COLOR[:1] if image.size == COLOR[0].size else GRAY[:1]
     assert_array_equal(data.images, expected)
 
 
 def test_labels_and_images_in_the_wrong_order():
-    data = mended(usable, images=LABELS, labels=GREY)
-    assert data.images is GREY
+    data = mended(usable, images=LABELS, labels=GRAY)
+    assert data.images is GRAY
     assert_array_equal(data.labels, LABELS)
 
 
 UNSURE_IMAGES = {
-    "negative whole numbers": GREY.astype(int) - 128,
-    "an unknown white": GREY * 1000.0,
-    "rows that are no square": GREY.reshape(N, -1)[:, :90],
-    "rows of colour images": COLOUR.reshape(N, -1),
-    "complex": GREY + 1j,
+    "negative whole numbers": GRAY.astype(int) - 128,
+    "an unknown white": GRAY * 1000.0,
+    "rows that are no square": GRAY.reshape(N, -1)[:, :90],
+    "rows of color images": COLOR.reshape(N, -1),
+    "complex": GRAY + 1j,
     "ragged": [[1], [2, 3]],
-    "of several sizes": as_objects([*GREY[1:], GREY[0, 1:]]),
+    "of several sizes": as_objects([*GRAY[1:], GRAY[0, 1:]]),
     "words": np.array(["a", "b", "c"] * (N // 3), object),
-    "None": GREY.astype(object) * np.where(np.arange(GREY.size).reshape(GREY.shape) == 3, np.nan, 1),
-    "time": GREY.astype("M8[s]"),
-    "NaN": np.where(GREY == 3, np.nan, GREY / 255),
-    "five axes": GREY[None],
+    "None": GRAY.astype(object) * np.where(np.arange(GRAY.size).reshape(GRAY.shape) == 3, np.nan, 1),
+    "time": GRAY.astype("M8[s]"),
+    "NaN": np.where(GRAY == 3, np.nan, GRAY / 255),
+    "five axes": GRAY[None],
     "a number": np.uint8(3),
 }
 
@@ -307,18 +307,18 @@ def test_no_line_is_given_for_images_that_nobody_can_know(images):
 
 
 GOOD = {
-    "bytes": GREY,
-    "floats": GREY / 255,
-    "float16": (GREY / 255).astype("f2"),
-    "big-endian": (GREY / 255).astype(">f4"),
-    "long double": (GREY / 255).astype(np.longdouble),
-    "around 0": GREY / 127.5 - 1,
-    "standardised": (GREY - GREY.mean()) / GREY.std(),
-    "blank": np.zeros_like(GREY),
-    "read-only": np.broadcast_to(GREY[:1], GREY.shape),
-    "not contiguous": GREY[:, ::-1, ::2],
-    "Fortran order": np.asfortranarray(GREY),
-    "colour": COLOUR,
+    "bytes": GRAY,
+    "floats": GRAY / 255,
+    "float16": (GRAY / 255).astype("f2"),
+    "big-endian": (GRAY / 255).astype(">f4"),
+    "long double": (GRAY / 255).astype(np.longdouble),
+    "around 0": GRAY / 127.5 - 1,
+    "standardized": (GRAY - GRAY.mean()) / GRAY.std(),
+    "blank": np.zeros_like(GRAY),
+    "read-only": np.broadcast_to(GRAY[:1], GRAY.shape),
+    "not contiguous": GRAY[:, ::-1, ::2],
+    "Fortran order": np.asfortranarray(GRAY),
+    "color": COLOR,
     "wide": np.zeros((N, 1, 40, 2), np.uint8),
 }
 
@@ -329,8 +329,8 @@ def test_good_images_are_kept_without_a_word(images):
 
 
 def test_a_file_in_memory_is_kept(tmp_path):
-    GREY.tofile(tmp_path / "images")
-    images = np.memmap(tmp_path / "images", np.uint8, "r", shape=GREY.shape)
+    GRAY.tofile(tmp_path / "images")
+    images = np.memmap(tmp_path / "images", np.uint8, "r", shape=GRAY.shape)
     assert Dataset(images, LABELS).images is images
 
 
@@ -339,38 +339,38 @@ def model(channels=1, side=(SIDE, SIDE), **arguments):
 
 
 MODEL_KINDS = {
-    "single": GREY[0],
-    "single without channel": GREY[0, ..., 0],
-    "row": GREY[0].ravel(),
-    "rows": GREY.reshape(N, -1),
-    "columns": GREY.reshape(N, -1).T,
-    "without channel": GREY[..., 0],
-    "channels first": GREY.transpose(0, 3, 1, 2),
-    "single, channels first": GREY[0].transpose(2, 0, 1),
-    "images last": GREY.transpose(1, 2, 3, 0),
-    "images last, without channel": GREY[..., 0].transpose(1, 2, 0),
-    "int64": GREY.astype(int),
-    "raw floats": GREY * 1.0,
-    "raw floats with halves": (GREY + np.roll(GREY, 1)) / 2.0,
-    "grey as colours": GREY.repeat(3, axis=3),
-    "grey with transparency": np.concatenate([GREY.repeat(3, axis=3), np.full_like(GREY, 255)], axis=3),
+    "single": GRAY[0],
+    "single without channel": GRAY[0, ..., 0],
+    "row": GRAY[0].ravel(),
+    "rows": GRAY.reshape(N, -1),
+    "columns": GRAY.reshape(N, -1).T,
+    "without channel": GRAY[..., 0],
+    "channels first": GRAY.transpose(0, 3, 1, 2),
+    "single, channels first": GRAY[0].transpose(2, 0, 1),
+    "images last": GRAY.transpose(1, 2, 3, 0),
+    "images last, without channel": GRAY[..., 0].transpose(1, 2, 0),
+    "int64": GRAY.astype(int),
+    "raw floats": GRAY * 1.0,
+    "raw floats with halves": (GRAY + np.roll(GRAY, 1)) / 2.0,
+    "gray as colors": GRAY.repeat(3, axis=3),
+    "gray with transparency": np.concatenate([GRAY.repeat(3, axis=3), np.full_like(GRAY, 255)], axis=3),
 }
 
 
 @pytest.mark.parametrize("images", MODEL_KINDS.values(), ids=MODEL_KINDS)
 def test_predicting_says_the_same(images):
     net = model()
-    meant = (GREY + np.roll(GREY, 1)) / 510 if "f" in images.dtype.str and (images % 1).any() else GREY
+    meant = (GRAY + np.roll(GRAY, 1)) / 510 if "f" in images.dtype.str and (images % 1).any() else GRAY
     logits = mended(net.logits, images=images)
     assert_allclose(logits, net.logits(meant)[: len(logits)], rtol=1e-5)
     assert len(logits) in (1, N)
 
 
 @pytest.mark.parametrize(
-    "given", [GREY.tolist(), Tensor(GREY), Dataset(GREY, LABELS)], ids=["list", "tensor", "data"]
+    "given", [GRAY.tolist(), Tensor(GRAY), Dataset(GRAY, LABELS)], ids=["list", "tensor", "data"]
 )
 def test_predicting_what_is_no_array(given):
-    assert_array_equal(mended(model().logits, images=given), model().logits(GREY))
+    assert_array_equal(mended(model().logits, images=given), model().logits(GRAY))
 
 
 @pytest.mark.parametrize("given", [None, 3, "images", [[1], [2, 3]]])
@@ -380,21 +380,19 @@ def test_what_cannot_become_an_array_gets_no_line(given):
     assert line_of(caught.value) is None
 
 
-def test_predicting_in_colour():
+def test_predicting_in_color():
     net = model(3, (12, 11))
-    opaque = np.concatenate([COLOUR, np.full((N, 12, 11, 1), 255, np.uint8)], axis=3)
-    for images in (opaque, COLOUR.transpose(0, 3, 1, 2), COLOUR[0]):
+    opaque = np.concatenate([COLOR, np.full((N, 12, 11, 1), 255, np.uint8)], axis=3)
+    for images in (opaque, COLOR.transpose(0, 3, 1, 2), COLOR[0]):
         logits = mended(net.logits, images=images)
-        assert_allclose(logits, net.logits(COLOUR)[: len(logits)], rtol=1e-5)
+        assert_allclose(logits, net.logits(COLOR)[: len(logits)], rtol=1e-5)
     assert_array_equal(
-        mended(net.logits, images=COLOUR[..., :1]), net.logits(COLOUR[..., :1].repeat(3, axis=3))
+        mended(net.logits, images=COLOR[..., :1]), net.logits(COLOR[..., :1].repeat(3, axis=3))
     )
 
 
-@pytest.mark.parametrize(
-    "images", [COLOUR, np.concatenate([COLOUR, COLOUR[..., :1]], axis=3), COLOUR[:, :, :4]]
-)
-def test_no_line_makes_colours_grey_or_cuts_images(images):
+@pytest.mark.parametrize("images", [COLOR, np.concatenate([COLOR, COLOR[..., :1]], axis=3), COLOR[:, :, :4]])
+def test_no_line_makes_colors_gray_or_cuts_images(images):
     with pytest.raises(MiniCNNError) as caught:
         model(1, (12, 11)).logits(images)
     assert line_of(caught.value) is None
@@ -425,7 +423,7 @@ def test_a_line_for_a_shape_gives_one_that_fits(shape, n):
 def test_an_engine_of_ones_own_loop_says_it_too():
     net = model()
     with pytest.raises(MiniCNNError) as caught:
-        check_data(net, GREY, LABELS[:, None])
+        check_data(net, GRAY, LABELS[:, None])
     assert line_of(caught.value) == "labels = labels.ravel()"
     for labels, line in [
         (LABELS + 1, "labels = labels - 1"),
@@ -440,7 +438,7 @@ def test_an_engine_of_ones_own_loop_says_it_too():
 class TestScaleOfAModel:
     """A model that was trained on one scale does not predict on another."""
 
-    PIXELS = np.where(GREY < 100, 0, GREY)  # with a black ground, as digits and garments have
+    PIXELS = np.where(GRAY < 100, 0, GRAY)  # with a black ground, as digits and garments have
 
     def trained(self, images):
         trainer = mc.Trainer(model(), mc.optimizers.SGD(0.1))
@@ -495,7 +493,7 @@ class TestScaleOfAModel:
     def test_other_images_on_its_scale_pass(self, given):
         assert len(self.trained(self.PIXELS).model.predict(given)) == N
 
-    def test_a_pixel_that_was_nearly_always_black_may_be_far_out_where_each_is_standardised(self):
+    def test_a_pixel_that_was_nearly_always_black_may_be_far_out_where_each_is_standardized(self):
         trained = (self.PIXELS - 40.0) / 70
         given = trained.copy()
         given[0, 0, 0] = 100 * trained.max()

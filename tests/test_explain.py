@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from strategies import seeds, whole, windows
 
-from minicnn import data, explain, kernels, zoo
+from minicnn import data, explain, ops, zoo
 from minicnn import layers as L
 from minicnn.errors import ConfigError, DataError, DTypeError, MiniCNNError, NonFiniteError, ShapeError
-from minicnn.kernels import cpu, reference, threads
 from minicnn.model import Sequential
+from minicnn.ops import cpu, reference
 from minicnn.preprocessing import Preprocessing
+from minicnn.runtime import threads
+from tests.strategies import seeds, whole, windows
 
 STEP = 1e-6
 CLASSES = 3
@@ -192,7 +193,7 @@ def on_black(n=5, seed=0):
 
 
 def pooled(kind, shape=(16, 14, 1)):
-    """Return a network, of float32 and standardised images, whose pools see the black of ``on_black``."""
+    """Return a network, of float32 and standardized images, whose pools see the black of ``on_black``."""
     layers = {
         "behind ReLU": [L.Conv2D(9, 3, padding="same"), L.ReLU(), L.MaxPool2D(2), L.Conv2D(8, 3), L.ReLU()],
         "before BatchNorm": [L.Conv2D(9, 3), L.MaxPool2D(2), L.BatchNorm(), L.ReLU(), L.Conv2D(8, 3)],
@@ -243,7 +244,7 @@ class TestRounding:
                 assert_same_maps(function(model, images), expected)
         finally:
             threads.set_num_threads(before)
-        with kernels.use("reference"):
+        with ops.use("reference"):
             assert_same_maps(function(model, images), expected)
 
 

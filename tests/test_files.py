@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 import minicnn as mc
 from minicnn import files, layers, plots, report, train
 from minicnn.cli import main
-from minicnn.data import Dataset, choice
+from minicnn.data import Dataset, spec
 from minicnn.errors import ConfigError, OutputError
 from minicnn.files import check_file, check_path, make_folder, remove_stale, replacing
 
@@ -416,7 +416,7 @@ def data():
 
 
 def fit(callback):
-    """Train with a callback; nothing may have been learnt when it refuses."""
+    """Train with a callback; nothing may have been learned when it refuses."""
     trainer = mc.Trainer(model(), mc.optimizers.SGD(0.1), device="cpu")
     before = trainer.model.layers[1].params["W"].copy()
     try:
@@ -429,7 +429,7 @@ def fit(callback):
 def test_a_run_is_refused_before_it_is_trained(tmp_path, monkeypatch, capsys, out):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(choice, "load", lambda name, root: (data(), data()))
+    monkeypatch.setattr(spec, "load", lambda name, root: (data(), data()))
     monkeypatch.setattr(mc.Trainer, "__init__", lambda *arguments: pytest.fail("it must not come to that"))
     assert main(["train", "--out", out]) == 2
     assert re.search("path must be a path without NUL|cannot write", capsys.readouterr().err)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from minicnn import kernels
-from minicnn.engine.fused import FusedEngine
+from minicnn import ops
+from minicnn.engine.cpu.engine import FusedEngine
 from minicnn.engine.layerwise import LayerwiseEngine
 from minicnn.layers import Conv2D, Dense, Flatten, MaxPool2D, ReLU
 from minicnn.losses import SoftmaxCrossEntropy
@@ -62,10 +62,10 @@ def ten_losses(dtype):
     return losses
 
 
-@pytest.mark.parametrize("kernel_set", kernels.KERNELS)
+@pytest.mark.parametrize("kernel_set", ops.KERNELS)
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-9), ("float32", 2e-6)])
 def test_ten_steps_give_the_golden_losses(kernel_set, dtype, rtol):
-    with kernels.use(kernel_set):
+    with ops.use(kernel_set):
         assert_allclose(ten_losses(dtype), LOSSES, rtol=rtol)
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from minicnn import Sequential, SoftmaxCrossEntropy, gradcheck, kernels
+from minicnn import Sequential, SoftmaxCrossEntropy, gradcheck, ops
 from minicnn import layers as L
-from minicnn.engine.blocks import ConvBlock
+from minicnn.engine.cpu.blocks import ConvBlock
+from minicnn.engine.cpu.kernels import update
 from minicnn.errors import ConfigError, DTypeError, ShapeError, StateError
-from minicnn.kernels import update
 
 STANDARD = list(gradcheck.standard_layers())
 
@@ -20,10 +20,10 @@ def wrong(results):
     return {r.name: r for r in results if not r.ok}
 
 
-@pytest.mark.parametrize("kernel_set", kernels.KERNELS)
+@pytest.mark.parametrize("kernel_set", ops.KERNELS)
 @pytest.mark.parametrize(("name", "layer", "shape"), STANDARD, ids=[name for name, *_ in STANDARD])
 def test_every_standard_layer_passes(name, layer, shape, kernel_set):
-    with kernels.use(kernel_set):
+    with ops.use(kernel_set):
         results = gradcheck.check_layer(layer, shape)
     assert max(r.error for r in results) < 1e-6
     assert [r.name.rpartition(".")[2] for r in results] == ["x", *built(layer, shape).params]
@@ -103,7 +103,7 @@ class BatchNormWithoutMeans(L.BatchNorm):
     """As if μ and σ² did not depend on x."""
 
     def backward(self, dy, need_dx=True):
-        _, inv_std = self._kept[1:]
+        _, inv_std = self._cache[1:]
         super().backward(dy)
         return self.params["gamma"] * inv_std * dy
 
@@ -149,9 +149,7 @@ MISTAKES = {
     ),
     "a wrong sign": (breaking(L.LeakyReLU, in_dx(np.negative))(0.1), (4, 3, 2), "leakyrelu.x", None),
     "a ReLU that lets everything pass": (
-        type(
-            "ReLU", (L.ReLU,), {"backward": lambda self, dy, need_dx=True: dy * (self._take_kept(dy) > -1)}
-        )(),
+        type("ReLU", (L.ReLU,), {"backward": lambda self, dy, need_dx=True: dy * (self._saved(dy) > -1)})(),
         (4, 3, 2),
         "relu.x",
         None,

@@ -231,7 +231,7 @@ class TestImports:
         with pytest.raises(ImportError, match="cannot import name 'Frobnicate' from 'minicnn"):
             exec("from minicnn.optimizers import Frobnicate")
 
-    @pytest.mark.parametrize("name", ["plots", "report", "study"])
+    @pytest.mark.parametrize("name", ["plots", "report", "experiment"])
     def test_modules_that_are_not_loaded_yet_are_imported_as_ever(self, name):
         code = (
             f"import minicnn as mc\nassert not hasattr(mc, {name!r})\nfrom minicnn import {name}\nmc.{name}"
@@ -257,7 +257,7 @@ class TestNothingElseChanges:
                 assert type(other) is type(value)
                 assert vars(other).keys() == vars(value).keys()
 
-    def test_an_object_that_was_not_initialised_does_not_recurse(self):
+    def test_an_object_that_was_not_initialized_does_not_recurse(self):
         for kind in (mc.Sequential, mc.Trainer, L.Layer, mc.train.History):
             with pytest.raises(AttributeError):
                 kind.__new__(kind).missing  # noqa: B018

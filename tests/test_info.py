@@ -38,7 +38,7 @@ OPENMP = library("/opt/conda/lib/libgomp.so", "5", user_api="openmp")
         ([SCIPYS_ON_A_MAC, ON_A_MAC], "openblas 0.3.31 Haswell"),
         ([SHARED, OPENMP], "openblas 0.3.29 Haswell"),
         ([SCIPYS, SHARED], "openblas 0.3.29 Haswell"),
-        ([SCIPYS, OPENMP], "not recognised"),
+        ([SCIPYS, OPENMP], "not recognized"),
     ],
     ids=[
         "NumPy's wheel",

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from strategies import DTYPES
 
 from minicnn import initializers
 from minicnn.errors import ConfigError
+from tests.strategies import DTYPES
 
 FAN_IN, FAN_OUT, SHAPE = 50, 150, (200, 500)
 VARIANCES = {

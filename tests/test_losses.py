@@ -3,16 +3,16 @@
 import math
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import normal, seeds
 
 from minicnn import losses
 from minicnn.errors import ConfigError, DataError, DTypeError, ShapeError, StateError
 from minicnn.losses import SoftmaxCrossEntropy, log_softmax, softmax
+from tests import oracle
+from tests.strategies import normal, seeds
 
 sizes = st.integers(1, 6)
 smoothings = st.sampled_from([0.0, 0.1, 0.5])

@@ -18,7 +18,7 @@ from minicnn.errors import (
     ShapeError,
     StateError,
 )
-from minicnn.kernels import cpu
+from minicnn.ops import cpu
 
 SHAPE = (8, 7, 1)
 
@@ -65,7 +65,7 @@ class TestBuilding:
 
     def test_parameters_counts_what_is_trained_and_no_running_averages(self):
         # 3·3·1·2 + 2, 2 + 2, 2·3·2·3 + 3, 9·3 + 3
-        assert net().parameters == 20 + 4 + 39 + 30
+        assert net().num_params == 20 + 4 + 39 + 30
 
     def test_the_same_seed_gives_the_same_weights_and_another_one_others(self):
         first, again, other = net(seed=5), net(seed=5), net(seed=6)

@@ -56,7 +56,7 @@ class TestOf:
         assert Preparation.of(images).margin is None
 
     @pytest.mark.parametrize("images", [np.zeros((5, 8, 8, 1), np.uint8), np.zeros((5, 8, 8, 3), np.uint8)])
-    def test_nor_have_blank_images_or_colour(self, images):
+    def test_nor_have_blank_images_or_color(self, images):
         assert Preparation.of(images).margin is None
 
     def test_fewer_than_one_in_a_hundred_images_like_those_of_the_training_get_a_remark(self):

@@ -94,7 +94,7 @@ class TestChecking:
         with pytest.raises(ShapeError, match=hint):
             self.check(np.zeros(shape, np.uint8))
 
-    def test_no_channel_axis_is_proposed_for_colour_images(self):
+    def test_no_channel_axis_is_proposed_for_color_images(self):
         with pytest.raises(ShapeError, match=r"got \(4, 3, 2\)$"):
             self.check(np.zeros((4, 3, 2), np.uint8), (3, 2, 3))
 
@@ -148,7 +148,7 @@ class TestChecking:
         with pytest.raises(DataError, match="like raw pixels: write images = images / 255"):
             self.check(pixels() - float(shift))
 
-    def test_standardised_pixels_pass_though_a_few_are_large(self):
+    def test_standardized_pixels_pass_though_a_few_are_large(self):
         x = np.random.default_rng(0).normal(size=(50, *SHAPE))
         x[3, 0, 0, 0] = 150
         self.check(x)
@@ -181,33 +181,33 @@ def test_a_blank_image_and_one_a_little_over_1_are_no_raw_pixels():
     Preprocessing().check(images, (2, 2, 1))
 
 
-class TestStandardising:
+class TestStandardizing:
     @pytest.mark.parametrize("n", [1, 3, 2500])
     @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
     def test_the_images_have_mean_0_and_deviation_1(self, n, dtype):
         x = pixels(n)
         if dtype is not np.uint8:
             x = (x / 255).astype(dtype)
-        prepared = Preprocessing.standardising(x)(x, np.dtype(np.float64))
+        prepared = Preprocessing.standardizing(x)(x, np.dtype(np.float64))
         assert prepared.mean() == pytest.approx(0, abs=1e-6)
         assert prepared.std() == pytest.approx(1, abs=1e-6)
 
     def test_it_is_on_the_scale_of_0_to_1(self):
-        assert Preprocessing.standardising(np.array([[[[0]], [[51]]]], np.uint8)) == Preprocessing(0.1, 0.1)
+        assert Preprocessing.standardizing(np.array([[[[0]], [[51]]]], np.uint8)) == Preprocessing(0.1, 0.1)
 
     def test_many_images_need_little_memory(self):
         images = np.random.default_rng(0).integers(0, 256, (20_000, 8, 8, 1), np.uint8)
         tracemalloc.start()
-        Preprocessing.standardising(images)
+        Preprocessing.standardizing(images)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 4 * 1000 * 64 * 8  # a few pieces of a thousand images in float64, not twenty
 
     def test_pixels_that_are_all_equal_are_refused(self):
         with pytest.raises(DataError, match="every pixel of all 2 is 7: look at the data"):
-            Preprocessing.standardising(np.full((2, *SHAPE), 7, np.uint8))
+            Preprocessing.standardizing(np.full((2, *SHAPE), 7, np.uint8))
         with pytest.raises(DataError, match=r"every pixel of all 7 is 0\.1"):
-            Preprocessing.standardising(np.full((7, *SHAPE), 0.1))  # whose deviation rounding makes 5e-17
+            Preprocessing.standardizing(np.full((7, *SHAPE), 0.1))  # whose deviation rounding makes 5e-17
 
     @pytest.mark.parametrize(
         ("images", "error"),
@@ -220,4 +220,4 @@ class TestStandardising:
     )
     def test_what_a_model_would_not_take_is_refused(self, images, error):
         with pytest.raises(error):
-            Preprocessing.standardising(images)
+            Preprocessing.standardizing(images)

@@ -590,7 +590,7 @@ class TestDescriptionsThatPythonWouldRead:
             (description(preparation=[]), "'preparation' must be of type dict"),
             (description(preparation={"margin": 2}), "margin must be a number"),
             (description(preparation={"negative": 1}), "negative must be True or False"),
-            (description(preparation={"colour": 1}), "unexpected keyword argument 'colour'"),
+            (description(preparation={"color": 1}), "unexpected keyword argument 'color'"),
             (description(class_names=["a", 3]), "expected the names of an output"),
             (description(class_names=["a", None]), "expected the names of an output"),
             (description(layers=[[["type", "Flatten"]]]), "a layer must be described by an object"),

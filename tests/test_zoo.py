@@ -10,7 +10,7 @@ import minicnn as mc
 from minicnn import zoo
 from minicnn.data import Augmentation
 from minicnn.errors import ConfigError
-from minicnn.train import LearningRateSchedule, WeightAverage
+from minicnn.train import LearningRateSchedule, WeightEMA
 
 TRAIN = mc.data.synthetic.generate(60, 0)
 
@@ -45,8 +45,8 @@ def test_the_model_has_the_seed_the_classes_and_says_what_it_is_of():
     assert one.info == {"dataset": "synthetic", "recipe": "fashion-quick"}
 
 
-def test_pixels_are_standardised_or_scaled_as_it_says():
-    assert zoo.recipe("fashion-best").model(TRAIN).preprocessing == mc.Preprocessing.standardising(
+def test_pixels_are_standardized_or_scaled_as_it_says():
+    assert zoo.recipe("fashion-best").model(TRAIN).preprocessing == mc.Preprocessing.standardizing(
         TRAIN.images
     )
     assert zoo.recipe("fashion-baseline").model(TRAIN).preprocessing == mc.Preprocessing()
@@ -87,7 +87,7 @@ def test_every_ingredient_reaches_the_trainer():
     schedule, average = options["callbacks"]
     assert isinstance(schedule, LearningRateSchedule)
     assert schedule.schedule == mc.schedules.Cosine(0.05)
-    assert isinstance(average, WeightAverage)
+    assert isinstance(average, WeightEMA)
     assert average.decay == 0.9
 
 
@@ -114,9 +114,9 @@ def test_the_settings_are_plain_values_and_all_that_training_depends_on():
         "label_smoothing": 0.1,
         "augmentation": {"flip": False, "shift": 1, "erase": 0.0},
         "average": 0.9,
-        "pixels": "standardised",
+        "pixels": "standardized",
     }
-    plain = everything(schedule=None, average=None, augmentation=None, standardise=False).settings()
+    plain = everything(schedule=None, average=None, augmentation=None, standardize=False).settings()
     assert (plain["schedule"], plain["average"], plain["augmentation"]) == ("constant", None, None)
     assert plain["pixels"] == "scaled to 0…1"
 
@@ -127,11 +127,11 @@ def test_callbacks_are_made_anew_for_each_fit():
 
 
 def test_a_cross_validation_fits_the_preprocessing_to_each_fold_alone(monkeypatch):
-    fitted, standardising = [], mc.Preprocessing.standardising
+    fitted, standardizing = [], mc.Preprocessing.standardizing
     monkeypatch.setattr(
-        mc.Preprocessing, "standardising", lambda images: fitted.append(images) or standardising(images)
+        mc.Preprocessing, "standardizing", lambda images: fitted.append(images) or standardizing(images)
     )
-    result = everything(epochs=1, standardise=True).cross_validate(TRAIN, k=3, seed=5)
+    result = everything(epochs=1, standardize=True).cross_validate(TRAIN, k=3, seed=5)
     assert result.name == "all"
     rests = [rest.images for rest, _ in mc.data.k_folds(TRAIN, 3, 5)]
     for images, rest in zip(fitted, rests, strict=True):

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from minicnn import gradcheck, kernels
+from minicnn import gradcheck, ops
 from minicnn.cli import options
 
 
@@ -21,12 +21,12 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--engine", choices=["fused"], help="check this engine against the layers")
     parser.add_argument("--seed", type=options.seed, default=0, help="of the random numbers (default: 0)")
-    parser.add_argument("--kernels", choices=kernels.KERNELS, default="cpu", help="default: cpu, Numba")
+    parser.add_argument("--kernels", choices=ops.KERNELS, default="cpu", help="default: cpu, Numba")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check, print."""
-    with kernels.use(args.kernels):
+    with ops.use(args.kernels):
         if args.engine:
             results = gradcheck.check_engine(args.engine, args.seed)
         else:

@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
         "predict",
         run,
         "Predict what pictures show. Each is made into what the model was trained on, such as one light "
-        "object on a black ground, centred, with the margin of the training images; the three most probable "
+        "object on a black ground, centered, with the margin of the training images; the three most probable "
         "classes are printed. A picture that cannot be read costs no other its answer, and makes the exit "
         "status 2.",
         "minicnn predict runs/fashion-quick/model.safetensors shoe.jpg --show-input fed.png",

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from minicnn.cli import options
-from minicnn.data import Choice
+from minicnn.data import DatasetSpec
 from minicnn.errors import ConfigError
 
 
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from minicnn.report import page_of, read_run
 
     done = read_run(args.folder)
-    choice = Choice(**done.metrics["data"])
+    choice = DatasetSpec(**done.metrics["data"])
     if done.metrics.get("sections_of_its_own"):
         raise ConfigError(
             f"{args.folder}: its report has sections that only the command that made it can draw; run it "

@@ -37,14 +37,14 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, evaluate, report."""
-    from minicnn import study  # here, because it brings matplotlib, which takes a while to import
+    from minicnn import experiment  # here, because it brings matplotlib, which takes a while to import
 
     started = time.perf_counter()
     recipe = options.changed(args.recipe, args)
     choice = options.chosen_data(args, recipe.dataset)
     train, test = choice.load()
-    out = study.folder(args.out, f"runs/{recipe.name}", args.force)
-    done = study.run(recipe, train, test, choice, out, args.command, started, args.seed, args.device)
+    out = experiment.folder(args.out, f"runs/{recipe.name}", args.force)
+    done = experiment.run(recipe, train, test, choice, out, args.command, started, args.seed, args.device)
     told = f"{test.name}, test set: {done.evaluation}\nsee {done.folder}/report.html"
     options.show(args, done.metrics, f"{done.evaluation.table()}\n\n{told}")
     return options.status(args, done.evaluation.accuracy, {recipe.name: done.evaluation})

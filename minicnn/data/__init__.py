@@ -2,19 +2,19 @@
 
 from minicnn.data import synthetic
 from minicnn.data.augment import Augmentation
-from minicnn.data.choice import Choice
 from minicnn.data.csv import read_csv, write_csv
 from minicnn.data.dataset import Dataset
 from minicnn.data.idx import read_idx, write_idx
 from minicnn.data.loader import load, names
 from minicnn.data.picture import read_picture
+from minicnn.data.spec import DatasetSpec
 from minicnn.data.split import k_folds, split
 from minicnn.hints import module_names
 
 __all__ = [
     "Augmentation",
-    "Choice",
     "Dataset",
+    "DatasetSpec",
     "k_folds",
     "load",
     "names",

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn import kernels
 from minicnn.backend import array_module
 from minicnn.checks import flag, number, whole_number
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.hints import Hinted
+from minicnn.runtime.loading import load
 
 MOST_SHIFT = 65_535
 
@@ -73,7 +73,7 @@ class Augmentation(Hinted):
         # A pixel is moved as it is, whatever it means: 0 is all bits 0 in every dtype.
         size = images.dtype.itemsize
         bits = np.dtype(f"i{math.gcd(size, 8)}")  # signed: Numba takes uint64, or 0, for a float64
-        kernels.load("augment").move(images.view(bits), mirrored, down, right, changed.view(bits))
+        load("minicnn.ops.augment").move(images.view(bits), mirrored, down, right, changed.view(bits))
         if self.erase:
             _erase(changed, np.flatnonzero(rng.random(N) < self.erase), rng)
         return changed

@@ -41,7 +41,7 @@ def _files(*digests: str) -> tuple[File, ...]:
 SOURCES = {
     source.name: source
     for source in (
-        # H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", 2017, arXiv:1708.07747; MIT licence.
+        # H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", 2017, arXiv:1708.07747; MIT license.
         Source(
             name="fashion-mnist",
             class_names=tuple(GARMENTS),

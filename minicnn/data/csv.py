@@ -33,7 +33,7 @@ from minicnn.text import listed, printable
 
 NUMBERS = tuple(map(str, range(256)))
 LABEL_TITLES = ("label", "class", "target")
-"""What a header calls the column of labels, however it is spelt."""
+"""What a header calls the column of labels, however it is spelled."""
 CHUNK = 2**22
 """Characters that are read at a time."""
 MAX_LINE = 2**21
@@ -92,7 +92,7 @@ def read_csv(
     if image_shape is not None:
         image_shape = checks.shape(image_shape, "image_shape")
         if len(image_shape) != 3:
-            raise ConfigError(f"image_shape must be (H, W, C), got {image_shape}: grey images have C = 1")
+            raise ConfigError(f"image_shape must be (H, W, C), got {image_shape}: gray images have C = 1")
     if not isinstance(label, str | None):
         raise ConfigError(f'label must be "first", "last" or the title of a column, got {label!r}')
     lines = _lines(path)

@@ -20,7 +20,7 @@ SHOWN = 10
 
 @dataclass(frozen=True, eq=False)
 class Dataset(Hinted):
-    """Labelled images. Arrays are kept as they are given, without a copy, except labels made int64.
+    """Labeled images. Arrays are kept as they are given, without a copy, except labels made int64.
 
     Parameters
     ----------
@@ -196,13 +196,13 @@ def _check_images(images: np.ndarray, n: int | None) -> None:
 
 def _is_images(shape: tuple[int, ...], n: int | None) -> bool:
     """Whether a shape is that of n images."""
-    return shape[0] == n and shape[3] in advice.COLOURS and not advice.channels_first(shape)
+    return shape[0] == n and shape[3] in advice.COLORS and not advice.channels_first(shape)
 
 
 def _images_last(shape: tuple[int, ...], n: int | None) -> bool:
-    """Whether (H, W, C, N) was given; of as many grey images as they are high nobody knows."""
-    last = shape[3] == n and shape[2] in advice.COLOURS and min(shape[:2]) >= 8
-    return last and n not in advice.COLOURS and (shape[0] != n or shape[2] > 1)
+    """Whether (H, W, C, N) was given; of as many gray images as they are high nobody knows."""
+    last = shape[3] == n and shape[2] in advice.COLORS and min(shape[:2]) >= 8
+    return last and n not in advice.COLORS and (shape[0] != n or shape[2] > 1)
 
 
 def _check_labels(labels: np.ndarray, n: int) -> None:

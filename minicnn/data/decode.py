@@ -128,7 +128,7 @@ def _shrink(file: "Image.Image") -> "Image.Image":
 
 
 def _averageable(picture: "Image.Image") -> "Image.Image":
-    """Return a picture in colours that can be averaged, or, of 32 bits a pixel, as it is."""
+    """Return a picture in colors that can be averaged, or, of 32 bits a pixel, as it is."""
     from PIL import Image
 
     if picture.mode in ("I", "F"):
@@ -136,7 +136,7 @@ def _averageable(picture: "Image.Image") -> "Image.Image":
     if picture.mode.startswith("I;16"):  # Pillow's own conversion clips
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
-        return picture.convert("RGBA").convert("RGBa")  # where nothing is seen, no colour counts
+        return picture.convert("RGBA").convert("RGBa")  # where nothing is seen, no color counts
     return picture.convert("RGB")
 
 
@@ -146,11 +146,11 @@ def _eight_bits(picture: "Image.Image", path: str | PathLike) -> "Image.Image":
 
     if picture.mode not in ("I", "F"):
         return picture
-    grey = np.asarray(picture, np.float64)
-    if not np.isfinite(grey).all():
+    gray = np.asarray(picture, np.float64)
+    if not np.isfinite(gray).all():
         raise DataError(f"{path}: expected finite pixels; some are NaN or infinite: replace them")
-    grey = grey - grey.min()
-    return Image.fromarray((grey * (255 / (grey.max() or 1))).round().astype(np.uint8)).convert("RGB")
+    gray = gray - gray.min()
+    return Image.fromarray((gray * (255 / (gray.max() or 1))).round().astype(np.uint8)).convert("RGB")
 
 
 def _flatten(picture: "Image.Image") -> "Image.Image":
@@ -159,8 +159,8 @@ def _flatten(picture: "Image.Image") -> "Image.Image":
 
     if picture.mode != "RGBA":
         return picture
-    grey = np.asarray(picture.convert("L"), np.float64)
+    gray = np.asarray(picture.convert("L"), np.float64)
     opacity = np.asarray(picture.getchannel("A"), np.float64)
-    light = (grey * opacity).sum() > 127.5 * opacity.sum()
+    light = (gray * opacity).sum() > 127.5 * opacity.sum()
     ground = Image.new("RGBA", picture.size, "black" if light else "white")
     return Image.alpha_composite(ground, picture).convert("RGB")

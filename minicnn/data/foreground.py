@@ -69,12 +69,12 @@ class Guess(NamedTuple):
     free: bool  # whether it stands free
 
 
-def foreground(grey: np.ndarray, invert: bool | None = None) -> np.ndarray:
+def foreground(gray: np.ndarray, invert: bool | None = None) -> np.ndarray:
     """Return how far each pixel of the object differs from the ground; 0 is the ground, and all else.
 
     Parameters
     ----------
-    grey : (h, w) float, 0…255
+    gray : (h, w) float, 0…255
     invert : bool, optional
         Whether the object is darker than the ground; None: the stronger difference decides.
 
@@ -82,26 +82,26 @@ def foreground(grey: np.ndarray, invert: bool | None = None) -> np.ndarray:
     -------
     found : (h, w) float, at least 0, or what an inner frame holds of it
     """
-    ground, noise = plane(grey)
-    difference, found = _differing(grey, ground, noise, invert)
-    if min(grey.shape) < SMALL:
+    ground, noise = plane(gray)
+    difference, found = _differing(gray, ground, noise, invert)
+    if min(gray.shape) < SMALL:
         return found
     first = _guess(difference, found)
     even = NOISE * noise <= EDGE * difference.max()  # else the plane may not be what the ground is
     if first.free and even:
         return first.cleaned
-    if min(grey.shape) >= LARGE:
-        guess = _guess(*_differing(grey, *_reached(grey, ground, noise), invert))
+    if min(gray.shape) >= LARGE:
+        guess = _guess(*_differing(gray, *_reached(gray, ground, noise), invert))
         if guess.free and _clear(guess.cleaned) and _keeps_the_strongest(guess.raw, difference):
             return guess.cleaned
     if first.free:
         return first.cleaned
-    inner = grey[tuple(slice(k, n - k) for n in grey.shape for k in [round(INSIDE * n)])]
+    inner = gray[tuple(slice(k, n - k) for n in gray.shape for k in [round(INSIDE * n)])]
     guess = _guess(*_differing(inner, *plane(inner), invert))
     return guess.cleaned if guess.free else _without_specks(found)
 
 
-def plane(grey: np.ndarray) -> tuple[np.ndarray, float]:
+def plane(gray: np.ndarray) -> tuple[np.ndarray, float]:
     """Fit a plane to the border of a picture (h, w); return the plane, (h, w), and the noise around it.
 
     Least trimmed squares: the plane fits the better half of the border, so it does not matter when the
@@ -110,10 +110,10 @@ def plane(grey: np.ndarray) -> tuple[np.ndarray, float]:
     Source: P. Rousseeuw, K. van Driessen, "Computing LTS Regression for Large Data Sets", 2006, the
     C-step in section 2.
     """
-    rows, columns = np.indices(grey.shape)
-    terms = np.stack([np.ones(grey.shape), rows / len(grey), columns / len(grey[0])], axis=-1)
-    on = border(grey)
-    seen, at = grey[on], terms[on]
+    rows, columns = np.indices(gray.shape)
+    terms = np.stack([np.ones(gray.shape), rows / len(gray), columns / len(gray[0])], axis=-1)
+    on = border(gray)
+    seen, at = gray[on], terms[on]
     fitted = np.array([np.median(seen), 0, 0])
     for _ in range(10):
         residuals = np.abs(seen - at @ fitted)
@@ -135,10 +135,10 @@ def _deviation(residuals: np.ndarray) -> float:
 
 
 def _differing(
-    grey: np.ndarray, ground: np.ndarray, noise: float, invert: bool | None
+    gray: np.ndarray, ground: np.ndarray, noise: float, invert: bool | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far a picture differs from its ground towards the object, and where it does so clearly."""
-    difference = grey - ground
+    """Return how far a picture differs from its ground toward the object, and where it does so clearly."""
+    difference = gray - ground
     if invert is None:
         invert = -difference.min() > difference.max()
     if invert:
@@ -147,7 +147,7 @@ def _differing(
     return difference, np.where(difference > least, difference, 0)
 
 
-def _reached(grey: np.ndarray, ground: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
+def _reached(gray: np.ndarray, ground: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
     """Return the ground that is reached from the border without a sharp edge on the way, and its noise.
 
     What starts at the border is what fits the plane ``ground``. Where the ground is not reached, below the
@@ -156,21 +156,21 @@ def _reached(grey: np.ndarray, ground: np.ndarray, noise: float) -> tuple[np.nda
     """
     from scipy import ndimage
 
-    start = border(grey) & (np.abs(grey - ground) <= max(FAINTEST, 3 * noise))
-    light = np.median(grey[start])
-    lit = (grey > DARKEST * light - FAINTEST) & (grey < light / DARKEST + FAINTEST)
-    slope = ndimage.gaussian_gradient_magnitude(grey, 2)
+    start = border(gray) & (np.abs(gray - ground) <= max(FAINTEST, 3 * noise))
+    light = np.median(gray[start])
+    lit = (gray > DARKEST * light - FAINTEST) & (gray < light / DARKEST + FAINTEST)
+    slope = ndimage.gaussian_gradient_magnitude(gray, 2)
     regions, count = ndimage.label((slope < SOFT * np.percentile(slope, 99.5)) & lit)
     is_ground = np.zeros(count + 1, bool)
     is_ground[regions[start]] = True
     is_ground[0] = False
     if not is_ground.any():
         return ground, noise
-    smooth = ndimage.gaussian_filter(grey, 2)
+    smooth = ndimage.gaussian_filter(gray, 2)
     away = np.abs(smooth - _filled(smooth, is_ground[regions]))
     is_ground[1:] |= ndimage.mean(away, regions, range(1, count + 1)) < ENCLOSED * away.max()
     reached = is_ground[regions]
-    return _filled(smooth, reached), _deviation((grey - smooth)[reached])
+    return _filled(smooth, reached), _deviation((gray - smooth)[reached])
 
 
 def _filled(smooth: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -189,8 +189,8 @@ def _clear(found: np.ndarray) -> bool:
 
 def _keeps_the_strongest(found: np.ndarray, difference: np.ndarray) -> bool:
     """Whether most of what differs most from the plane was found: ink does so, even within a shadow."""
-    towards = difference if np.vdot(found, difference) > 0 else -difference
-    strongest = towards > STRONGEST * towards.max()
+    toward = difference if np.vdot(found, difference) > 0 else -difference
+    strongest = toward > STRONGEST * toward.max()
     return np.count_nonzero(found[strongest]) >= 0.5 * np.count_nonzero(strongest)
 
 

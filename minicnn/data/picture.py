@@ -1,13 +1,13 @@
 """A person's own picture, made into what a data set would hold of it.
 
 The images of MNIST and Fashion-MNIST were prepared before anyone could train on them, and a model knows
-nothing else: one light object on a black ground, trimmed to its edges, brought to one size, centred. A
+nothing else: one light object on a black ground, trimmed to its edges, brought to one size, centered. A
 photograph is none of this, so it goes through the same steps.
 
 Sources: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-Based Learning Applied to Document
 Recognition", 1998, section III.A (MNIST: a box of 20 × 20 pixels within 28 × 28); H. Xiao, K. Rasul,
-R. Vollgraf, "Fashion-MNIST", 2017, section 2 (trimmed within 5 % of the corners' colour, the longer side
-28 pixels, centred, negated).
+R. Vollgraf, "Fashion-MNIST", 2017, section 2 (trimmed within 5 % of the corners' color, the longer side
+28 pixels, centered, negated).
 """
 
 from os import PathLike
@@ -27,7 +27,7 @@ def read_picture(
     margin: float | None = 0.0,
     negative: bool = False,
 ) -> np.ndarray:
-    """Read a picture file as an image of a data set: a light object on black, trimmed and centred.
+    """Read a picture file as an image of a data set: a light object on black, trimmed and centered.
 
     With one channel, what differs from the ground is the object::
 
@@ -36,17 +36,17 @@ def read_picture(
     The ground may be unevenly lit, and shadows, specks, and what is seen beside the sheet are no part of
     the object; see ``foreground``. What is hardly visible becomes 0. The rest is cut to its bounding box,
     scaled until it fills ``image_shape`` but for the margin, and brightened to 255. The box is put in the
-    middle, an odd pixel that remains above it or on its left, as in Fashion-MNIST; then the centre of mass
-    is moved to pixel (H // 2, W // 2), as in MNIST, as far as the margin allows. A picture of one colour, or
+    middle, an odd pixel that remains above it or on its left, as in Fashion-MNIST; then the center of mass
+    is moved to pixel (H // 2, W // 2), as in MNIST, as far as the margin allows. A picture of one color, or
     of noise alone, becomes 0 everywhere.
 
     With three channels, or without a margin, the picture stays as it is: it is only scaled as a whole and
-    centred, on the colour of its border.
+    centered, on the color of its border.
 
     Parameters
     ----------
     path : str or path
-        A picture in any format that Pillow reads, of any depth and colour. It is turned upright as its
+        A picture in any format that Pillow reads, of any depth and color. It is turned upright as its
         EXIF data say. Numbers of 32 bits, floating or not, which have no fixed black and white, are
         stretched so that the lowest becomes black and the highest white. Transparent parts become black
         behind a light object and white behind a dark one.
@@ -104,7 +104,7 @@ def _checked_shape(image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
     image_shape = checks.shape(image_shape, "image_shape")
     if len(image_shape) != 3 or image_shape[2] not in (1, 3):
         raise ShapeError(
-            f"a picture becomes an image of shape (H, W, 1), grey, or (H, W, 3), in colour; got "
+            f"a picture becomes an image of shape (H, W, 1), gray, or (H, W, 3), in color; got "
             f"image_shape {image_shape}: use a model that takes one of these"
         )
     return image_shape
@@ -123,15 +123,15 @@ def _margins(H: int, W: int, margin: float) -> tuple[int, int]:
 
 
 def _whole(pixels: np.ndarray, size: tuple[int, int], margins: tuple[int, int]) -> np.ndarray:
-    """Scale a picture (h, w, C) as it is, and centre it on the colour of its border."""
+    """Scale a picture (h, w, C) as it is, and center it on the color of its border."""
     ground = np.median(pixels[border(pixels)], axis=0)
     return _frame(_scale(pixels, _inner(size, margins)), size, ground)
 
 
 def _trimmed(found: np.ndarray, size: tuple[int, int], margins: tuple[int, int]) -> np.ndarray:
-    """Cut an object (h, w) to its bounding box, scale and brighten it, and centre it on black."""
+    """Cut an object (h, w) to its bounding box, scale and brighten it, and center it on black."""
     scaled = _scale(_trim(found)[..., None], _inner(size, margins))
-    return _centre_mass(_frame(_brighten(scaled), size, 0), margins)
+    return _center_mass(_frame(_brighten(scaled), size, 0), margins)
 
 
 def _inner(size: tuple[int, int], margins: tuple[int, int]) -> tuple[int, int]:
@@ -175,8 +175,8 @@ def _frame(pixels: np.ndarray, size: tuple[int, int], ground: float | np.ndarray
     return image
 
 
-def _centre_mass(image: np.ndarray, margins: tuple[int, int]) -> np.ndarray:
-    """Move the centre of mass of an image (H, W, 1) to pixel (H // 2, W // 2), as far as its margins allow.
+def _center_mass(image: np.ndarray, margins: tuple[int, int]) -> np.ndarray:
+    """Move the center of mass of an image (H, W, 1) to pixel (H // 2, W // 2), as far as its margins allow.
 
     MNIST has it there, half a pixel below and to the right of the middle of an image of even size.
     """
@@ -184,7 +184,7 @@ def _centre_mass(image: np.ndarray, margins: tuple[int, int]) -> np.ndarray:
         return image
     for axis, margin in enumerate(margins):
         mass = image.sum(axis=(1 - axis, 2))
-        centre = np.average(np.arange(len(mass)), weights=mass)
-        shift = round(np.clip(len(mass) // 2 - centre, -margin, margin))
+        center = np.average(np.arange(len(mass)), weights=mass)
+        shift = round(np.clip(len(mass) // 2 - center, -margin, margin))
         image = np.roll(image, shift, axis)  # only empty rows come round
     return image

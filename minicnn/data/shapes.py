@@ -36,13 +36,13 @@ def without(distance: np.ndarray, hole: np.ndarray) -> np.ndarray:
 def box(
     x: np.ndarray,
     y: np.ndarray,
-    centre_x: Measure,
-    centre_y: Measure,
+    center_x: Measure,
+    center_y: Measure,
     half_width: Measure,
     half_height: Measure,
 ) -> np.ndarray:
     """Distance to an upright rectangle."""
-    return np.maximum(np.abs(x - centre_x) - half_width, np.abs(y - centre_y) - half_height)
+    return np.maximum(np.abs(x - center_x) - half_width, np.abs(y - center_y) - half_height)
 
 
 def trapezoid(
@@ -55,10 +55,10 @@ def trapezoid(
 
 
 def ellipse(
-    x: np.ndarray, y: np.ndarray, centre_x: Measure, centre_y: Measure, radius_x: Measure, radius_y: Measure
+    x: np.ndarray, y: np.ndarray, center_x: Measure, center_y: Measure, radius_x: Measure, radius_y: Measure
 ) -> np.ndarray:
     """Distance to an ellipse, scaled by its smaller radius."""
-    radius = np.sqrt(((x - centre_x) / radius_x) ** 2 + ((y - centre_y) / radius_y) ** 2)
+    radius = np.sqrt(((x - center_x) / radius_x) ** 2 + ((y - center_y) / radius_y) ** 2)
     return (radius - 1) * np.minimum(radius_x, radius_y)
 
 

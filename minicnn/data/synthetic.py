@@ -13,7 +13,7 @@ from minicnn.data.shapes import SIZE
 
 CHUNK = 500  # images drawn at once: a multiple of the classes; the arrays stay in the processor's cache
 
-# Pattern of the fabric: waves across and down (radians from edge to centre), and whether they follow
+# Pattern of the fabric: waves across and down (radians from edge to center), and whether they follow
 # the diagonals. Plain cloth has none.
 PATTERNS = np.array(
     [
@@ -29,7 +29,7 @@ PATTERNS = np.array(
 
 
 def generate(n: int, seed: int = 0) -> Dataset:
-    """Draw n synthetic garments, 28×28 and grey, of the ten classes of Fashion-MNIST.
+    """Draw n synthetic garments, 28×28 and gray, of the ten classes of Fashion-MNIST.
 
     Shape, fabric, pose and noise vary. The classes come in a shuffled order, each once in every ten
     images, so any first part of the data set is balanced.
@@ -90,7 +90,7 @@ def _pose(rng: np.random.Generator, m: int) -> Canvas:
 
 
 def _fabric(c: Canvas) -> np.ndarray:
-    """Tone of the cloth at each pixel, float32 (M, 28, 28): a colour, a pattern, a fall of light."""
+    """Tone of the cloth at each pixel, float32 (M, 28, 28): a color, a pattern, a fall of light."""
     across, down, diagonal = PATTERNS[c.rng.integers(len(PATTERNS), size=len(c.x))].T[:, :, None, None]
     x, y = c.x + diagonal * c.y, c.y - diagonal * c.x
     stretch, depth = c.vary(0.8, 1.4), c.vary(0.1, 0.3)

@@ -1,6 +1,6 @@
 """Activations: applied to every element on its own."""
 
-from minicnn import kernels
+from minicnn import ops
 from minicnn.backend import Array, array_module
 from minicnn.checks import number
 from minicnn.layers.base import Layer
@@ -20,15 +20,15 @@ class ReLU(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute max(x, 0)."""
         self._check(x)
-        y = kernels.of(x).relu_forward(x)
+        y = ops.of(x).relu_forward(x)
         if training:
-            self._keep(x, y)
+            self._save_for_backward(x, y)
         return y
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Return dx: dy where the ReLU is open."""
-        y = self._take_kept(dy)
-        return kernels.of(dy).relu_backward(dy, y) if need_dx else None
+        y = self._saved(dy)
+        return ops.of(dy).relu_backward(dy, y) if need_dx else None
 
 
 class LeakyReLU(Layer):
@@ -58,10 +58,10 @@ class LeakyReLU(Layer):
         """Compute x where x > 0, else a·x."""
         self._check(x)
         if training:
-            self._keep(x, x > 0)
+            self._save_for_backward(x, x > 0)
         return array_module(x).where(x > 0, x, self.negative_slope * x)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Return dx: dy, times a where x was not positive."""
-        positive = self._take_kept(dy)
+        positive = self._saved(dy)
         return array_module(dy).where(positive, dy, self.negative_slope * dy) if need_dx else None

@@ -52,7 +52,7 @@ class Layer(Hinted):
         self.grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
         self.in_model = False  # a model's layers are its own
-        self._kept: Any = None
+        self._cache: Any = None
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of one result, for samples of ``input_shape``; by default it stays.
@@ -175,26 +175,26 @@ class Layer(Hinted):
 
     def forget(self) -> None:
         """Free what ``forward`` kept."""
-        self._kept = None
+        self._cache = None
 
-    def _keep(self, x: Array, *values: Any) -> None:
+    def _save_for_backward(self, x: Array, *values: Any) -> None:
         """Keep what ``backward`` will need of this forward pass on ``x``."""
-        self._kept = (len(x), *values)
+        self._cache = (len(x), *values)
 
-    def _take_kept(self, dy: Array) -> Any:
+    def _saved(self, dy: Array) -> Any:
         """Return what ``forward`` kept, and free it, if ``dy`` is a gradient of what it returned."""
-        if self._kept is None:
+        if self._cache is None:
             raise StateError(
                 f"layer {self.name!r}: backward without a forward; "
                 "call forward(x, training=True) before each backward"
             )
-        batch, *values = self._kept
+        batch, *values = self._cache
         expected = batch, *self.output_shape
         if dy.shape != expected:
             raise ShapeError(f"layer {self.name!r}: expected dy of shape {expected}, got {dy.shape}")
         if dy.dtype != self.dtype:
             raise DTypeError(f"layer {self.name!r}: expected dy to be {self.dtype}, got {dy.dtype}")
-        self._kept = None
+        self._cache = None
         return values[0] if len(values) == 1 else values
 
     def _check(self, x: Array) -> None:

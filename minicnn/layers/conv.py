@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 
-from minicnn import initializers, kernels
+from minicnn import initializers, ops
 from minicnn.backend import Array
 from minicnn.checks import flag, size
-from minicnn.kernels.reference import Padding, Pair
 from minicnn.layers.base import Layer, Shape, in_panels
 from minicnn.layers.window import (
     PaddingLike,
@@ -18,6 +17,7 @@ from minicnn.layers.window import (
     resolve_padding,
     window_output,
 )
+from minicnn.ops.reference import Padding, Pair
 
 
 class Conv2D(Layer):
@@ -51,7 +51,7 @@ class Conv2D(Layer):
     Raises
     ------
     ConfigError
-        If an argument is none of these: a size below 1, a negative padding, an unknown initialiser.
+        If an argument is none of these: a size below 1, a negative padding, an unknown initializer.
 
     Notes
     -----
@@ -113,28 +113,28 @@ class Conv2D(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y = im2col(x) @ W + b."""
         self._check(x)
-        ops = kernels.of(x)
-        cols = ops.im2col(x, *self.window)  # (N·OH·OW, KH·KW·C)
-        y = ops.matmul(cols, self.params["W"].reshape(-1, self.filters))  # (N·OH·OW, OC)
+        kernels = ops.of(x)
+        cols = kernels.im2col(x, *self.window)  # (N·OH·OW, KH·KW·C)
+        y = kernels.matmul(cols, self.params["W"].reshape(-1, self.filters))  # (N·OH·OW, OC)
         if self.use_bias:
             y += self.params["b"]
         if training:
-            self._keep(x, cols)  # for backward
+            self._save_for_backward(x, cols)  # for backward
         return y.reshape(len(x), *self.output_shape)  # (N, OH, OW, OC)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Assign dW and db; return dx, the sum over all windows that a pixel was part of."""
-        cols = self._take_kept(dy)  # what forward kept: (N·OH·OW, KH·KW·C)
-        W, ops = self.params["W"], kernels.of(dy)
+        cols = self._saved(dy)  # what forward kept: (N·OH·OW, KH·KW·C)
+        W, kernels = self.params["W"], ops.of(dy)
         x_shape = len(dy), *self.input_shape  # (N, H, W, C)
         dy = dy.reshape(-1, self.filters)  # (N·OH·OW, OC)
-        self.grads["W"] = ops.matmul(cols.T, dy).reshape(W.shape)  # (KH, KW, C, OC)
+        self.grads["W"] = kernels.matmul(cols.T, dy).reshape(W.shape)  # (KH, KW, C, OC)
         if self.use_bias:
-            self.grads["b"] = ops.sum_rows(dy)  # (OC,)
+            self.grads["b"] = kernels.sum_rows(dy)  # (OC,)
         if not need_dx:
             return None
-        dcols = ops.matmul(dy, W.reshape(-1, self.filters).T)  # (N·OH·OW, KH·KW·C)
-        return ops.col2im(dcols, x_shape, *self.window)  # (N, H, W, C)
+        dcols = kernels.matmul(dy, W.reshape(-1, self.filters).T)  # (N·OH·OW, KH·KW·C)
+        return kernels.col2im(dcols, x_shape, *self.window)  # (N, H, W, C)
 
     def operations(self, input_shape: Shape) -> int:
         """Return OH·OW·KH·KW·C·OC."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from minicnn import initializers, kernels
+from minicnn import initializers, ops
 from minicnn.backend import Array
 from minicnn.checks import flag, size
 from minicnn.errors import ShapeError
@@ -31,7 +31,7 @@ class Dense(Layer):
     Raises
     ------
     ConfigError
-        If ``units`` is below 1, ``use_bias`` neither True nor False, or the initialiser unknown.
+        If ``units`` is below 1, ``use_bias`` neither True nor False, or the initializer unknown.
 
     Notes
     -----
@@ -70,20 +70,20 @@ class Dense(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y = x @ W + b."""
         self._check(x)
-        y = kernels.of(x).matmul(x, self.params["W"])  # (N, units)
+        y = ops.of(x).matmul(x, self.params["W"])  # (N, units)
         if self.use_bias:
             y += self.params["b"]
         if training:
-            self._keep(x, x)
+            self._save_for_backward(x, x)
         return y
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Assign dW and db; return dx = dy @ Wᵀ."""
-        x, ops = self._take_kept(dy), kernels.of(dy)
-        self.grads["W"] = ops.matmul(x.T, dy)  # (D, units)
+        x, kernels = self._saved(dy), ops.of(dy)
+        self.grads["W"] = kernels.matmul(x.T, dy)  # (D, units)
         if self.use_bias:
-            self.grads["b"] = ops.sum_rows(dy)  # (units,)
-        return ops.matmul(dy, self.params["W"].T) if need_dx else None  # (N, D)
+            self.grads["b"] = kernels.sum_rows(dy)  # (units,)
+        return kernels.matmul(dy, self.params["W"].T) if need_dx else None  # (N, D)
 
     def operations(self, input_shape: Shape) -> int:
         """Return D·units."""

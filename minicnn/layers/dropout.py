@@ -44,10 +44,10 @@ class Dropout(Layer):
             return x
         keep = self._rng.random(x.shape, np.float32) >= self.rate
         mask = to_device(keep / self.dtype.type(1 - self.rate), device_of(x))
-        self._keep(x, mask)
+        self._save_for_backward(x, mask)
         return x * mask
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Return dx = m·dy."""
-        mask = self._take_kept(dy)
+        mask = self._saved(dy)
         return dy * mask if need_dx else None

@@ -1,17 +1,17 @@
-"""Batch normalisation."""
+"""Batch normalization."""
 
 import math
 
 import numpy as np
 
-from minicnn import kernels
+from minicnn import ops
 from minicnn.backend import Array, array_module
 from minicnn.checks import number
 from minicnn.layers.base import Layer, Shape, in_panels
 
 
 class BatchNorm(Layer):
-    """Normalise each channel over the batch (and the image), then scale and shift it.
+    """Normalize each channel over the batch (and the image), then scale and shift it.
 
     In training, with μ and σ² over all M = N·H·W values of a channel (σ² divides by M)::
 
@@ -64,7 +64,7 @@ class BatchNorm(Layer):
         return 2 if math.prod(self.input_shape[:-1]) == 1 else 1
 
     def workspace(self, input_shape: Shape) -> int:
-        """Return the numbers of x centred and of x̂, and of y in panels."""
+        """Return the numbers of x centered and of x̂, and of y in panels."""
         return math.prod(input_shape[:-1]) * (2 * input_shape[-1] + in_panels(input_shape[-1]))
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
@@ -77,25 +77,25 @@ class BatchNorm(Layer):
         self._check(x)
         rows = x.reshape(-1, x.shape[-1])  # (M, C)
         if training:
-            sum_rows, M = kernels.of(x).sum_rows, len(rows)
+            sum_rows, M = ops.of(x).sum_rows, len(rows)
             mean = sum_rows(rows) / M  # (C,)
-            centred = rows - mean  # (M, C)
-            var = sum_rows(centred * centred) / M  # (C,)
+            centered = rows - mean  # (M, C)
+            var = sum_rows(centered * centered) / M  # (C,)
             if M > 1:
                 self.update_running(mean, var)
         else:
-            centred, var = rows - self.state["running_mean"], self.state["running_var"]
+            centered, var = rows - self.state["running_mean"], self.state["running_var"]
         inv_std = 1 / array_module(x).sqrt(var + self.epsilon)  # (C,)
-        x_hat = centred * inv_std  # (M, C)
+        x_hat = centered * inv_std  # (M, C)
         if training:
-            self._keep(x, x_hat, inv_std)
+            self._save_for_backward(x, x_hat, inv_std)
         return (self.params["gamma"] * x_hat + self.params["beta"]).reshape(x.shape)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Assign dγ and dβ; return dx."""
-        x_hat, inv_std = self._take_kept(dy)
+        x_hat, inv_std = self._saved(dy)
         rows = dy.reshape(x_hat.shape)  # (M, C)
-        sum_rows, M = kernels.of(dy).sum_rows, len(rows)
+        sum_rows, M = ops.of(dy).sum_rows, len(rows)
         dbeta = self.grads["beta"] = sum_rows(rows)  # (C,)
         dgamma = self.grads["gamma"] = sum_rows(rows * x_hat)  # (C,)
         if not need_dx:
@@ -104,6 +104,6 @@ class BatchNorm(Layer):
         return dx.reshape(dy.shape)
 
     def update_running(self, mean: Array, var: Array) -> None:
-        """Move the running averages towards a batch's mean and variance, (C,) each."""
+        """Move the running averages toward a batch's mean and variance, (C,) each."""
         for name, batch in (("running_mean", mean), ("running_var", var)):
             self.state[name] = self.momentum * self.state[name] + (1 - self.momentum) * batch

@@ -4,11 +4,10 @@ import math
 
 import numpy as np
 
-from minicnn import kernels
+from minicnn import ops
 from minicnn.backend import Array, array_module
 from minicnn.checks import size
 from minicnn.errors import ConfigError
-from minicnn.kernels.reference import Padding, Pair
 from minicnn.layers.base import Layer, Shape
 from minicnn.layers.window import (
     PaddingLike,
@@ -19,6 +18,7 @@ from minicnn.layers.window import (
     resolve_padding,
     window_output,
 )
+from minicnn.ops.reference import Padding, Pair
 
 
 class _Pool2D(Layer):
@@ -95,16 +95,16 @@ class MaxPool2D(_Pool2D):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute each window's maximum."""
         self._check(x)
-        y, argmax = kernels.of(x).max_pool_forward(x, *self.window)  # both (N, OH, OW, C)
+        y, argmax = ops.of(x).max_pool_forward(x, *self.window)  # both (N, OH, OW, C)
         if training:
-            self._keep(x, argmax)
+            self._save_for_backward(x, argmax)
         return y
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Return dx: dy at each window's maximum."""
-        argmax = self._take_kept(dy)
+        argmax = self._saved(dy)
         x_shape = len(dy), *self.input_shape
-        return kernels.of(dy).max_pool_backward(dy, argmax, x_shape, *self.window) if need_dx else None
+        return ops.of(dy).max_pool_backward(dy, argmax, x_shape, *self.window) if need_dx else None
 
 
 class AvgPool2D(_Pool2D):
@@ -137,14 +137,14 @@ class AvgPool2D(_Pool2D):
         """Compute each window's mean."""
         self._check(x)
         if training:
-            self._keep(x)
-        return kernels.of(x).avg_pool_forward(x, *self.window)  # (N, OH, OW, C)
+            self._save_for_backward(x)
+        return ops.of(x).avg_pool_forward(x, *self.window)  # (N, OH, OW, C)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Return dx: each dy shared among the pixels of its window."""
-        self._take_kept(dy)
+        self._saved(dy)
         x_shape = len(dy), *self.input_shape
-        return kernels.of(dy).avg_pool_backward(dy, x_shape, *self.window) if need_dx else None
+        return ops.of(dy).avg_pool_backward(dy, x_shape, *self.window) if need_dx else None
 
 
 class GlobalAvgPool2D(Layer):
@@ -166,12 +166,12 @@ class GlobalAvgPool2D(Layer):
         """Compute the mean over height and width."""
         self._check(x)
         if training:
-            self._keep(x)
+            self._save_for_backward(x)
         return x.mean(axis=(1, 2))  # (N, C)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Return dx: dy / (H·W) at every pixel."""
-        self._take_kept(dy)
+        self._saved(dy)
         x_shape = len(dy), *self.input_shape
         if not need_dx:
             return None
@@ -201,12 +201,12 @@ class GlobalMaxPool2D(Layer):
         pixels = x.reshape(N, H * W, C)
         argmax = pixels.argmax(axis=1)[:, None]  # (N, 1, C)
         if training:
-            self._keep(x, argmax)
+            self._save_for_backward(x, argmax)
         return array_module(x).take_along_axis(pixels, argmax, axis=1)[:, 0]  # (N, C)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Return dx: dy at each channel's maximum, 0 elsewhere."""
-        argmax = self._take_kept(dy)
+        argmax = self._saved(dy)
         H, W, C = self.input_shape
         if not need_dx:
             return None

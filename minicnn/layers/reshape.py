@@ -17,10 +17,10 @@ class Flatten(Layer):
         """Reshape to (N, H·W·C)."""
         self._check(x)
         if training:
-            self._keep(x)
+            self._save_for_backward(x)
         return x.reshape(len(x), -1)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Reshape dy back to x's shape."""
-        self._take_kept(dy)
+        self._saved(dy)
         return dy.reshape(len(dy), *self.input_shape) if need_dx else None

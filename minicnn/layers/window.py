@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from minicnn.checks import size
 from minicnn.errors import ConfigError, ShapeError
-from minicnn.kernels.reference import Padding, Pair, output_size
+from minicnn.ops.reference import Padding, Pair, output_size
 from minicnn.text import shown
 
 PairLike = int | Sequence[int]

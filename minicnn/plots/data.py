@@ -20,10 +20,10 @@ def class_counts(train: Dataset, test: Dataset, title: str = "") -> Figure:
     axes = figure.subplots()
     places = np.arange(len(train.class_names))
     bars = ((train, TRAINING["color"], ""), (test, VALIDATION["color"], "//"))
-    for shift, (data, colour, hatch) in zip((-0.2, 0.2), bars, strict=True):
+    for shift, (data, color, hatch) in zip((-0.2, 0.2), bars, strict=True):
         part = "training" if data is train else "test"
         axes.bar(
-            places + shift, data.class_counts(), 0.4, color=colour, hatch=hatch, edgecolor="white",
+            places + shift, data.class_counts(), 0.4, color=color, hatch=hatch, edgecolor="white",
             label=f"{part}, {len(data):,} images",
         )  # fmt: skip
     axes.set_xticks(

@@ -37,7 +37,7 @@ def _curves(axes: Axes, cv: CrossValidation, column: str, scale: float) -> None:
 
 
 def accuracy_boxes(cvs: Sequence[CrossValidation], title: str = "") -> Figure:
-    """Draw the accuracies of the folds as a box for each model; a grey line joins each fold's points.
+    """Draw the accuracies of the folds as a box for each model; a gray line joins each fold's points.
 
     The box reaches from the first quartile to the third, its whiskers to the smallest and the largest.
 

@@ -16,7 +16,7 @@ from minicnn.layers import Layer
 from minicnn.model import Sequential
 from minicnn.plots.style import show
 
-# Tints that differ in grey too, the darker the more the layer computes; what is not named here is white.
+# Tints that differ in gray too, the darker the more the layer computes; what is not named here is white.
 TINTS = {
     L.Conv2D: "#8fbbe0",
     L.Dense: "#f7b98b",
@@ -49,7 +49,7 @@ def model_graph(model: Sequential, title: str = "") -> Figure:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-0.3, PITCH[0] * columns - 0.1), ylim=(-PITCH[1] * rows, 0.5))
     axes.set_axis_off()
-    text = title or f"{len(model.layers)} layers, {model.parameters:,} parameters"
+    text = title or f"{len(model.layers)} layers, {model.num_params:,} parameters"
     figure.suptitle(text, y=0.99, va="top", fontsize=min(12, 400 * columns / len(text)))
     for here, there in pairwise(places):
         _arrow(axes, here, there)
@@ -84,10 +84,10 @@ def _box(axes: Axes, place: tuple[float, float], heading: str, facts: str, **sty
             corner, width, height, boxstyle="round,pad=0,rounding_size=0.08", edgecolor="#333333", **style
         )
     )
-    centre = x + width / 2
+    center = x + width / 2
     # Long text is set smaller, so that it stays in its box.
-    axes.text(centre, y - 0.14, heading, ha="center", va="center", fontsize=min(9, 310 / len(heading)))
-    axes.text(centre, y - 0.34, facts, ha="center", va="center", fontsize=min(7, 300 / len(facts)))
+    axes.text(center, y - 0.14, heading, ha="center", va="center", fontsize=min(9, 310 / len(heading)))
+    axes.text(center, y - 0.34, facts, ha="center", va="center", fontsize=min(7, 300 / len(facts)))
 
 
 def _arrow(axes: Axes, here: tuple[float, float], there: tuple[float, float]) -> None:
@@ -150,7 +150,7 @@ def filters(model: Sequential, layer: str | None = None, title: str = "") -> Fig
     """Draw the kernels of a convolution, at most 64, all on one scale.
 
     Where the layer has one input channel, its weights are drawn: black negative, white positive, and
-    mid-grey 0. With more input channels a kernel is no picture; drawn is where it looks, the norm
+    mid-gray 0. With more input channels a kernel is no picture; drawn is where it looks, the norm
     √(Σ W²) over the input channels at each place of the window, which has no sign.
 
     Parameters
@@ -184,7 +184,7 @@ def feature_maps(maps: np.ndarray, title: str = "", count: int = 32) -> Figure:
     """Draw the first ``count`` channels of one image's activations, (H, W, C), all on one scale.
 
     ``maps`` is one image's row of what ``explain.feature_maps`` returned. The figure's title is ``title``
-    and how many channels of how many there are. Where some values are negative, 0 is grey in the middle of
+    and how many channels of how many there are. Where some values are negative, 0 is gray in the middle of
     the scale, what is below is bluer and darker, what is above yellower and lighter.
 
     Raises
@@ -200,7 +200,7 @@ def feature_maps(maps: np.ndarray, title: str = "", count: int = 32) -> Figure:
     text = f"{title}: " if title else ""
     text += f"{_some(shown.shape[-1], maps.shape[-1])} channels"
     if shown.min() < 0:
-        # Two hues, but one order from dark to light, which stays when it is printed in grey.
+        # Two hues, but one order from dark to light, which stays when it is printed in gray.
         limit = abs(shown).max()
         return _tiles(shown, text, "cividis", (-limit, limit), "activation")
     return _tiles(shown, text, "viridis", (shown.min(), shown.max()), "activation")
@@ -210,7 +210,7 @@ def _some(shown: int, there_are: int) -> str:
     return f"{there_are}" if shown == there_are else f"the first {shown} of {there_are}"
 
 
-def _tiles(pictures: np.ndarray, title: str, colours: str, limits: tuple[float, float], unit: str) -> Figure:
+def _tiles(pictures: np.ndarray, title: str, colors: str, limits: tuple[float, float], unit: str) -> Figure:
     """Draw numbered pictures, (H, W, K), in a grid with one scale for all."""
     K = pictures.shape[-1]
     low, high = limits
@@ -224,7 +224,7 @@ def _tiles(pictures: np.ndarray, title: str, colours: str, limits: tuple[float, 
     for axes in grid.flat:
         axes.set_axis_off()
     for k, axes in enumerate(grid.flat[:K]):
-        image = axes.imshow(pictures[..., k], cmap=colours, vmin=low, vmax=high)
+        image = axes.imshow(pictures[..., k], cmap=colors, vmin=low, vmax=high)
         axes.set_title(str(k), fontsize=7, pad=2)
     figure.colorbar(image, ax=grid, label=unit, fraction=0.05)
     return figure

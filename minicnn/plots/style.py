@@ -1,4 +1,4 @@
-"""What all figures share: colours, captions, a grid of images, and how a figure becomes a file."""
+"""What all figures share: colors, captions, a grid of images, and how a figure becomes a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +73,6 @@ def image_grid(images: np.ndarray, captions: Sequence[str], title: str, columns:
 
 
 def show(axes: Axes, image: np.ndarray) -> None:
-    """Draw an image: three channels are RGB, four RGBA, else the first is shown in grey, light on dark."""
+    """Draw an image: three channels are RGB, four RGBA, else the first is shown in gray, light on dark."""
     shown = image if image.shape[-1] in (3, 4) else image[..., 0]
     axes.imshow(shown, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)

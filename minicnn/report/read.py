@@ -7,7 +7,7 @@ import numpy as np
 
 from minicnn import serialize
 from minicnn.checks import number, whole_number
-from minicnn.data import Choice
+from minicnn.data import DatasetSpec
 from minicnn.errors import DataError
 from minicnn.model import Sequential
 from minicnn.reading import file_of, json_object, npz, sha256, typed
@@ -79,7 +79,7 @@ def _check_metrics(metrics: dict[str, Any]) -> None:
     data = typed(metrics, "data", dict)
     typed(data, "name", str)
     try:
-        Choice(**data)
+        DatasetSpec(**data)
     except TypeError as reason:
         raise ValueError(f"'data' does not say where the data came from: {reason}") from reason
 
@@ -109,7 +109,7 @@ def _check_numbers(
     """Refuse metrics that tell of another model, history or answers; raises ValueError."""
     told = {
         "test_accuracy": evaluation.accuracy,
-        "parameters": model.parameters,
+        "parameters": model.num_params,
         "epochs": len(history),
     }
     for name, value in told.items():

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from minicnn import info
-from minicnn.data import Choice, Dataset
+from minicnn.data import Dataset, DatasetSpec
 from minicnn.errors import ConfigError, DataError, StateError
 from minicnn.files import replacing
-from minicnn.kernels.threads import num_threads
 from minicnn.model import Sequential
 from minicnn.reading import sha256
 from minicnn.report import sections
 from minicnn.report.folder import HISTORY, METRICS, MODEL, PREDICTIONS, check_run, release
 from minicnn.report.page import Page
+from minicnn.runtime.threads import num_threads
 from minicnn.text import printable
 from minicnn.train import Evaluation, History, Trainer
 
@@ -57,7 +57,7 @@ def write_run(
     train: Dataset,
     test: Dataset,
     evaluation: Evaluation,
-    choice: Choice,
+    choice: DatasetSpec,
     command: str,
     started: float,
     validation: Dataset | None = None,
@@ -109,7 +109,7 @@ def write_run(
         "seconds_training": history.seconds,
         "seconds_until_written": time.perf_counter() - started,
         "images_per_second": history.images_per_second,
-        "parameters": trainer.model.parameters,
+        "parameters": trainer.model.num_params,
         **settings,
         "images": {
             "training": len(train),

@@ -95,7 +95,7 @@ def add_results(page: Page, test: Dataset, evaluation: Evaluation) -> None:
         "The larger a disc, the more images have that confidence."
     )
     page.section("Calibration", figures={"calibration": (plots.calibration(evaluation), caption)})
-    caption = "The test images classified wrongly with the most confidence. Some may be mislabelled."
+    caption = "The test images classified wrongly with the most confidence. Some may be mislabeled."
     page.section("Mistakes", figures={"mistakes": (plots.mistakes(test, evaluation), caption)})
 
 

@@ -7,7 +7,7 @@ from minicnn.train.callbacks import (
     CSVLog,
     EarlyStopping,
     LearningRateSchedule,
-    WeightAverage,
+    WeightEMA,
 )
 from minicnn.train.crossval import Comparison, CrossValidation, compare, compare_with, cross_validate
 from minicnn.train.history import History
@@ -25,7 +25,7 @@ __all__ = [
     "History",
     "LearningRateSchedule",
     "Trainer",
-    "WeightAverage",
+    "WeightEMA",
     "compare",
     "compare_with",
     "cross_validate",

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minicnn import kernels
 from minicnn.checks import flag, number, whole_number
 from minicnn.errors import ConfigError, MiniCNNError
 from minicnn.files import check_file, check_path
 from minicnn.hints import Hinted
+from minicnn.runtime import loading
 from minicnn.schedules import Schedule
 from minicnn.serialize import check_savable, load
 
@@ -84,7 +84,7 @@ class LearningRateSchedule(Callback):
         trainer.optimizer.learning_rate = self._before
 
 
-class WeightAverage(Callback):
+class WeightEMA(Callback):
     """Judge and keep a running average of the weights, which lies nearer to the middle of a flat minimum.
 
     After step t = 1, 2, … ā ← d·ā + (1 − d)·w, for all parameters and for BatchNorm's running averages,
@@ -124,7 +124,7 @@ class WeightAverage(Callback):
             self._own = None
 
     def on_step_end(self, trainer: "Trainer", images: int, loss: float, accuracy: float) -> None:
-        """Move the average towards the weights."""
+        """Move the average toward the weights."""
         decay = min(self.decay, (1 + trainer.step) / (10 + trainer.step))
         for name, array in trainer.model.arrays().items():
             self._average[name] += (1 - decay) * (array - self._average[name])
@@ -346,7 +346,7 @@ class ProgressBar(Callback):
         if trainer.device == "cpu":
             self._text = f"epoch 1/{trainer.epochs}"
             self._bar.set_description(self._text)
-            self._watch = kernels.load("compiled").Watch(self._tell)
+            self._watch = loading.load("minicnn.runtime.compiled").Watch(self._tell)
         else:
             self._bar.set_description("compiling what is not in the cache yet")
 

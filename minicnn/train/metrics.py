@@ -1,4 +1,4 @@
-"""The numbers that judge a classifier, computed from its probabilities on a labelled set."""
+"""The numbers that judge a classifier, computed from its probabilities on a labeled set."""
 
 import math
 from collections.abc import Sequence
@@ -109,7 +109,7 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's answers on a labelled set, and what follows from them. Printed: loss, accuracy, its interval.
+    """A model's answers on a labeled set, and what follows from them. Printed: loss, accuracy, its interval.
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import cli, gradcheck, info, kernels
+from minicnn import cli, gradcheck, info, ops
 from minicnn import layers as L
 from minicnn.train import Evaluation
 
@@ -66,17 +66,15 @@ def test_a_nan_is_exit_status_1(one_layer):
     assert cli.main(["gradcheck"]) == 1
 
 
-@pytest.mark.parametrize("name", kernels.KERNELS)
+@pytest.mark.parametrize("name", ops.KERNELS)
 def test_the_kernels_named_are_used(one_layer, monkeypatch, name):
     used = []
     check = gradcheck.check_layer
-    monkeypatch.setattr(
-        gradcheck, "check_layer", lambda *a, **k: used.append(kernels.active()) or check(*a, **k)
-    )
+    monkeypatch.setattr(gradcheck, "check_layer", lambda *a, **k: used.append(ops.active()) or check(*a, **k))
     one_layer(L.Dense(4))
     assert cli.main(["gradcheck", "--kernels", name]) == 0
     assert used == [name]
-    assert kernels.active() == "cpu"
+    assert ops.active() == "cpu"
 
 
 def test_the_seed_is_used(one_layer, capsys):

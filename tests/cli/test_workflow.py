@@ -357,10 +357,10 @@ class TestPredict:
         assert answers["--invert"] != answers["--no-invert"]
 
     def test_a_picture_of_nothing_is_said_to_be_one(self, folder, capsys, tmp_path):
-        Image.new("L", (50, 40), 128).save(tmp_path / "grey.png")
-        assert cli.main(["predict", str(folder / "model.safetensors"), str(tmp_path / "grey.png")]) == 0
+        Image.new("L", (50, 40), 128).save(tmp_path / "gray.png")
+        assert cli.main(["predict", str(folder / "model.safetensors"), str(tmp_path / "gray.png")]) == 0
         out, err = capsys.readouterr()
-        assert err == f"minicnn: {tmp_path / 'grey.png'}: nothing stands out: the answer says nothing\n"
+        assert err == f"minicnn: {tmp_path / 'gray.png'}: nothing stands out: the answer says nothing\n"
         assert out.count("%") == 3
 
     def test_a_picture_is_given_the_margin_of_the_training_images(self, folder, picture, tmp_path):

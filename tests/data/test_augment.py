@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from images import erased_variants, variants
 from numpy.testing import assert_array_equal
 
 from minicnn.data import Augmentation
 from minicnn.errors import ConfigError, DTypeError, ShapeError
+from tests.images import erased_variants, variants
 
 
 @pytest.mark.parametrize(("flip", "shift"), [(False, 0), (True, 0), (False, 1), (True, 2), (False, 6)])

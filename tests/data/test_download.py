@@ -380,7 +380,7 @@ def test_a_wrong_file_in_root_is_named_and_left_alone(tmp_path, source, server, 
     assert files(tmp_path) == WHOLE_SET
 
 
-def test_the_file_of_another_data_set_is_recognised(tmp_path, source, put, contents, monkeypatch):
+def test_the_file_of_another_data_set_is_recognized(tmp_path, source, put, contents, monkeypatch):
     digest = hashlib.sha256(b"another").hexdigest()
     other = Source("another-set", (), (File("some-file", 7, digest),), ())
     monkeypatch.setitem(SOURCES, "another-set", other)
@@ -762,7 +762,7 @@ def test_importing_the_package_does_not_import_the_download():
 @pytest.mark.parametrize(
     ("name", "counts", "mean"),
     [
-        ("fashion-mnist", [6000] * 10, 72.94),  # mean grey of the training images: 0.2860 · 255
+        ("fashion-mnist", [6000] * 10, 72.94),  # mean gray of the training images: 0.2860 · 255
         ("mnist", [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949], 33.32),  # 0.1307 · 255
     ],
 )

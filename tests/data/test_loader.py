@@ -60,7 +60,7 @@ def test_own_files_have_a_name_of_their_own(tmp_path, put, monkeypatch, suffix, 
     check(load("letters", tmp_path if way == "root" else None), "letters")
 
 
-def test_images_with_colours_and_of_another_type(tmp_path, put):
+def test_images_with_colors_and_of_another_type(tmp_path, put):
     images = {name: RNG.random((len(ARRAYS[name]), 6, 7, 3), np.float32) for name in (NAMES[0], NAMES[2])}
     train, test = load("letters", put(tmp_path, changes=images))
     np.testing.assert_array_equal(train.images, images[NAMES[0]])

@@ -27,7 +27,7 @@ def on_canvas(size=(300, 300), at=(90, 90), cover=BOOT):
 
 
 def draw(cover, ink=BLACK, ground=WHITE):
-    """Mix two colours, (h, w, 3) float64."""
+    """Mix two colors, (h, w, 3) float64."""
     return ground + (np.subtract(ink, ground)) * cover[..., None]
 
 
@@ -98,7 +98,7 @@ class TestTheImage:
         image = read_picture(saved(eight_bits(draw(on_canvas(cover=level)))), (8, 8, 1))
         np.testing.assert_array_equal(image, by_hand.transpose(1, 0, 2))
 
-    def test_a_margin_lets_the_centre_of_mass_into_the_middle(self, saved):
+    def test_a_margin_lets_the_center_of_mass_into_the_middle(self, saved):
         path = saved(eight_bits(draw(on_canvas())))
         mass = read_picture(path, (56, 56, 1), margin=8 / 56)[..., 0].astype(float)
         assert np.average(np.arange(56), weights=mass.sum(axis=1)) == pytest.approx(28, abs=0.51)
@@ -108,8 +108,8 @@ class TestTheImage:
         assert (columns.min() + columns.max() + 1) / 2 > 29
 
     @pytest.mark.parametrize(("side", "beside"), [(28, 0.7), (29, -0.3)])
-    def test_the_centre_of_mass_is_at_the_pixel_after_half_of_them(self, side, beside, saved):
-        # A ramp, whose centre of mass lies beside the middle of its box; to the nearest pixel, it is there.
+    def test_the_center_of_mass_is_at_the_pixel_after_half_of_them(self, side, beside, saved):
+        # A ramp, whose center of mass lies beside the middle of its box; to the nearest pixel, it is there.
         box = np.arange(side - 8) - (side - 9) / 2
         ramp = 1 + beside / np.mean(box**2) * box
         image = np.zeros((side, side, 1))
@@ -129,7 +129,7 @@ class TestTheImage:
         assert np.abs(np.subtract(fed, images, dtype=float)).mean() < most
 
     @pytest.mark.parametrize(("margin", "first"), [(0, 0), (2 / 28, 4)])
-    def test_the_centre_of_mass_moves_no_farther_than_the_margin(self, margin, first, saved):
+    def test_the_center_of_mass_moves_no_farther_than_the_margin(self, margin, first, saved):
         # All but a thin line of it lies far to the left.
         hammer = np.zeros((60, 120))
         hammer[:, :20] = hammer[28:32] = 1
@@ -146,7 +146,7 @@ class TestTheImage:
 
 class TestTheSameObject:
     @pytest.mark.parametrize("at", [(0, 0), (5, 170), (180, 3)])
-    def test_off_centre(self, at, saved, expected):
+    def test_off_center(self, at, saved, expected):
         assert_same(read_picture(saved(eight_bits(draw(on_canvas(at=at))))), expected, 0.1)
 
     def test_in_a_wide_picture(self, saved, expected):
@@ -163,15 +163,15 @@ class TestTheSameObject:
     @pytest.mark.parametrize(
         ("ink", "ground"),
         [(WHITE, BLACK), ((40, 40, 40), (170, 170, 170)), ((230, 230, 230), (120, 120, 120))],
-        ids=["white on black", "dark on grey", "light on grey"],
+        ids=["white on black", "dark on gray", "light on gray"],
     )
-    def test_in_other_greys(self, ink, ground, saved, expected):
+    def test_in_other_grays(self, ink, ground, saved, expected):
         assert_same(read_picture(saved(eight_bits(draw(on_canvas(), ink, ground)))), expected, 1)
 
     @pytest.mark.parametrize(
         ("ink", "ground"), [((160, 20, 30), (250, 240, 200)), ((250, 220, 60), (20, 40, 110))]
     )
-    def test_in_colour(self, ink, ground, saved, expected):
+    def test_in_color(self, ink, ground, saved, expected):
         assert_same(read_picture(saved(eight_bits(draw(on_canvas(), ink, ground)))), expected, 1)
 
     def test_on_a_noisy_ground(self, saved, expected):
@@ -204,7 +204,7 @@ class TestTheSameObject:
     @pytest.mark.parametrize("ground", [65_535, 40_000, 12_000])
     @pytest.mark.parametrize("name", ["picture.png", "picture.tif"])
     def test_with_16_bits(self, name, ground, saved, expected):
-        # 12,000 is below mid-grey, and still lighter than what is on it.
+        # 12,000 is below mid-gray, and still lighter than what is on it.
         pixels = (ground * (1 - 0.9 * on_canvas())).astype(np.uint16)
         assert_same(read_picture(saved(Image.fromarray(pixels), name)), expected, 4)
 
@@ -248,8 +248,8 @@ class TestTransparency:
     @pytest.mark.parametrize("mode", ["LA", "RGBA"])
     def test_the_object_stands_out_whatever_is_hidden(self, mode, hidden, ink, saved, expected):
         cover = on_canvas()
-        grey = eight_bits(hidden + (ink - hidden) * cover)
-        layers = [grey] * (len(mode) - 1) + [eight_bits(255 * cover)]
+        gray = eight_bits(hidden + (ink - hidden) * cover)
+        layers = [gray] * (len(mode) - 1) + [eight_bits(255 * cover)]
         assert_same(read_picture(saved(Image.merge(mode, layers))), expected, 1)
 
     @pytest.mark.parametrize("ink", [WHITE, BLACK])
@@ -290,7 +290,7 @@ class TestInvert:
 class TestNothingToSee:
     @pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 2), (300, 200)])
     @pytest.mark.parametrize("level", [0, 128, 255])
-    def test_a_picture_of_one_colour_is_black(self, level, size, saved):
+    def test_a_picture_of_one_color_is_black(self, level, size, saved):
         image = read_picture(saved(Image.new("L", size, level)))
         np.testing.assert_array_equal(image, np.zeros((28, 28, 1), np.uint8))
 
@@ -314,7 +314,7 @@ class TestNothingToSee:
         assert np.count_nonzero(image[14]) == 1
 
 
-class TestColour:
+class TestColor:
     def test_is_kept_and_padded_with_the_border(self, saved):
         pixels = np.full((50, 100, 3), (200, 30, 60), np.uint8)
         pixels[10:40, 20:80] = (10, 220, 90)
@@ -394,7 +394,7 @@ class TestRefuses:
 
     @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 2), (28, 28, 4), (784,), (1, 28, 28, 1)])
     def test_a_shape_that_is_no_image(self, shape):
-        with pytest.raises(ShapeError, match=r"\(H, W, 1\), grey, or \(H, W, 3\), in colour; got"):
+        with pytest.raises(ShapeError, match=r"\(H, W, 1\), gray, or \(H, W, 3\), in color; got"):
             read_picture("none.png", shape)
 
     @pytest.mark.parametrize(

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from models import CLASSES, SHAPE, batch, copies, network
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minicnn as mc
-from minicnn import kernels
 from minicnn import layers as L
+from minicnn import ops
 from minicnn.engine import make_engine
 from minicnn.errors import ConfigError, DTypeError, ShapeError, StateError
+from tests.engine.models import CLASSES, SHAPE, batch, copies, network
 
 ENGINES = pytest.mark.parametrize("engine", ["fused", "layerwise"])
 
@@ -193,7 +193,7 @@ def test_a_method_that_is_put_on_a_layer_is_called():
     forward = relu.forward
     relu.forward = lambda x, training=False: 3 * forward(x, training)
     fast = model.logits(images)
-    with kernels.use("reference"):
+    with ops.use("reference"):
         assert_allclose(fast, model.logits(images), rtol=1e-4, atol=1e-5)
 
 
@@ -204,7 +204,7 @@ class Short(L.ReLU):
         return super().forward(x, training)[..., : self.outputs]
 
     def backward(self, dy, need_dx=True):
-        self._kept = None
+        self._cache = None
         return dy[..., :1]
 
 
@@ -243,11 +243,11 @@ class Equal(L.Layer):
         self.params["W"] = np.full(shape, self.start, self.dtype)
 
     def forward(self, x, training=False):
-        self._kept = x
+        self._cache = x
         return x * self.params["W"]
 
     def backward(self, dy, need_dx=True):
-        self.grads["W"] = (dy * self._kept).sum(axis=0)
+        self.grads["W"] = (dy * self._cache).sum(axis=0)
         return dy * self.params["W"]
 
 
@@ -264,7 +264,7 @@ def test_a_layer_is_not_taken_for_one_that_is_equal_to_it(engine):
     other.params["W"] *= 3
     assert other == model.layers[1]
     model.layers[1] = other
-    with kernels.use("reference"):
+    with ops.use("reference"):
         expected = model.logits(images)
     assert_allclose(model.logits(images), expected, rtol=1e-4, atol=1e-5)
     runner.train_step(*batch())

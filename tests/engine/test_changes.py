@@ -4,15 +4,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from changes import CHANGES, SHAPE, K, make_model
 
 import minicnn as mc
-from minicnn import kernels
 from minicnn import layers as L
-from minicnn.engine.fused import FusedEngine
+from minicnn import ops
+from minicnn.engine.cpu.engine import FusedEngine
 from minicnn.engine.layerwise import LayerwiseEngine
 from minicnn.errors import MiniCNNError
 from minicnn.optimizers import SGD, Adam
+from tests.changes import CHANGES, SHAPE, K, make_model
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, *SHAPE), np.uint8)
 LABELS = np.arange(5) % K
@@ -74,7 +74,7 @@ def predict(engine):
     # The plain way to predict: through the layers.
     if engine.name == "fused":
         return engine.model.logits(IMAGES)
-    with kernels.use("reference"):
+    with ops.use("reference"):
         return engine.model.logits(IMAGES)
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from models import batch, network
 
 import minicnn as mc
 from minicnn.engine import make_engine
+from tests.engine.models import batch, network
 
 
 @pytest.fixture(autouse=True)

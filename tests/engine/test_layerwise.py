@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from test_golden import LOSSES, batch, two_convolutions
 
 import minicnn as mc
 from minicnn import layers as L
-from minicnn.engine.fused import FusedEngine
+from minicnn.engine.cpu.engine import FusedEngine
 from minicnn.engine.layerwise import LayerwiseEngine
 from minicnn.errors import NonFiniteError, ShapeError, StateError
-from minicnn.kernels import threads
+from minicnn.runtime import threads
+from tests.test_golden import LOSSES, batch, two_convolutions
 
 SHAPE = (5, 4, 1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, *SHAPE), np.uint8)

@@ -1,12 +1,12 @@
 """Which engine a trainer takes, and that it does not matter for what comes out."""
 
 import pytest
-from models import CLASSES, batch, network
 from numpy.testing import assert_allclose
 
 import minicnn as mc
-from minicnn import kernels
+from minicnn import ops
 from minicnn.errors import ConfigError
+from tests.engine.models import CLASSES, batch, network
 
 
 def trainer(engine="auto", dtype="float32"):
@@ -17,7 +17,7 @@ def test_auto_is_the_fused_one_where_it_can_be():
     assert trainer().engine.name == "fused"
     assert trainer("layerwise").engine.name == "layerwise"
     assert trainer(dtype="float64").engine.name == "layerwise"
-    with kernels.use("reference"):
+    with ops.use("reference"):
         assert trainer().engine.name == "layerwise"
 
 

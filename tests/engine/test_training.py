@@ -9,17 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from interrupts import interrupted_everywhere
-from models import CLASSES, SHAPE, batch, copies, network
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minicnn as mc
 from minicnn import layers as L
 from minicnn import optimizers
-from minicnn.engine import update
-from minicnn.engine.fused import FusedEngine
+from minicnn.engine.cpu import update
+from minicnn.engine.cpu.engine import FusedEngine
 from minicnn.engine.layerwise import LayerwiseEngine
 from minicnn.errors import DataError, DTypeError, NonFiniteError, ShapeError
+from tests.engine.models import CLASSES, SHAPE, batch, copies, network
+from tests.interrupts import interrupted_everywhere
 
 
 def engine(model=None, seed=0):

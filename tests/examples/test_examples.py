@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import kernels, report, study
-from minicnn.data import choice
+from minicnn import experiment, ops, report
+from minicnn.data import spec
 from minicnn.errors import DataNotFoundError
-from minicnn.kernels import threads
+from minicnn.runtime import threads
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = ("train_fashion", "train_mnist")
@@ -74,7 +74,7 @@ def start(monkeypatch, tmp_path, loaded):
     """Return a function that runs an example in an empty folder and returns its exit status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(EXAMPLES)
-    monkeypatch.setattr(choice, "load", lambda name, root=None: loaded.append((name, root)) or small(name))
+    monkeypatch.setattr(spec, "load", lambda name, root=None: loaded.append((name, root)) or small(name))
 
     def run(script, *arguments):
         monkeypatch.delitem(sys.modules, "common", raising=False)
@@ -102,7 +102,7 @@ def no_data(start, monkeypatch):
             raise DataNotFoundError(f"{name}: no network")
         return small(name)
 
-    monkeypatch.setattr(choice, "load", load)
+    monkeypatch.setattr(spec, "load", load)
 
 
 @pytest.fixture
@@ -387,22 +387,22 @@ def test_the_recipe(start, fits, script):
 
 @pytest.mark.usefixtures("no_figures")
 def test_it_is_said_what_the_result_depends_on(start, capsys, monkeypatch):
-    monkeypatch.setattr(study, "num_threads", lambda: 3)
-    with kernels.use("reference"):
+    monkeypatch.setattr(experiment, "num_threads", lambda: 3)
+    with ops.use("reference"):
         assert start("train_mnist", "--seed", "4") == 0
     assert "\ndevice cpu, layerwise engine, 3 threads, fp32, seed 4\n" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_the_clock_starts_with_the_program_before_the_data_is_loaded(start, monkeypatch):
-    load, run, moments = choice.load, study.run, [time.perf_counter()]
+    load, run, moments = spec.load, experiment.run, [time.perf_counter()]
 
     def note(recipe, train, test, chosen, out, command, started, *arguments, **settings):
         moments.insert(1, started)
         return run(recipe, train, test, chosen, out, command, started, *arguments, **settings)
 
-    monkeypatch.setattr(choice, "load", lambda *a: moments.append(time.perf_counter()) or load(*a))
-    monkeypatch.setattr(study, "run", note)
+    monkeypatch.setattr(spec, "load", lambda *a: moments.append(time.perf_counter()) or load(*a))
+    monkeypatch.setattr(experiment, "run", note)
     assert start("train_mnist") == 0
     assert len(moments) == 3
     assert moments == sorted(moments)
@@ -460,7 +460,7 @@ def test_ctrl_c_ends_in_one_line(start, capsys, monkeypatch):
 def test_on_real_data_a_first_part_is_learned(start, monkeypatch, script, name):
     from minicnn.data import loader
 
-    monkeypatch.setattr(choice, "load", loader.load)
+    monkeypatch.setattr(spec, "load", loader.load)
     arguments = ["--images", "2000", "--epochs", "3", "--target-accuracy", "0.6"]
     assert start(script, *arguments) == 0
     prepare = mc.load(f"runs/{name}/model.safetensors").preprocessing
@@ -474,7 +474,7 @@ def test_on_real_data_a_first_part_is_learned(start, monkeypatch, script, name):
 def test_the_other_examples_learn_from_a_slice_of_the_real_data(start, monkeypatch, script):
     from minicnn.data import loader
 
-    monkeypatch.setattr(choice, "load", loader.load)
+    monkeypatch.setattr(spec, "load", loader.load)
     arguments = ["--images", "2000", "--epochs", "3", "--lr", "0.02", "--target-accuracy", "0.6"]
     assert start(script, *arguments) == 0
 

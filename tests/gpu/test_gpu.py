@@ -6,7 +6,6 @@ For memory errors and races: ``compute-sanitizer --tool memcheck python -m pytes
 
 import numpy as np
 import pytest
-from cases import CASES, Case, names
 from numpy.testing import assert_allclose
 
 import minicnn as mc
@@ -14,6 +13,7 @@ from minicnn import layers as L
 from minicnn.backend import resolve_device, to_device, to_numpy
 from minicnn.engine import make_engine
 from minicnn.errors import DeviceError
+from tests.cases import CASES, Case, names
 
 try:
     resolve_device("cuda")

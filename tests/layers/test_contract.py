@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from cases import CASES, Case, N, names
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import DTYPES
 
-from minicnn import kernels, layers
+from minicnn import layers, ops
 from minicnn.errors import DTypeError, ShapeError, StateError
 from minicnn.losses import SoftmaxCrossEntropy
+from tests.cases import CASES, Case, N, names
+from tests.strategies import DTYPES
 
 
 @pytest.fixture(params=DTYPES)
@@ -16,9 +16,9 @@ def dtype(request):
     return request.param
 
 
-@pytest.fixture(params=kernels.KERNELS, autouse=True)
+@pytest.fixture(params=ops.KERNELS, autouse=True)
 def kernel_set(request):
-    with kernels.use(request.param):
+    with ops.use(request.param):
         yield
 
 

@@ -1,18 +1,18 @@
 """Convolution: by hand, against the naive loops, and against numerical gradients."""
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import Window, normal, seeds, windows
 
-from minicnn import kernels
+from minicnn import ops
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.layers import Conv2D
+from tests import oracle
+from tests.strategies import Window, normal, seeds, windows
 
-KERNELS = pytest.mark.parametrize("kernel_set", kernels.KERNELS)
+KERNELS = pytest.mark.parametrize("kernel_set", ops.KERNELS)
 
 
 def build(window, filters, seed, **arguments):
@@ -69,7 +69,7 @@ def test_forward_and_backward_are_what_the_loops_say(kernel_set, window, filters
     layer = build(window, filters, seed)
     x, W, b = normal(seed, window.shape), layer.params["W"], layer.params["b"]
     geometry = window.stride, window.dilation, window.padding
-    with kernels.use(kernel_set):
+    with ops.use(kernel_set):
         y = layer.forward(x, training=True)
         dy = normal(seed + 1, y.shape)
         dx = layer.backward(dy)
@@ -91,7 +91,7 @@ def test_gradients_are_the_numerical_ones(kernel_set, window, seed):
     def loss():
         return np.vdot(layer.forward(x), dy)
 
-    with kernels.use(kernel_set):
+    with ops.use(kernel_set):
         layer.forward(x, training=True)
         dx = layer.backward(dy)
         for array, gradient in [(x, dx), *((layer.params[name], layer.grads[name]) for name in "Wb")]:
@@ -103,7 +103,7 @@ def test_gradients_of_a_larger_layer_along_random_directions(kernel_set):
     layer = build(Window((5, 13, 17, 4), (3, 5), (2, 1), (1, 2), ((2, 1), (0, 3))), 6, 0)
     x = normal(1, (5, 13, 17, 4))
     dy = normal(2, (5, *layer.output_shape))
-    with kernels.use(kernel_set):
+    with ops.use(kernel_set):
         layer.forward(x, training=True)
         dx = layer.backward(dy)
         for array, gradient in ((x, dx), *((layer.params[name], layer.grads[name]) for name in "Wb")):

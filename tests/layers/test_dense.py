@@ -1,15 +1,15 @@
 """The dense layer: by hand, against the naive loops, and against numerical gradients."""
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import normal, seeds
 
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.layers import Dense
+from tests import oracle
+from tests.strategies import normal, seeds
 
 sizes = st.integers(1, 5)
 

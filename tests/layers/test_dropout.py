@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import DTYPES, normal, seeds
 
 from minicnn.errors import ConfigError
 from minicnn.layers import Dropout
+from tests.strategies import DTYPES, normal, seeds
 
 
 def build(rate, shape, seed=0, dtype="float64"):

@@ -1,15 +1,15 @@
-"""Batch normalisation: against the naive loops, numerical gradients, and its promise."""
+"""Batch normalization: against the naive loops, numerical gradients, and its promise."""
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import normal, seeds
 
 from minicnn.errors import ConfigError
 from minicnn.layers import BatchNorm
+from tests import oracle
+from tests.strategies import normal, seeds
 
 images = st.tuples(*4 * [st.integers(1, 3)])
 vectors = st.tuples(*2 * [st.integers(1, 5)])
@@ -88,7 +88,7 @@ def test_a_fresh_layer_predicts_almost_the_identity():
     assert_allclose(layer.forward(x), x / np.sqrt(1 + 1e-5), rtol=1e-15)
 
 
-def test_one_vector_alone_normalises_to_beta_and_has_no_gradient():
+def test_one_vector_alone_normalizes_to_beta_and_has_no_gradient():
     layer = build((1, 4))
     assert_array_equal(layer.forward(normal(0, (1, 4)), training=True), layer.params["beta"][None])
     assert_array_equal(layer.backward(normal(1, (1, 4))), np.zeros((1, 4)))

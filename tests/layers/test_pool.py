@@ -1,17 +1,17 @@
 """Pooling: by hand, against the naive loops, and against numerical gradients."""
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import distinct, normal, seeds, whole, windows
 
-from minicnn import kernels
+from minicnn import ops
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.layers import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
+from tests import oracle
+from tests.strategies import distinct, normal, seeds, whole, windows
 
-KERNELS = pytest.mark.parametrize("kernel_set", kernels.KERNELS)
+KERNELS = pytest.mark.parametrize("kernel_set", ops.KERNELS)
 POOLS = pytest.mark.parametrize("pool", [MaxPool2D, AvgPool2D])
 GLOBAL = pytest.mark.parametrize("pool", [GlobalMaxPool2D, GlobalAvgPool2D])
 
@@ -52,7 +52,7 @@ def test_average_pooling_by_hand():
 def test_max_pooling_is_what_the_loops_say(kernel_set, window, seed):
     layer = build(MaxPool2D(*window.pool), window.shape)
     x = whole(seed, window.shape)  # with many ties
-    with kernels.use(kernel_set):
+    with ops.use(kernel_set):
         y = layer.forward(x, training=True)
         dy = normal(seed + 1, y.shape)
         dx = layer.backward(dy)
@@ -65,7 +65,7 @@ def test_max_pooling_is_what_the_loops_say(kernel_set, window, seed):
 def test_average_pooling_is_what_the_loops_say(kernel_set, window, seed):
     layer = build(AvgPool2D(*window.pool), window.shape)
     x = normal(seed, window.shape)
-    with kernels.use(kernel_set):
+    with ops.use(kernel_set):
         y = layer.forward(x, training=True)
         dy = normal(seed + 1, y.shape)
         dx = layer.backward(dy)
@@ -78,7 +78,7 @@ def test_average_pooling_is_what_the_loops_say(kernel_set, window, seed):
 @given(window=windows(pooling=True, max_batch=2, max_channels=2), seed=seeds)
 def test_the_gradient_is_the_numerical_one(kernel_set, pool, window, seed):
     layer = build(pool(*window.pool), window.shape)
-    with kernels.use(kernel_set):
+    with ops.use(kernel_set):
         dy = normal(seed + 1, (window.shape[0], *layer.output_shape))
         assert_numerical(layer, distinct(seed, window.shape), dy)
 

@@ -45,7 +45,7 @@ def test_same_padding_gives_one_output_per_stride_and_puts_the_odd_pixel_last(si
 
 
 def test_same_convolution_pads_the_bottom_and_the_right():
-    # A 2×2 window of ones: each output is the pixel, its right, its lower and its lower right neighbour.
+    # A 2×2 window of ones: each output is the pixel, its right, its lower and its lower right neighbor.
     layer = Conv2D(1, 2, padding="same", use_bias=False)
     layer.build((2, 3, 1), np.random.default_rng(0))
     layer.params["W"][:] = 1

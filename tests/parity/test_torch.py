@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from strategies import distinct, normal, seeds, windows
-from test_golden import LOSSES, batch, two_convolutions
 
 from minicnn import layers as L
 from minicnn import optimizers
 from minicnn.losses import SoftmaxCrossEntropy
+from tests.strategies import distinct, normal, seeds, windows
+from tests.test_golden import LOSSES, batch, two_convolutions
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'minicnn[parity]'")
 torch.set_num_threads(1)  # the arrays are tiny, and threads that wait for one another are not
@@ -145,7 +145,7 @@ def test_dropout():
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (3, 4, 5, 2), (1, 4, 3, 2)])
-def test_batch_normalisation(shape):
+def test_batch_normalization(shape):
     layer, C = L.BatchNorm(momentum=0.8, epsilon=1e-3), shape[-1]
     M = int(np.prod(shape[:-1]))
     running_mean, running_var = torch.zeros(C, dtype=torch.float64), torch.ones(C, dtype=torch.float64)

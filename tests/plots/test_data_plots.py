@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from figures import NAMES, data, panels, title
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minicnn import plots
 from minicnn.data import Dataset
+from tests.plots.figures import NAMES, data, panels, title
 
 
 class TestSamples:
@@ -30,12 +30,12 @@ class TestSamples:
     @pytest.mark.parametrize(
         "shape", [(5, 4, 1), (1, 4, 1), (5, 1, 1), (1, 1, 1), (5, 4, 3), (1, 4, 3), (5, 4, 4)], ids=str
     )
-    def test_every_size_of_grey_and_colour_images_is_drawn(self, shape):
+    def test_every_size_of_gray_and_color_images_is_drawn(self, shape):
         (image,) = [axes.images[0] for axes in panels(plots.samples(data(1, shape)))]
         assert image.get_array().shape == (shape[:2] if shape[2] == 1 else shape)
 
     @pytest.mark.parametrize("channels", [2, 5])
-    def test_of_channels_that_are_no_colours_the_first_is_drawn(self, channels, tmp_path):
+    def test_of_channels_that_are_no_colors_the_first_is_drawn(self, channels, tmp_path):
         images = data(2, (5, 4, channels))
         figure = plots.samples(images)
         for axes, image in zip(panels(figure), images.images, strict=True):
@@ -65,7 +65,7 @@ class TestClassCounts:
         assert [label.get_text() for label in axes.get_xticklabels()] == list(NAMES)
         assert axes.get_ylabel() == "images"
 
-    def test_the_bars_are_named_and_differ_without_colour(self):
+    def test_the_bars_are_named_and_differ_without_color(self):
         figure = plots.class_counts(data(1200), data(4))
         (legend,) = figure.legends
         assert [text.get_text() for text in legend.get_texts()] == [
@@ -101,7 +101,7 @@ class TestClassMeans:
             mean = pets.images[label::3].astype(float).mean(axis=0) / 255
             assert_allclose(axes.images[0].get_array(), mean[..., 0] if shape[2] == 1 else mean)
 
-    def test_of_grey_images_black_is_0_and_white_is_1(self):
+    def test_of_gray_images_black_is_0_and_white_is_1(self):
         for axes in panels(plots.class_means(data())):
             assert axes.images[0].get_clim() == (0, 1)
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from figures import NAMES, data, evaluation, panels, title
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minicnn import plots
 from minicnn.data import Dataset
 from minicnn.errors import DataError
+from tests.plots.figures import NAMES, data, evaluation, panels, title
 
 
 class TestConfusionMatrix:
@@ -32,8 +32,8 @@ class TestConfusionMatrix:
         assert axes.images[0].get_clim() == (0, 1)
 
     def test_the_text_can_be_read_on_its_shade(self):
-        colours = {text.get_position(): text.get_color() for text in self.figure().axes[0].texts}
-        assert (colours[0, 0], colours[1, 0]) == ("white", "black")
+        colors = {text.get_position(): text.get_color() for text in self.figure().axes[0].texts}
+        assert (colors[0, 0], colors[1, 0]) == ("white", "black")
 
     def test_by_default_the_title_tells_the_accuracy(self):
         figure = plots.confusion_matrix(evaluation([0, 1, 2], [0, 1, 0]))

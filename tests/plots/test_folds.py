@@ -58,7 +58,7 @@ class TestFoldCurves:
             assert {line.get_color() for line in axes.lines[:4]} == {TRAINING["color"]}
             assert {line.get_color() for line in axes.lines[4:]} == {VALIDATION["color"]}
 
-    def test_axes_and_title_are_labelled(self):
+    def test_axes_and_title_are_labeled(self):
         figure = fold_curves(folds())
         assert figure.get_suptitle() == "plain: learning curves of 3 folds and their mean"
         loss, accuracy = figure.axes

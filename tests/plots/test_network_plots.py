@@ -83,18 +83,18 @@ class TestModelGraph:
         _, (_, texts) = boxes(network.model_graph(Sequential([layer], (8, 6, 1))))
         assert texts[0] == heading
 
-    def test_kinds_differ_in_grey_and_by_their_border(self):
+    def test_kinds_differ_in_gray_and_by_their_border(self):
         drawn = {
             texts[0].split()[0]: patch
             for patch, texts in boxes(network.model_graph(model()))
             if len(texts) == 2
         }
-        grey = {
+        gray = {
             kind: np.dot(drawn[kind].get_facecolor()[:3], [0.299, 0.587, 0.114])
             for kind in ("Conv2D", "Dense", "BatchNorm", "MaxPool2D", "ReLU", "Flatten")
         }
-        assert np.diff(sorted(grey.values())).min() > 0.03
-        assert min(grey.values()) > 0.6  # black text can be read on it
+        assert np.diff(sorted(gray.values())).min() > 0.03
+        assert min(gray.values()) > 0.6  # black text can be read on it
         assert drawn["Dense"].get_linewidth() > drawn["Flatten"].get_linewidth()
         assert drawn["Dropout"].get_linestyle() != drawn["Flatten"].get_linestyle()
 
@@ -227,7 +227,7 @@ class TestFeatureMaps:
 
         assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["activation"]
 
-    def test_maps_of_one_value_are_all_of_one_colour(self):
+    def test_maps_of_one_value_are_all_of_one_color(self):
         figure = network.feature_maps(np.zeros((5, 5, 4)))
         shown = [axes.images[0] for axes in panels(figure) if axes.get_title()]
         assert [image.get_clim() for image in shown] == 4 * [(0, 1)]
@@ -238,22 +238,22 @@ class TestFeatureMaps:
 
     def test_where_none_is_negative_the_scale_begins_at_the_smallest(self):
         maps = abs(self.maps()) + 0.5
-        limits, colours = self.scale(maps)
+        limits, colors = self.scale(maps)
         assert limits == (maps.min(), maps.max())
-        assert colours.name == "viridis"
+        assert colors.name == "viridis"
 
-    def test_of_negative_ones_0_is_grey_in_the_middle_and_what_is_larger_is_lighter(self):
+    def test_of_negative_ones_0_is_gray_in_the_middle_and_what_is_larger_is_lighter(self):
         maps = self.maps(40)
         maps[..., 32:] *= 10  # not shown
         maps[0, 0, 0] = 7
-        limits, colours = self.scale(maps)
+        limits, colors = self.scale(maps)
         assert limits == (-7, 7)
-        below, middle, above = colours([0.0, 0.5, 1.0])[:, :3]
+        below, middle, above = colors([0.0, 0.5, 1.0])[:, :3]
         assert np.ptp(middle) < 0.05
         assert below[2] > below[0]  # blue
         assert above[0] > above[2]  # yellow
-        grey = colours(np.linspace(0, 1, 20))[:, :3] @ (0.299, 0.587, 0.114)
-        assert (np.diff(grey) > 0).all()
+        gray = colors(np.linspace(0, 1, 20))[:, :3] @ (0.299, 0.587, 0.114)
+        assert (np.diff(gray) > 0).all()
 
     @pytest.mark.parametrize(("channels", "drawn"), [(1, 1), (9, 9), (40, 32)])
     def test_there_are_32_at_most_unless_told(self, channels, drawn, tmp_path):
@@ -323,7 +323,7 @@ class TestSearchResults:
             assert_array_equal(picture, image[..., 0])
         save(figure, tmp_path / "a.png")
 
-    def test_colours_stay_colours(self):
+    def test_colors_stay_colors(self):
         shown = images(1, 5, 4, 3)
         figure = network.search_results(shown, shown[:, None], [["cat", "cat"]])
         for picture in pictures(figure):

@@ -5,7 +5,6 @@ import struct
 
 import numpy as np
 import pytest
-from figures import data, panels, title
 from matplotlib.figure import Figure
 from numpy.testing import assert_array_equal
 
@@ -13,6 +12,7 @@ from minicnn import plots
 from minicnn.errors import OutputError
 from minicnn.plots import style
 from minicnn.plots.style import image_grid, percent
+from tests.plots.figures import data, panels, title
 
 
 class TestSave:
@@ -53,7 +53,7 @@ def test_what_is_not_certain_is_not_called_certain(probability, text):
     assert percent(probability) == text
 
 
-def test_training_and_validation_differ_without_colour():
+def test_training_and_validation_differ_without_color():
     for name in ("color", "linestyle", "marker"):
         assert style.TRAINING[name] != style.VALIDATION[name]
 
@@ -95,7 +95,7 @@ class TestShow:
         return axes.images[0]
 
     @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
-    def test_three_and_four_channels_are_colours_else_the_first_is_grey(self, channels):
+    def test_three_and_four_channels_are_colors_else_the_first_is_gray(self, channels):
         (image,) = data(1, (5, 4, channels)).images
         picture = self.shown(image).get_array()
         assert_array_equal(picture, image if channels in (3, 4) else image[..., 0])

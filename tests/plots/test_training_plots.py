@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from figures import title
 from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
 
 from minicnn import plots
 from minicnn.train import History
+from tests.plots.figures import title
 
 
 def history(epochs=3, validation=True):
@@ -38,7 +38,7 @@ class TestLearningCurves:
         assert_allclose(accuracy.lines[0].get_ydata(), [60, 70, 80])
         assert_allclose(accuracy.lines[1].get_ydata(), [50, 60, 70])
 
-    def test_the_lines_are_named_and_differ_without_colour(self):
+    def test_the_lines_are_named_and_differ_without_color(self):
         axes = plots.learning_curves(history()).axes[0]
         texts = [text.get_text() for text in axes.get_legend().get_texts()]
         assert [text.split()[0] for text in texts] == ["training", "validation"]

@@ -10,10 +10,10 @@ import numpy as np
 import minicnn as mc
 from minicnn import layers as L
 from minicnn import report
-from minicnn.data import Choice
+from minicnn.data import DatasetSpec
 
 SHAPE = (8, 7, 1)
-CHOICE = Choice("mnist", train_csv="train.csv", test_csv="test.csv", images=24)
+CHOICE = DatasetSpec("mnist", train_csv="train.csv", test_csv="test.csv", images=24)
 COMMAND = "minicnn train mnist-quick --images 24"
 
 

@@ -6,9 +6,9 @@ import shutil
 import subprocess
 
 import pytest
-from finished import data, finished, parsed
 
 from minicnn import report
+from tests.report.finished import data, finished, parsed
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (1100, 400)

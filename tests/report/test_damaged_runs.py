@@ -10,11 +10,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from finished import finished, sign
 
 from minicnn import report
 from minicnn.errors import DataError, MiniCNNError
 from minicnn.text import printable_lines
+from tests.report.finished import finished, sign
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ DAMAGED_METRICS = {
     "a command of a list": metrics(command=["minicnn"]),
     "no data": metrics(data=...),
     "data of a list": metrics(data=[]),
-    "data of another kind": metrics(data__colour="red"),
+    "data of another kind": metrics(data__color="red"),
     "a data set of a list": metrics(data__name=["mnist"]),
     "a NUL in a path": metrics(data__train_csv="a\0b"),
     "half a surrogate in a path": metrics(data__train_csv="a\ud800b"),

@@ -8,8 +8,8 @@ import pytest
 
 from minicnn import files, report
 from minicnn.errors import ConfigError, OutputError
+from minicnn.experiment import folder
 from minicnn.report import folder as module
-from minicnn.study import folder
 
 FILES = {"model.safetensors", "metrics.json", "history.csv", "predictions.npz", "report.html"}
 HELD = sorted(FILES | {"checkpoint.safetensors"})

@@ -5,13 +5,13 @@ import os
 from io import BytesIO
 
 import pytest
-from finished import data, finished, parsed
 from matplotlib.figure import Figure
 from PIL import Image
 
 from minicnn import report
 from minicnn.errors import ConfigError, OutputError
 from minicnn.report import Page
+from tests.report.finished import data, finished, parsed
 
 NASTY = '<b>"it\'s" & </section><script>alert(1)</script>'
 ADDRESSES = ("src", "href", "srcset", "data", "action", "formaction", "poster", "background", "style")

@@ -12,15 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from finished import CHOICE, COMMAND, data, finished, sign, trained
 from numpy.testing import assert_array_equal
 
 import minicnn as mc
 from minicnn import report
 from minicnn.data import Dataset
 from minicnn.errors import ConfigError, DataError, ModelFileError, OutputError, StateError
-from minicnn.kernels import threads
 from minicnn.report import run as module
+from minicnn.runtime import threads
+from tests.report.finished import CHOICE, COMMAND, data, finished, sign, trained
 
 FILES = {"model.safetensors", "metrics.json", "history.csv", "predictions.npz"}
 PICTURES = {

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from finished import COMMAND, SHAPE, convolutional, data, finished, parsed
 
 import minicnn as mc
 from minicnn import layers as L
 from minicnn import report, zoo
 from minicnn.report import Page, sections
 from minicnn.train import Evaluation
+from tests.report.finished import COMMAND, SHAPE, convolutional, data, finished, parsed
 
 TITLES = [
     *("Network", "Data", "Training", "Classes", "Calibration", "Mistakes", "Looking inside"),
@@ -41,7 +41,7 @@ def assert_whole(run, train, test, folder):
 
 
 class TestEveryDataSet:
-    def test_grey_images_of_three_classes(self, tmp_path):
+    def test_gray_images_of_three_classes(self, tmp_path):
         run, _, train, test = finished(tmp_path)
         page = assert_whole(run, train, test, tmp_path)
         assert titles(page) == TITLES
@@ -51,7 +51,7 @@ class TestEveryDataSet:
         assert drawn["confusion_matrix"] == drawn["mistakes"] == "testset"
         assert f"{run.evaluation.accuracy:.2%}" in title(figures(page)["confusion_matrix"])
 
-    def test_floating_colour_images_of_two_classes_without_validation(self, tmp_path):
+    def test_floating_color_images_of_two_classes_without_validation(self, tmp_path):
         train, test = data(shape=(8, 7, 3), names=("a", "b")), data(9, 1, "t", (8, 7, 3), ("a", "b"))
         train, test = (replace(part, images=(part.images / 255).astype(np.float32)) for part in (train, test))
         run, *_ = finished(tmp_path, train, test, validation=None, epochs=1)
@@ -106,7 +106,7 @@ class TestEveryNetwork:
             [L.Conv2D(2, 3, use_bias=False), L.BatchNorm(), L.ReLU(), L.GlobalMaxPool2D(), L.Dense(3)],
             [L.MaxPool2D(2), L.Conv2D(2, 2), L.Dropout(0.5), L.Flatten(), L.Dropout(0.5), L.Dense(3)],
         ],
-        ids=("small", "one filter", "normalised", "pool first"),
+        ids=("small", "one filter", "normalized", "pool first"),
     )
     def test_every_figure_is_drawn_of_networks_with_convolutions(self, layers, tmp_path):
         page, _ = self.page(layers)
@@ -212,7 +212,7 @@ class TestTraining:
             ("label smoothing", "0.05"),
             ("augmentation", "flip yes, shift 1, erase 0.5"),
             ("decay of the weight average", "none"),
-            ("pixels", "standardised"),
+            ("pixels", "standardized"),
             ("share held out", "none"),
             ("seed", "3"),
         ]

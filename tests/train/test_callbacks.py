@@ -14,7 +14,6 @@ import pytest
 from numba import njit
 from numba.core import event
 from numpy.testing import assert_allclose, assert_array_equal
-from toys import Spy, assert_same_arrays, copies, data, trainer
 
 import minicnn as mc
 from minicnn import layers as L
@@ -25,9 +24,10 @@ from minicnn.train import (
     CSVLog,
     EarlyStopping,
     LearningRateSchedule,
-    WeightAverage,
+    WeightEMA,
 )
 from minicnn.train.callbacks import ProgressBar
+from tests.train.toys import Spy, assert_same_arrays, copies, data, trainer
 
 
 def fit(runner, train=None, **arguments):
@@ -450,7 +450,7 @@ class TestWeightAverage:
     def fit(self, decay=0.6, **arguments):
         trainer_, seen = trainer(extra=(L.BatchNorm(),)), Weights()
         start = copies(trainer_.model)
-        average = WeightAverage(decay)
+        average = WeightEMA(decay)
         trainer_.fit(data(), epochs=3, batch_size=8, callbacks=[average, seen], progress=False, **arguments)
         return trainer_, seen, start
 
@@ -484,7 +484,7 @@ class TestWeightAverage:
                     raise KeyboardInterrupt
 
         seen, stopped = Weights(), trainer()
-        average = WeightAverage(0.6)
+        average = WeightEMA(0.6)
         with pytest.raises(KeyboardInterrupt):
             stopped.fit(data(), epochs=3, batch_size=8, callbacks=[average, seen, Stop()], progress=False)
         arrays = copies(stopped.model)
@@ -494,7 +494,7 @@ class TestWeightAverage:
     def test_the_weights_are_the_average_if_it_was_broken_off_while_they_were_exchanged(
         self, moment, monkeypatch
     ):
-        stopped, average = trainer(), WeightAverage(0.6)
+        stopped, average = trainer(), WeightEMA(0.6)
         exchange, set_arrays = getattr(average, moment), stopped.model.set_arrays
 
         def interrupt(arrays):
@@ -513,7 +513,7 @@ class TestWeightAverage:
 
     def test_a_decay_of_one_is_refused(self):
         with pytest.raises(ConfigError, match="decay"):
-            WeightAverage(1)
+            WeightEMA(1)
 
 
 class TestMonitors:

@@ -7,13 +7,13 @@ from itertools import chain
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from toys import data, keys, trainer
 
 import minicnn as mc
 from minicnn.data import k_folds
 from minicnn.errors import ConfigError, DataError
 from minicnn.train import Callback, Evaluation, History
 from minicnn.train.crossval import Comparison, CrossValidation, compare, compare_with, cross_validate
+from tests.train.toys import data, keys, trainer
 
 FIT = {"epochs": 2, "batch_size": 8, "progress": False}
 

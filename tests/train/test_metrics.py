@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import normal, seeds
 
 from minicnn.errors import ConfigError
 from minicnn.losses import SoftmaxCrossEntropy, softmax
 from minicnn.train.metrics import Evaluation, class_scores, confusion_matrix, wilson_interval
+from tests.strategies import normal, seeds
 
 # True class down, predicted across. Class c is never met and never called, d never met but called.
 CONFUSION = np.array([[3, 1, 0, 0], [2, 4, 0, 2], [0, 0, 0, 0], [0, 0, 0, 0]])

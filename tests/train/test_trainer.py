@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from toys import SHAPE, Spy, assert_same_arrays, copies, data, keys, model, trainer
 
 import minicnn as mc
 from minicnn import layers as L
 from minicnn.engine.layerwise import StepResult
 from minicnn.errors import ConfigError, DataError, DTypeError, MiniCNNError, NonFiniteError, ShapeError
+from tests.train.toys import SHAPE, Spy, assert_same_arrays, copies, data, keys, model, trainer
 
 
 def fit(runner, train, **arguments):
@@ -309,7 +309,7 @@ class TestEvaluating:
         net.layers[1].params["W"][...] = np.eye(2)
         images = np.array([[0, 255], [255, 0], [255, 255], [51, 0], [0, 102]], np.uint8).reshape(5, 1, 2, 1)
         labels = np.array([1, 1, 0, 0, 0])
-        # The logits are the pixels, 0…1; the loss of a difference d in favour of the label is log(1 + e^−d).
+        # The logits are the pixels, 0…1; the loss of a difference d in favor of the label is log(1 + e^−d).
         expected = np.mean([math.log1p(math.exp(-d)) for d in (1, -1, 0, 0.2, -0.4)])
         runner = mc.Trainer(net, mc.optimizers.SGD(0.1))
         for batch_size in (2, 5, 256):
@@ -615,8 +615,8 @@ class TestKinds:
         with np.errstate(all="raise"):
             runner = trainer()
             fit(runner, train, augmentation=mc.data.Augmentation(True, 1, 0.5), validation=0.2)
-            standardising = mc.Preprocessing.standardising(images)
-            assert np.isfinite(standardising(images, np.float32)).all()
+            standardizing = mc.Preprocessing.standardizing(images)
+            assert np.isfinite(standardizing(images, np.float32)).all()
 
 
 class TestRefusing:
@@ -719,7 +719,7 @@ def test_a_set_without_the_last_class_is_told_how_to_name_it():
 class TestBatchesOfOne:
     """BatchNorm behind Dense: one image has no variance, and nothing would pass the layer."""
 
-    def normalised(self, engine="auto"):
+    def normalized(self, engine="auto"):
         layers = [L.Flatten(), L.Dense(4), L.BatchNorm(), L.ReLU(), L.Dense(3)]
         return mc.Trainer(mc.Sequential(layers, (4, 3, 1)), mc.optimizers.SGD(0.1), engine=engine)
 
@@ -729,7 +729,7 @@ class TestBatchesOfOne:
     )
     @pytest.mark.filterwarnings("ignore:toy has no image")
     def test_they_are_refused_before_any_step(self, images, options, what):
-        runner = self.normalised()
+        runner = self.normalized()
         spy = Spy(runner)
         with pytest.raises(ConfigError, match=f"^{what} must be at least 2, got 1: layer 'batchnorm_1'"):
             fit(runner, data(images), **options)
@@ -737,7 +737,7 @@ class TestBatchesOfOne:
 
     @pytest.mark.parametrize("engine", ["layerwise", "fused"])
     def test_an_image_that_is_left_over_joins_the_batch_before(self, engine):
-        runner, train = self.normalised(engine), data(25)
+        runner, train = self.normalized(engine), data(25)
         spy = Spy(runner)
         fit(runner, train, batch_size=8, epochs=2)
         assert spy.sizes == [8, 8, 9, 8, 8, 9]
@@ -746,7 +746,7 @@ class TestBatchesOfOne:
         assert sorted(seen) == sorted(keys(train.images))
 
     def test_two_that_are_left_over_are_a_batch(self):
-        runner = self.normalised()
+        runner = self.normalized()
         spy = Spy(runner)
         fit(runner, data(26), batch_size=8)
         assert spy.sizes == [8, 8, 8, 2]

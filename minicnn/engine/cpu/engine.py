@@ -1,0 +1,157 @@
+"""The fast engine for the CPU: the model in blocks, each an image at a time, over arrays made once.
+
+A training step runs in two rounds of threads, where the model needs no barrier in between:
+
+1. each thread takes its part of the batch from the pixels to the loss and back;
+2. each thread finishes the gradients of its part of the parameters, and updates these; where gradients are
+   clipped, the update is a third round.
+
+What is computed is what the layers say, to rounding; ``engine/layerwise.py`` is the reference.
+"""
+
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from minicnn.arrays import check_array
+from minicnn.engine.audit import is_known
+from minicnn.engine.base import Engine, StepResult, check_data, put_back_if_refused
+from minicnn.engine.cpu.blocks import Stage
+from minicnn.engine.cpu.kernels import loss as loss_kernel
+from minicnn.engine.cpu.network import Network, supports
+from minicnn.engine.cpu.update import Update
+from minicnn.engine.layerwise import blame
+from minicnn.errors import ConfigError, NonFiniteError
+from minicnn.losses import SoftmaxCrossEntropy
+from minicnn.model import Sequential
+from minicnn.optimizers import Optimizer
+from minicnn.runtime.threads import num_threads, run_parts
+
+
+class FusedEngine(Engine):
+    """Takes the same steps as ``LayerwiseEngine``, faster; for float32 models on the CPU.
+
+    Raises
+    ------
+    ConfigError
+        If the model is another one.
+    """
+
+    name = "fused"
+
+    def __init__(self, model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> None:
+        self.model = model
+        self._check_supported()
+        self.loss = loss
+        self.optimizer = optimizer
+        self.network: Network | None = None
+
+    def _check_supported(self) -> None:
+        if not supports(self.model):
+            raise ConfigError(
+                f"the fused engine computes in float32 on the CPU, this model is {self.model.dtype} on "
+                f'{self.model.device}: make a Trainer with engine="auto", which takes another engine then'
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes over: it makes its own arrays, at its first step."""
+        return {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "network": None}
+
+    def train_step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
+        """Take one step on a batch, images (N, H, W, C) as stored and labels (N,).
+
+        Raises
+        ------
+        ShapeError, DTypeError, DataError
+            If these are other shapes, or labels are not whole numbers from 0 to K − 1.
+        NonFiniteError
+            If the loss is NaN or infinite, naming the layer where that began; nothing is updated then.
+        MiniCNNError
+            If the model's layers or arrays were changed into what cannot be computed with: see ``Audit``.
+        """
+        self._check_supported()
+        check_data(self.model, images, labels)
+        N = len(images)
+        network = self._network(N)
+        network.audit.check(training=True)
+        self._images, self._labels = images, np.ascontiguousarray(labels, np.int64)
+        # What overflows is seen in the loss, and told with its cause.
+        with put_back_if_refused(self.model), np.errstate(all="ignore"):
+            network.begin(N, training=True)
+            self._run(self._stages, N)
+            loss = sum(self._losses[:, 0]) / N
+            if not np.isfinite(loss):
+                raise NonFiniteError(f"the loss is {loss}: {blame(self.model, network.images[:N])}")
+            self._update(N)
+        self._images = self._labels = None  # the batch is not kept
+        return StepResult(float(loss), int(sum(self._losses[:, 1])))
+
+    def _network(self, N: int) -> Network:
+        """Return the blocks with room for N images; a smaller batch uses the first part of the arrays."""
+        network, parts = self.network, num_threads()
+        fits = network is not None and network.model is self.model and network.capacity >= N
+        if fits and network.fits() and self._fuses_loss() == self._fused_loss:
+            return network
+        self.network = None  # if this is interrupted, the next step begins anew
+        network = Network(self.model, parts, N)
+        network.connect_gradients()
+        self._fused_loss = self._fuses_loss()
+        self._losses = np.zeros((parts, 2))  # of each part, the sum of the losses and the right answers
+        self._stages = [
+            Stage(self._begin),
+            *network.forward(training=True),
+            Stage(self._loss) if self._fused_loss else Stage(self._any_loss, whole=True),
+            *network.backward(),
+        ]
+        self.network = network
+        return network
+
+    def _begin(self, part: int, first: int, last: int) -> None:
+        self.network.pack(part, training=True)
+        x = self.network.images[first:last]
+        self.model.preprocessing(self._images[first:last], self.model.dtype, x)
+
+    def _fuses_loss(self) -> bool:
+        return is_known(self.loss, SoftmaxCrossEntropy)  # a subclass may compute something else
+
+    def _loss(self, part: int, first: int, last: int) -> None:
+        """Compute the loss and its gradient in one pass over the logits."""
+        logits, dlogits = self.network.activations[-1], self.network.gradients[-1]
+        self._losses[part] = loss_kernel.softmax_cross_entropy(
+            logits, self._labels, first, last, len(self._labels), self.model.output_shape[0],
+            self.loss.label_smoothing, dlogits,
+        )  # fmt: skip
+
+    def _any_loss(self, part: int, first: int, last: int) -> None:
+        """Ask a loss of a class of its own."""
+        K = self.model.output_shape[0]
+        logits = self.network.activations[-1].reshape(-1, K)[:last]
+        self._losses[0] = self.loss.forward(logits, self._labels) * last, 0
+        self._losses[0, 1] = (logits.argmax(axis=1) == self._labels).sum()
+        dlogits = self.loss.backward()
+        where, remedy = type(self.loss).__name__, "its backward must return the gradient of the logits"
+        check_array(dlogits, np.ndarray, logits.shape, logits.dtype, where, "a gradient", remedy)
+        self.network.gradients[-1].reshape(-1, K)[:last] = dlogits
+
+    def _run(self, stages: list[Stage], N: int) -> None:
+        """Run the stages, those between two whole ones together, in one round of threads."""
+        self._losses[:] = 0
+        parts = min(self.network.parts, N)
+        for whole, group in groupby(stages, key=lambda stage: stage.whole):
+            together = list(group)
+            if whole:
+                for stage in together:
+                    stage.run(0, 0, N)
+                continue
+
+            def run(part: int, together: list[Stage] = together) -> None:
+                for stage in together:
+                    stage.run(part, N * part // parts, N * (part + 1) // parts)
+
+            run_parts(run, parts)
+
+    def _update(self, N: int) -> None:
+        Update(self.optimizer, self.network.trained, N).step(self.model, self.network.parts)
+        for block in self.network.blocks:
+            block.commit()

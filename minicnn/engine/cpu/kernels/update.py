@@ -1,0 +1,69 @@
+"""The optimizers' formulas in one pass over each parameter: every number is read and written once.
+
+    SGD    v ← μ·v + g        w ← w − η·v
+    Adam   m ← m + (1 − β₁)·(g − m)    s ← s + (1 − β₂)·(g² − s)    w ← w − η·m̂ / (√ŝ + ε)
+
+What the letters mean, and the variants, is said in ``minicnn.optimizers``. g is multiplied by ``clip``, which
+holds the norm of all gradients together, and is 1 where they are taken as they are.
+"""
+
+import numpy as np
+
+from minicnn.runtime.compiled import compiled
+
+_LANES = 64  # sums beside each other: one alone would wait for each addition to end
+
+
+@compiled
+def square_sum(g, first, last):
+    """Return the sum of the squares of g[first:last], in float64."""
+    sums = np.zeros(_LANES)
+    rest = 0.0
+    whole = first + (last - first) // _LANES * _LANES
+    for k in range(first, whole, _LANES):
+        row = g[k : k + _LANES]
+        for i in range(_LANES):
+            value = np.float64(row[i])
+            sums[i] += value * value
+    for k in range(whole, last):
+        value = np.float64(g[k])
+        rest += value * value
+    return sums.sum() + rest
+
+
+@compiled
+def sgd(w, g, v, first, last, rate, momentum, nesterov, decay, decoupled, clip):
+    """Update w[first:last] by SGD; v is its velocity, empty without momentum."""
+    shrink = np.float32(1 - rate * decay if decoupled else 1)
+    pull = np.float32(0 if decoupled else decay)
+    rate, momentum, clip = np.float32(rate), np.float32(momentum), np.float32(clip)
+    # Slices, since an index that may be negative is checked each time, and the loop then not vectorized.
+    w, g, v = w[first:last], g[first:last], v[first:last]
+    if momentum == 0:
+        for k in range(len(w)):
+            w[k] = w[k] * shrink - rate * (clip * g[k] + pull * w[k])
+    elif nesterov:
+        for k in range(len(w)):
+            slope = clip * g[k] + pull * w[k]
+            v[k] = momentum * v[k] + slope
+            w[k] = w[k] * shrink - rate * (slope + momentum * v[k])
+    else:
+        for k in range(len(w)):
+            v[k] = momentum * v[k] + (clip * g[k] + pull * w[k])
+            w[k] = w[k] * shrink - rate * v[k]
+
+
+@compiled
+def adam(w, g, m, s, first, last, rate, beta_1, beta_2, epsilon, step, decay, decoupled, clip):
+    """Update w[first:last] by Adam; m and s are its moments, ``step`` counts from 1."""
+    shrink = np.float32(1 - rate * decay if decoupled else 1)
+    pull = np.float32(0 if decoupled else decay)
+    rest_1, rest_2 = np.float32(1 - beta_1), np.float32(1 - beta_2)
+    scale_1, scale_2 = np.float32(1 - beta_1**step), np.float32(1 - beta_2**step)
+    rate, epsilon, clip = np.float32(rate), np.float32(epsilon), np.float32(clip)
+    w, g, m, s = w[first:last], g[first:last], m[first:last], s[first:last]
+    for k in range(len(w)):
+        slope = clip * g[k] + pull * w[k]
+        m[k] += rest_1 * (slope - m[k])
+        s[k] += rest_2 * (slope * slope - s[k])
+        w[k] = w[k] * shrink - rate * ((m[k] / scale_1) / (np.sqrt(s[k] / scale_2) + epsilon))

@@ -1,0 +1,19 @@
+"""Mirroring and moving images: each pixel is copied from where it was."""
+
+from minicnn.runtime.compiled import compiled
+
+
+@compiled
+def move(images, mirrored, down, right, moved):
+    """Fill ``moved`` with ``images``, (N, H, W, C) both, mirrored where so, then moved; 0 comes in."""
+    N, H, W, C = images.shape
+    for n in range(N):
+        for i in range(H):
+            h = i - down[n]
+            for j in range(W):
+                w = j - right[n]
+                inside = 0 <= h < H and 0 <= w < W
+                if mirrored[n]:
+                    w = W - 1 - w
+                for c in range(C):
+                    moved[n, i, j, c] = images[n, h, w, c] if inside else 0

@@ -1,0 +1,1 @@
+"""What computing rests on: threads, BLAS, compilation and its cache. No arithmetic."""

@@ -1,0 +1,113 @@
+"""Where compiled kernels are kept: an edit of any kernel's file is noticed by all."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from numba import njit
+
+import minicnn
+from minicnn.runtime import compiled as compiled_module
+
+CODE = """
+from minicnn.engine.cpu.kernels import dense, loss
+print(dense.forward.stats.cache_path)
+print(loss.softmax_cross_entropy.stats.cache_path)
+"""
+
+
+def cache_paths(folder, **variables):
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"} | variables
+    command = [sys.executable, "-c", CODE]
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return [Path(line) for line in run.stdout.splitlines()]
+
+
+def test_an_edit_of_a_kernel_gives_all_of_them_another_folder(tmp_path):
+    source = Path(minicnn.__file__).parent
+    shutil.copytree(source, tmp_path / "minicnn", ignore=shutil.ignore_patterns("__pycache__"))
+    package = tmp_path / "minicnn"
+    first = cache_paths(tmp_path)
+    assert first == cache_paths(tmp_path)
+    assert all(path.is_relative_to(package / "runtime" / "__pycache__") for path in first)
+    with (package / "engine/cpu/kernels/gemm.py").open("a") as file:
+        file.write("# edited\n")
+    second = cache_paths(tmp_path)
+    assert not set(first) & set(second)
+    chosen = cache_paths(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "elsewhere"))
+    assert all(path.is_relative_to(tmp_path / "elsewhere") for path in chosen)
+    assert [path.parent.name for path in chosen] == [path.parent.name for path in second]
+    assert not set(second) & set(cache_paths(tmp_path, NUMBA_BOUNDSCHECK="1"))
+
+
+def test_where_nothing_can_be_written_beside_the_kernels_the_users_folder_has_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled_module.config, "CACHE_DIR", "")
+    monkeypatch.setattr(compiled_module.os, "access", lambda path, mode: False)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: tmp_path / name)
+    assert compiled_module._cache_folder().parent == tmp_path / "minicnn"
+    assert compiled_module._cache_folder().name == f"minicnn-{compiled_module._STATE}"
+
+
+def test_what_numba_would_keep_elsewhere_is_not_kept(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(compiled_module.config, "CACHE_DIR", str(tmp_path / "file"))
+
+    def double(x):
+        return 2 * x
+
+    function = compiled_module.compiled(double)
+    assert function(2) == 4
+    assert not function.stats.cache_path
+
+
+def test_the_setting_of_others_comes_back_though_threads_compile_at_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled_module.config, "CACHE_DIR", str(tmp_path))
+
+    def double(x):
+        return 2 * x
+
+    with ThreadPoolExecutor(4) as pool:
+        functions = list(pool.map(lambda _: compiled_module.compiled(double), range(40)))
+    assert str(tmp_path) == compiled_module.config.CACHE_DIR
+    assert {Path(f.stats.cache_path).parent for f in functions} == {
+        tmp_path / f"minicnn-{compiled_module._STATE}"
+    }
+
+
+@pytest.mark.parametrize("place", ["_cache_folder", "njit"])
+def test_an_interrupt_leaves_no_lock_and_the_setting_of_others(place, monkeypatch, tmp_path):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compiled_module.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(compiled_module, place, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        compiled_module.compiled(lambda x: x)
+    assert not compiled_module._choosing.locked()
+    assert str(tmp_path) == compiled_module.config.CACHE_DIR
+
+
+def test_a_kernel_is_compiled_where_no_interrupt_comes(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled_module.config, "CACHE_DIR", str(tmp_path))
+    double = compiled_module.compiled(lambda x: 2 * x)
+    four_times = compiled_module.compiled(lambda x: double(double(x)))
+    compilers = []
+    watch = compiled_module.Watch(lambda begins: compilers.append(threading.current_thread()))
+    try:
+        assert four_times(2) == 8
+        assert double(0.5) == 1
+    finally:
+        watch.close()
+    assert len(compilers) == 4  # each has begun and ended; the inner one belongs to the outer
+    assert threading.main_thread() not in compilers
+
+
+def test_a_loop_that_someone_else_compiles_may_call_a_kernel(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled_module.config, "CACHE_DIR", str(tmp_path))
+    double = compiled_module.compiled(lambda x: 2 * x)
+    assert njit(lambda x: double(x) + 1)(2) == 5

@@ -1,0 +1,331 @@
+"""`experiment.run`: from a recipe to a folder, with the test set used once and nothing lost at a break."""
+
+import os
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from numpy.testing import assert_array_equal
+
+import minicnn as mc
+from minicnn import experiment, report
+from minicnn import layers as L
+from minicnn.data import Augmentation, Dataset, DatasetSpec
+from minicnn.errors import ConfigError, DataError, OutputError, ShapeError
+from minicnn.train import Callback
+from minicnn.zoo import Recipe
+
+CHOICE = DatasetSpec("synthetic", images=40)
+COMMAND = "minicnn train tiny"
+
+
+def network(classes):
+    return [L.Conv2D(2, 3), L.ReLU(), L.MaxPool2D(2), L.Flatten(), L.Dense(classes)]
+
+
+TINY = Recipe(
+    "tiny", "a small one for tests", "synthetic", network, epochs=2, learning_rate=0.1, batch_size=8
+)
+FLIPPED = replace(TINY, augmentation=Augmentation(flip=True))
+
+
+def data(n, seed, name):
+    images = np.random.default_rng(seed).integers(0, 256, (n, 8, 7, 1), np.uint8)
+    return Dataset(images, np.arange(n) % 3, ("ant", "bee", "cat"), name)
+
+
+TRAIN, TEST = data(40, 0, "trainset"), data(9, 1, "testset")
+
+
+def run(recipe, out, test=TEST, **options):
+    return experiment.run(recipe, TRAIN, test, CHOICE, out, COMMAND, time.perf_counter(), **options)
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """Leave out the figures, which take most of the time: the page has nothing but a title."""
+    monkeypatch.setattr(report, "page_of", lambda run, train, test: report.Page("plain"))
+
+
+@pytest.fixture
+def tests(monkeypatch):
+    """Return a list that notes each evaluation on the test set: whether it was mirrored."""
+    evaluate, found = mc.Trainer.evaluate, []
+
+    def noted(trainer, data, *args, mirrored=False, **options):
+        if np.isin(TEST.images, data.images).all() and len(data) == len(TEST):
+            found.append(mirrored)
+        return evaluate(trainer, data, *args, mirrored=mirrored, **options)
+
+    monkeypatch.setattr(mc.Trainer, "evaluate", noted)
+    return found
+
+
+class Breaker(Callback):
+    """Breaks training off in an epoch, as Ctrl-C does; notes what the model was after each one.
+
+    ``accuracies`` take the place of what was measured, so that it is known which epoch is the best.
+    """
+
+    def __init__(self, epoch, monitor, accuracies):
+        self.epoch, self.monitor, self.accuracies = epoch, monitor, accuracies
+        self.models = []
+
+    def on_step_begin(self, trainer):
+        if trainer.epoch == self.epoch:
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, trainer, row):
+        row[self.monitor] = self.accuracies[trainer.epoch - 1]
+        self.models.append(trainer.model.predict_proba(TEST.images))
+
+
+@pytest.fixture
+def broken_off(monkeypatch, tmp_path, capsys):
+    """Return a function that breaks a run off; it returns the breaker and what was told on stderr."""
+
+    def broken_off(epoch, accuracies=(0.5, 0.9, 0.7), validation=0.2):
+        monitor = "accuracy" if validation is None else "val_accuracy"
+        breaker = Breaker(epoch, monitor, accuracies)
+        monkeypatch.setattr(Recipe, "callbacks", lambda recipe: [breaker])
+        with pytest.raises(KeyboardInterrupt):
+            run(replace(TINY, epochs=5), tmp_path, validation=validation)
+        return breaker, capsys.readouterr().err
+
+    return broken_off
+
+
+class TestWhole:
+    def test_a_run_leaves_everything_and_tells_what_it_does(self, tmp_path, capsys, tests):
+        seen = []
+
+        def add(page, done):
+            seen.extend(os.listdir(done.folder))
+            page.section("My own", figures={"mine": (Figure(figsize=(1, 1)), "Empty.")})
+
+        done = run(FLIPPED, tmp_path / "new" / "run", seed=3, add=add)
+        folder = tmp_path / "new" / "run"
+        assert tests == [False, True]
+        assert done.folder == folder
+
+        names = set(os.listdir(folder))
+        assert names >= {"model.safetensors", "metrics.json", "history.csv", "predictions.npz", "report.html"}
+        assert names >= {"network.png", "learning_curves.png", "confusion_matrix.png", "grad_cam.png"}
+        assert not any("checkpoint" in name for name in names)
+        assert "mine.png" in names
+        assert "report.html" not in seen
+        assert "metrics.json" in seen
+        page = (folder / "report.html").read_text(encoding="utf-8")
+        assert page.index("<h2>My own</h2>") < page.index("<h2>Origin</h2>")
+
+        read = report.read_run(folder)
+        settings = FLIPPED.settings() | {"seed": 3, "command": COMMAND}
+        assert {name: read.metrics[name] for name in settings} == settings
+        assert DatasetSpec(**read.metrics["data"]) == CHOICE
+        assert read.history["epoch"] == [1, 2]
+        assert_array_equal(read.model.predict(TEST.images), done.evaluation.predicted)
+        assert read.model.info["recipe"] == "tiny"
+
+        output = capsys.readouterr()
+        assert output.out == ""
+        for text in ("tiny: a small one for tests", "trainset: 40 training and 9 test images", "seed 3"):
+            assert text in output.err
+        assert "conv2d_1" in output.err
+
+    def test_the_mirrored_accuracy_is_that_of_mirrored_evaluation(self, plain, tmp_path):
+        metrics = run(FLIPPED, tmp_path).metrics
+        model = mc.load(tmp_path / "model.safetensors")
+        logits = [model.logits(images).astype(float) for images in (TEST.images, TEST.images[:, :, ::-1])]
+        assert metrics["mirrored_accuracy"] == (sum(logits).argmax(axis=1) == TEST.labels).mean()
+
+
+@pytest.mark.usefixtures("plain")
+class TestTestSet:
+    @pytest.mark.parametrize("augmentation", [None, Augmentation(shift=1)], ids=("plain", "shifted"))
+    def test_it_is_used_once_if_the_recipe_does_not_flip(self, tmp_path, tests, augmentation):
+        done = run(replace(TINY, augmentation=augmentation), tmp_path)
+        assert tests == [False]
+        assert "mirrored_accuracy" not in done.metrics
+
+
+@pytest.mark.usefixtures("plain")
+class TestTraining:
+    def test_a_share_is_held_out(self, tmp_path):
+        history = run(TINY, tmp_path, validation=0.2).history
+        images = [row["seconds"] * row["images_per_second"] for row in history]
+        np.testing.assert_allclose(images, 32)
+        assert "val_accuracy" in history
+
+    def test_what_is_held_out_is_what_the_trainer_would_hold_out(self, tmp_path):
+        trainer = FLIPPED.trainer(TRAIN, seed=4)
+        trainer.fit(TRAIN, validation=0.2, seed=4, progress=False, **FLIPPED.fit_options())
+        done = run(FLIPPED, tmp_path, seed=4, validation=0.2)
+        for name, array in trainer.model.arrays().items():
+            assert_array_equal(done.model.arrays()[name], array)
+        assert done.history["val_loss"] == trainer.history["val_loss"]
+        assert done.model.preprocessing == trainer.model.preprocessing
+
+    @pytest.mark.parametrize(("share", "images"), [(0.2, (32, 8)), (None, (40, 0))])
+    def test_the_numbers_of_images_are_those_that_were_used(self, tmp_path, share, images):
+        metrics = run(TINY, tmp_path, validation=share).metrics
+        assert metrics["images"] == {"training": images[0], "validation": images[1], "test": 9}
+        assert metrics["held_out"] == share
+
+    def test_without_validation_it_trains_on_all(self, tmp_path):
+        history = run(TINY, tmp_path, validation=None).history
+        images = [row["seconds"] * row["images_per_second"] for row in history]
+        np.testing.assert_allclose(images, 40)
+        assert "val_accuracy" not in history
+
+    def test_the_seed_decides(self, tmp_path):
+        first, again, other = (
+            run(TINY, tmp_path / str(i), seed=seed).evaluation.probabilities
+            for i, seed in enumerate((1, 1, 2))
+        )
+        assert_array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+    def test_the_recipe_is_followed(self, tmp_path, monkeypatch):
+        fit, seen = mc.Trainer.fit, {}
+
+        def noted(trainer, train, **options):
+            seen.update(options, untrained=trainer.model.logits(TEST.images))
+            seen.update(optimizer=trainer.optimizer, kinds=[*map(type, options["callbacks"])])
+            return fit(trainer, train, **options)
+
+        monkeypatch.setattr(mc.Trainer, "fit", noted)
+        recipe = replace(FLIPPED, epochs=1, average=0.9, schedule=mc.schedules.Cosine, momentum=0.5)
+        run(recipe, tmp_path, seed=4)
+        assert (seen["epochs"], seen["batch_size"], seen["seed"]) == (1, 8, 4)
+        assert_array_equal(seen["untrained"], recipe.model(TRAIN, seed=4).logits(TEST.images))
+        assert seen["augmentation"] == recipe.augmentation
+        assert seen["optimizer"].momentum == 0.5
+        names = [kind.__name__ for kind in seen["kinds"]]
+        assert names == ["LearningRateSchedule", "WeightEMA", "Checkpoint"]
+
+
+class TestBrokenOff:
+    def test_the_best_model_so_far_is_kept_and_it_is_said_where(self, broken_off, tmp_path):
+        breaker, told = broken_off(epoch=4)
+        checkpoint = tmp_path / "checkpoint.safetensors"
+        assert f"the best model so far, of epoch 2, is in {checkpoint}\n" in told
+        assert os.listdir(tmp_path) == ["checkpoint.safetensors"]
+        assert len(breaker.models) == 3
+        assert_array_equal(mc.load(checkpoint).predict_proba(TEST.images), breaker.models[1])
+
+    def test_of_equally_good_ones_it_is_the_first(self, broken_off, tmp_path):
+        breaker, told = broken_off(epoch=4, accuracies=(0.5, 0.7, 0.7))
+        assert "of epoch 2," in told
+        found = mc.load(tmp_path / "checkpoint.safetensors").predict_proba(TEST.images)
+        assert_array_equal(found, breaker.models[1])
+
+    def test_without_validation_the_training_images_decide(self, broken_off, tmp_path):
+        breaker, told = broken_off(epoch=4, accuracies=(0.9, 0.8, 0.7), validation=None)
+        assert "of epoch 1," in told
+        found = mc.load(tmp_path / "checkpoint.safetensors").predict_proba(TEST.images)
+        assert_array_equal(found, breaker.models[0])
+
+    def test_in_the_second_epoch_there_is_the_first(self, broken_off, tmp_path):
+        _, told = broken_off(epoch=2)
+        assert "of epoch 1," in told
+        assert mc.load(tmp_path / "checkpoint.safetensors").class_names == TRAIN.class_names
+
+    def test_in_the_first_epoch_there_is_nothing_to_keep(self, broken_off, tmp_path):
+        _, told = broken_off(epoch=1)
+        assert "best model" not in told
+        assert os.listdir(tmp_path) == []
+
+    @pytest.mark.parametrize("epochs", [1, 3])
+    def test_what_could_not_be_saved_is_not_said_to_be_there(self, monkeypatch, tmp_path, capsys, epochs):
+        def save(model, path):
+            raise OutputError("no space left")
+
+        (tmp_path / "checkpoint.safetensors").write_text("of an earlier run")
+        report.check_run(tmp_path, force=True)
+        monkeypatch.setattr(mc.Sequential, "save", save)
+        with pytest.raises(OutputError, match="no space left"):
+            run(replace(TINY, epochs=epochs), tmp_path)
+        told = capsys.readouterr().err
+        assert "best model" not in told
+        assert "finished model" not in told
+
+    @pytest.mark.usefixtures("plain")
+    def test_while_the_report_is_drawn_there_is_the_finished_model(self, tmp_path, capsys):
+        def add(page, done):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(TINY, tmp_path, add=add)
+        told = capsys.readouterr().err
+        assert f"the finished model is in {tmp_path / 'model.safetensors'}\n" in told
+        assert "best model" not in told
+        assert mc.load(tmp_path / "model.safetensors").class_names == TRAIN.class_names
+
+    def test_an_earlier_run_in_the_folder_stays(self, broken_off, tmp_path):
+        (tmp_path / "metrics.json").write_text("old")
+        (tmp_path / "report.html").write_text("old")
+        report.check_run(tmp_path, force=True)
+        broken_off(epoch=3)
+        assert (tmp_path / "metrics.json").read_text() == "old"
+        assert (tmp_path / "report.html").read_text() == "old"
+
+
+@pytest.mark.usefixtures("plain")
+def test_the_checkpoint_of_a_run_that_is_replaced_goes_when_the_next_one_ends(tmp_path):
+    (tmp_path / "checkpoint.safetensors").write_text("old")
+    report.check_run(tmp_path, force=True)
+    run(TINY, tmp_path)
+    assert set(os.listdir(tmp_path)) == {
+        *("model.safetensors", "metrics.json", "history.csv", "predictions.npz", "report.html"),
+    }
+
+
+class TestRefused:
+    @pytest.fixture(autouse=True)
+    def _no_work(self, monkeypatch):
+        def work(*_, **__):
+            raise AssertionError("it trains")
+
+        monkeypatch.setattr(mc.Trainer, "_train_epoch", work)
+
+    @pytest.mark.parametrize("name", ["metrics.json", "checkpoint.safetensors"])
+    def test_a_folder_that_holds_a_run(self, tmp_path, name):
+        (tmp_path / name).write_text("old")
+        with pytest.raises(OutputError, match=f"holds a run already, with {name}: name another folder"):
+            run(TINY, tmp_path)
+        assert os.listdir(tmp_path) == [name]
+
+    def test_a_run_that_is_refused_leaves_no_folder(self, tmp_path):
+        with pytest.raises(ShapeError):
+            run(TINY, tmp_path / "new", replace(TEST, images=TEST.images[:, 1:]))
+        assert os.listdir(tmp_path) == []
+
+    def test_a_folder_that_cannot_be_made(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(OutputError, match="cannot write"):
+            run(TINY, tmp_path / "file")
+
+    @pytest.mark.parametrize("name", ["report.html", "model.safetensors", "checkpoint.safetensors"])
+    def test_a_folder_in_the_place_of_a_file(self, tmp_path, name):
+        (tmp_path / name).mkdir()
+        with pytest.raises(OutputError, match=f"{name}: there is a folder of that name"):
+            run(TINY, tmp_path)
+
+    def test_a_test_set_of_another_size_or_with_other_classes(self, tmp_path):
+        smaller = Dataset(TEST.images[:, 1:], TEST.labels, TEST.class_names, "smaller")
+        fewer = Dataset(TEST.images, TEST.labels * 0, ("one",), "fewer")
+        with pytest.raises(ShapeError, match="the test set, smaller: expected images of shape"):
+            run(TINY, tmp_path, test=smaller)
+        with pytest.raises(
+            DataError, match="the test set, fewer: fewer has the classes one; expected ant, bee, cat"
+        ):
+            run(TINY, tmp_path, test=fewer)
+
+    def test_a_bad_share_or_seed(self, tmp_path):
+        with pytest.raises(ConfigError, match="fraction"):
+            run(TINY, tmp_path, validation=1.5)
+        with pytest.raises(ConfigError, match="seed"):
+            run(TINY, tmp_path, seed=-1)
+        assert os.listdir(tmp_path) == []
