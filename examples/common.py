@@ -42,30 +42,30 @@ def command() -> str:
     return shlex.join(["python", *sys.argv])
 
 
-def load(choice: DatasetSpec, stand_in: bool = False) -> tuple[DatasetSpec, Dataset, Dataset]:
+def load(spec: DatasetSpec, stand_in: bool = False) -> tuple[DatasetSpec, Dataset, Dataset]:
     """Load a data set; with ``stand_in``, fall back on synthetic data, loudly, where it is not to be had.
 
     A folder that was named and does not hold it is an error: it was meant.
     """
     try:
-        return choice, *choice.load()
+        return spec, *spec.load()
     except mc.errors.DataNotFoundError as reason:
-        if choice.folder or not stand_in:
+        if spec.folder or not stand_in:
             raise
-        name = choice.name.upper()
+        name = spec.name.upper()
         print(BANNER.format(line="!" * 88, name=name, reason=reason), file=sys.stderr, flush=True)
-        synthetic = DatasetSpec("synthetic", images=choice.images)
+        synthetic = DatasetSpec("synthetic", images=spec.images)
         return synthetic, *synthetic.load()
 
 
 def train_and_report(name: str, args: argparse.Namespace, out: str, stand_in: bool = False) -> Run:
     """Train by a recipe, use the test set once, and write the run, to ``out`` if no other place is named."""
     recipe = options.changed(zoo.recipe(name), args)
-    choice, train, test = load(DatasetSpec(recipe.dataset, args.data, images=args.images), stand_in)
+    spec, train, test = load(DatasetSpec(recipe.dataset, args.data, images=args.images), stand_in)
     out = experiment.folder(
         args.out, out if train.name == recipe.dataset else f"runs/{train.name}", args.force
     )
-    run = experiment.run(recipe, train, test, choice, out, command(), START, args.seed, args.device)
+    run = experiment.run(recipe, train, test, spec, out, command(), START, args.seed, args.device)
     tell(run)
     return run
 

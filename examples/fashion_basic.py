@@ -27,8 +27,8 @@ def main() -> int:
     if args.csv is None:
         make_files(folder, args.data)
     train_csv, test_csv = (str(folder / name) for name in NAMES)
-    choice = DatasetSpec("fashion-mnist", None, train_csv, test_csv, args.images)
-    train, test = choice.load()
+    spec = DatasetSpec("fashion-mnist", None, train_csv, test_csv, args.images)
+    train, test = spec.load()
 
     recipe = options.changed(zoo.recipe("fashion-basic"), args)
     out = experiment.folder(args.out, "runs/fashion-basic", args.force)
@@ -37,7 +37,7 @@ def main() -> int:
         recipe,
         train,
         test,
-        choice,
+        spec,
         out,
         common.command(),
         common.START,

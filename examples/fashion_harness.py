@@ -19,7 +19,7 @@ def main() -> int:
     parser.epilog = "The target is for the mean of the baseline's folds."
     args = parser.parse_args()
     out = experiment.folder(args.out, "runs/fashion-harness", args.force)
-    choice, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
+    spec, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
     recipes = [options.changed(mc.zoo.recipe(name), args) for name in RECIPES]
     results = [recipe.cross_validate(train, args.folds, args.seed, args.device) for recipe in recipes]
     for line in lines(results):
@@ -30,7 +30,7 @@ def main() -> int:
     notes = {"baseline_fold_accuracy": results[0].mean}
     notes |= {f"folds_{cv.name}": list(map(float, cv.accuracies)) for cv in results}
     run = experiment.run(
-        best, train, test, choice, out, common.command(), common.START, args.seed, args.device,
+        best, train, test, spec, out, common.command(), common.START, args.seed, args.device,
         validation=None, notes=notes, add=lambda page, run: add_folds(page, results),
     )  # fmt: skip
     common.tell(run)

@@ -19,7 +19,7 @@ def main() -> int:
         "--image", type=int, default=0, help="number of the test image to look into (default: 0)"
     )
     args = parser.parse_args()
-    choice, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
+    spec, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
     if not 0 <= args.image < len(test):
         raise ConfigError(f"--image must be from 0 to {len(test) - 1}, got {args.image}")
     if len(test) <= FOUND:
@@ -34,7 +34,7 @@ def main() -> int:
     recipe = options.changed(zoo.recipe("fashion-multi"), args)
     out = experiment.folder(args.out, "runs/fashion-multi", args.force)
     run = experiment.run(
-        recipe, train, test, choice, out, common.command(), common.START, args.seed, args.device,
+        recipe, train, test, spec, out, common.command(), common.START, args.seed, args.device,
         add=look_inside,
     )  # fmt: skip
     common.tell(run)

@@ -11,11 +11,11 @@ from minicnn.data import DatasetSpec
 def main() -> int:
     """Train, evaluate, report; then load the model again and predict with it."""
     args = common.parser(__doc__).parse_args()
-    choice, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
+    spec, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
     recipe = options.changed(zoo.recipe("fashion-vgg3"), args)
     out = experiment.folder(args.out, "runs/fashion-vgg3", args.force)
     run = experiment.run(
-        recipe, train, test, choice, out, common.command(), common.START, args.seed, args.device
+        recipe, train, test, spec, out, common.command(), common.START, args.seed, args.device
     )
     common.tell(run)
     print(f"the drawn network: {run.folder}/network.png")

@@ -21,7 +21,7 @@ def main() -> int:
     """Do what the module says. The test images choose nothing: the validation has chosen before."""
     args = common.parser(__doc__).parse_args()
     out = experiment.folder(args.out, "runs/mnist-improve", args.force)
-    choice, train, test = common.load(DatasetSpec("mnist", args.data, images=args.images))
+    spec, train, test = common.load(DatasetSpec("mnist", args.data, images=args.images))
     kept, held_out = mc.data.split(train, 1 / 6, args.seed)
 
     trials = {}
@@ -37,7 +37,7 @@ def main() -> int:
     settings = best.settings() | {"held_out": None, "seed": args.seed}
     settings |= {"baseline_test_accuracy": baseline.accuracy, "sections_of_its_own": True}
     evaluation = final.evaluate(test)
-    run = report.write_run(out, final, train, test, evaluation, choice, command(), START, **settings)
+    run = report.write_run(out, final, train, test, evaluation, spec, command(), START, **settings)
     model = mc.load(out / report.MODEL)
     loaded = mc.Trainer(model, mc.optimizers.SGD()).evaluate(test)  # the trainer is not asked to train
     print(f"{best.name}, saved and loaded again, test set: {loaded}")

@@ -35,7 +35,7 @@ def run(
     recipe: Recipe,
     train: Dataset,
     test: Dataset,
-    choice: DatasetSpec,
+    spec: DatasetSpec,
     out: str | Path,
     command: str,
     started: float,
@@ -56,8 +56,8 @@ def run(
     ----------
     recipe : Recipe
     train, test : Dataset
-        What ``choice.load()`` returned.
-    choice, command, started
+        What ``spec.load()`` returned.
+    spec, command, started
         See ``report.write_run``.
     out : str or Path
         Claimed by ``report.check_run``, unless it was before, as by ``folder``.
@@ -100,7 +100,7 @@ def run(
             if recipe.augmentation is not None and recipe.augmentation.flip:
                 settings["mirrored_accuracy"] = trainer.evaluate(test, mirrored=True).accuracy
             run = report.write_run(
-                out, trainer, trained, test, evaluation, choice, command, started, held_out, **settings
+                out, trainer, trained, test, evaluation, spec, command, started, held_out, **settings
             )
             checkpoint.path.unlink(missing_ok=True)  # the finished model has taken its place
             page = report.page_of(run, train, test)

@@ -17,7 +17,7 @@ from minicnn.errors import ConfigError, DataError, OutputError, ShapeError
 from minicnn.train import Callback
 from minicnn.zoo import Recipe
 
-CHOICE = DatasetSpec("synthetic", images=40)
+SPEC = DatasetSpec("synthetic", images=40)
 COMMAND = "minicnn train tiny"
 
 
@@ -40,7 +40,7 @@ TRAIN, TEST = data(40, 0, "trainset"), data(9, 1, "testset")
 
 
 def run(recipe, out, test=TEST, **options):
-    return experiment.run(recipe, TRAIN, test, CHOICE, out, COMMAND, time.perf_counter(), **options)
+    return experiment.run(recipe, TRAIN, test, SPEC, out, COMMAND, time.perf_counter(), **options)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ class TestWhole:
         read = report.read_run(folder)
         settings = FLIPPED.settings() | {"seed": 3, "command": COMMAND}
         assert {name: read.metrics[name] for name in settings} == settings
-        assert DatasetSpec(**read.metrics["data"]) == CHOICE
+        assert DatasetSpec(**read.metrics["data"]) == SPEC
         assert read.history["epoch"] == [1, 2]
         assert_array_equal(read.model.predict(TEST.images), done.evaluation.predicted)
         assert read.model.info["recipe"] == "tiny"

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             f"the recipes are for {' and '.join(datasets)}, and are compared on the same images: "
             "say on which, with --dataset"
         )
-    train = options.chosen_data(args, datasets[0]).load_train()
+    train = options.dataset_spec(args, datasets[0]).load_train()
     results = []
     for recipe in recipes:
         echo(f"{recipe.name}: {recipe.about}", sys.stderr)

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     for path in files:
         if os.path.exists(path):
             raise OutputError(f"{path}: there is a file of that name already: name another folder")
-    train, test = options.chosen_data(args, "fashion-mnist").load()
+    train, test = options.dataset_spec(args, "fashion-mnist").load()
     facts = {"dataset": train.name, "training": _facts(train), "test": _facts(test)}
     if files:
         facts["files"] = list(map(str, files))

@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     if not (args.dataset or args.data or args.test_csv) and trained_on not in data.names:
         said = f"was trained on {trained_on!r}" if trained_on else "does not say what it was trained on"
         raise DataError(f"the model {said}: name a test set with --dataset, --data or --test-csv")
-    choice = options.chosen_data(args, trained_on or "")
-    test = choice.load_test(model.class_names or ())
+    spec = options.dataset_spec(args, trained_on or "")
+    test = spec.load_test(model.class_names or ())
     trainer = minicnn.Trainer(model, minicnn.optimizers.SGD())  # which is not asked to train
     result = trainer.evaluate(test, mirrored=args.mirrored)
     scores = result.scores()

@@ -108,8 +108,8 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target-accuracy", type=accuracy, help="exit with 1 below it: 0.915 or 91.5")
 
 
-def chosen_data(args: argparse.Namespace, default: str) -> data.DatasetSpec:
-    """Return the choice of data that the options of ``add_data`` make."""
+def dataset_spec(args: argparse.Namespace, default: str) -> data.DatasetSpec:
+    """Return the data set that the options of ``add_data`` name."""
     csv = getattr(args, "train_csv", None) or getattr(args, "test_csv", None)
     return data.DatasetSpec(
         args.dataset or (stem(csv) if csv else args.data and name_in(args.data)) or default,

@@ -27,14 +27,14 @@ def run(args: argparse.Namespace) -> int:
     from minicnn.report import page_of, read_run
 
     done = read_run(args.folder)
-    choice = DatasetSpec(**done.metrics["data"])
+    spec = DatasetSpec(**done.metrics["data"])
     if done.metrics.get("sections_of_its_own"):
         raise ConfigError(
             f"{args.folder}: its report has sections that only the command that made it can draw; run it "
             f"again, into another folder: {done.metrics['command']}"
         )
     if args.data:
-        choice = choice.moved(args.data)
-    page = page_of(done, *choice.load()).write(done.folder)
+        spec = spec.moved(args.data)
+    page = page_of(done, *spec.load()).write(done.folder)
     options.show(args, {"report": str(page)}, str(page))
     return 0

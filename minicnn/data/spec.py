@@ -16,7 +16,7 @@ from minicnn.errors import ConfigError
 from minicnn.files import check_path
 
 PATHS = ("folder", "train_csv", "test_csv")
-"""The fields of a choice that name a folder or a file."""
+"""The fields that name a folder or a file."""
 
 
 @dataclass(frozen=True)

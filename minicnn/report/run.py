@@ -38,7 +38,7 @@ class Run:
     evaluation : Evaluation
         On the test set.
     metrics : dict
-        All numbers, the settings, the machine, the command and the choice of data.
+        All numbers, the settings, the machine, the command and the ``DatasetSpec``.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ def write_run(
     train: Dataset,
     test: Dataset,
     evaluation: Evaluation,
-    choice: DatasetSpec,
+    spec: DatasetSpec,
     command: str,
     started: float,
     validation: Dataset | None = None,
@@ -76,7 +76,7 @@ def write_run(
         The images that it was trained on, and those that it was tested on.
     evaluation
         What ``trainer.evaluate(test)`` returned.
-    choice
+    spec
         Where the data came from.
     command
         What a person types to have the same run.
@@ -116,7 +116,7 @@ def write_run(
             "validation": 0 if validation is None else len(validation),
             "test": len(test),
         },
-        "data": choice.asdict(),
+        "data": spec.asdict(),
         "command": command,
         "device": trainer.device,
         "engine": trainer.engine.name,

@@ -277,7 +277,7 @@ class TestEvaluate:
         _, test = mc.data.load("synthetic")
         names = test.class_names[::-1]
         other = mc.data.Dataset(test.images[:60], 9 - test.labels[:60], names, "reversed")
-        monkeypatch.setattr(mc.data.choice, "load", lambda name, root=None: (other, other))
+        monkeypatch.setattr(mc.data.spec, "load", lambda name, root=None: (other, other))
         _, facts, _ = told(capsys, "evaluate", str(folder / "model.safetensors"), "--dataset", "synthetic")
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         assert facts["accuracy"] == metrics["test_accuracy"]
@@ -298,7 +298,7 @@ class TestEvaluate:
         digits = mc.data.Dataset(
             np.zeros((10, 28, 28, 1), np.uint8), np.arange(10), tuple("0123456789"), "mnist"
         )
-        monkeypatch.setattr(mc.data.choice, "load", lambda name, root=None: (digits, digits))
+        monkeypatch.setattr(mc.data.spec, "load", lambda name, root=None: (digits, digits))
         assert cli.main(["evaluate", str(folder / "model.safetensors"), "--dataset", "mnist"]) == 2
         assert "mnist has the classes 0, 1, 2" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ from minicnn import report
 from minicnn.data import DatasetSpec
 
 SHAPE = (8, 7, 1)
-CHOICE = DatasetSpec("mnist", train_csv="train.csv", test_csv="test.csv", images=24)
+SPEC = DatasetSpec("mnist", train_csv="train.csv", test_csv="test.csv", images=24)
 COMMAND = "minicnn train mnist-quick --images 24"
 
 
@@ -43,7 +43,7 @@ def finished(folder, train=None, test=None, command=COMMAND, **options):
     evaluation = trainer.evaluate(test)
     started = time.perf_counter()
     settings = {"seed": 7, "sections_of_its_own": False}
-    run = report.write_run(folder, trainer, train, test, evaluation, CHOICE, command, started, **settings)
+    run = report.write_run(folder, trainer, train, test, evaluation, SPEC, command, started, **settings)
     return run, trainer, train, test
 
 

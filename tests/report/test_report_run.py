@@ -20,7 +20,7 @@ from minicnn.data import Dataset
 from minicnn.errors import ConfigError, DataError, ModelFileError, OutputError, StateError
 from minicnn.report import run as module
 from minicnn.runtime import threads
-from tests.report.finished import CHOICE, COMMAND, data, finished, sign, trained
+from tests.report.finished import COMMAND, SPEC, data, finished, sign, trained
 
 FILES = {"model.safetensors", "metrics.json", "history.csv", "predictions.npz"}
 PICTURES = {
@@ -53,9 +53,7 @@ def other_run(tmp_path_factory):
 def write(folder, done, started=0.0, **settings):
     """Write the run again, elsewhere."""
     run, trainer, train, test = done
-    return report.write_run(
-        folder, trainer, train, test, run.evaluation, CHOICE, COMMAND, started, **settings
-    )
+    return report.write_run(folder, trainer, train, test, run.evaluation, SPEC, COMMAND, started, **settings)
 
 
 def refuse(constant):
@@ -93,7 +91,7 @@ class TestWriteRun:
 
     def test_the_data_and_the_command_can_be_had_again(self, done):
         metrics = json.loads((done[0].folder / "metrics.json").read_text(encoding="utf-8"))
-        assert metrics["data"] == CHOICE.asdict()
+        assert metrics["data"] == SPEC.asdict()
         assert metrics["command"] == COMMAND
 
     def test_the_settings_are_in_the_metrics(self, done, tmp_path):
@@ -141,7 +139,7 @@ class TestWriteRun:
         trainer = trained(train)
         trainer.model.info = {"recipe": "tiny"}
         evaluation = trainer.evaluate(test)
-        report.write_run(tmp_path, trainer, train, test, evaluation, CHOICE, COMMAND, 0.0)
+        report.write_run(tmp_path, trainer, train, test, evaluation, SPEC, COMMAND, 0.0)
         info = mc.load(tmp_path / "model.safetensors").info
         assert (info["recipe"], info["dataset"]) == ("tiny", "trainset")
 
@@ -168,7 +166,7 @@ class TestWriteRun:
         run, trainer, train, test = done
         untrained = mc.Trainer(trainer.model, mc.optimizers.SGD(0.1))
         with pytest.raises(StateError, match=r"call trainer\.fit"):
-            report.write_run(tmp_path, untrained, train, test, run.evaluation, CHOICE, COMMAND, 0.0)
+            report.write_run(tmp_path, untrained, train, test, run.evaluation, SPEC, COMMAND, 0.0)
         assert os.listdir(tmp_path) == []
 
     @pytest.mark.parametrize("value", [np.int64(3), {1, 2}, float("nan"), float("inf")], ids=repr)
