@@ -14,7 +14,7 @@ import numpy as np
 from minicnn.backend import Array, to_numpy
 from minicnn.checks import whole_number
 from minicnn.errors import ConfigError, ShapeError
-from minicnn.layers import BatchNorm, Conv2D, Dense, Dropout, GlobalMaxPool2D, Layer, MaxPool2D
+from minicnn.layers import Dense, Dropout, GlobalMaxPool2D, Layer, MaxPool2D
 from minicnn.losses import check_labels
 from minicnn.model import Sequential
 
@@ -44,43 +44,30 @@ def frozen(model: Sequential) -> Sequential:
 
     The copy has the preprocessing and class names of ``model``; its layers are named anew.
     """
-    kept = [layer for layer in model.layers if not isinstance(layer, Dropout)]
+    found = [layer.for_inference() for layer in model.layers]
+    layers, arrays = zip(*filter(None, found), strict=True)
     twin = Sequential(
-        [_frozen_layer(layer) for layer in kept],
+        [_with_first_maximum(layer) for layer in layers],
         model.input_shape,
         dtype="float64",
         preprocessing=model.preprocessing,
         class_names=model.class_names,
     )
-    pairs = zip(twin.layers, map(_frozen_arrays, kept), strict=True)
     twin.set_arrays(
-        {f"{layer.name}.{name}": array for layer, arrays in pairs for name, array in arrays.items()}
+        {
+            f"{layer.name}.{name}": to_numpy(array)
+            for layer, held in zip(twin.layers, arrays, strict=True)
+            for name, array in held.items()
+        }
     )
     return twin
 
 
-def _frozen_layer(layer: Layer) -> Layer:
-    """Return a new layer, not built yet, that can compute what ``layer`` predicts."""
-    if isinstance(layer, BatchNorm):
-        C = layer.input_shape[-1]
-        return Dense(C) if len(layer.input_shape) == 1 else Conv2D(C, 1)
-    # By the exact type: a subclass of a pool may choose its pixels otherwise.
-    kind = {MaxPool2D: _FirstMaxPool2D, GlobalMaxPool2D: _FirstGlobalMaxPool2D}.get(type(layer), type(layer))
-    return kind(**layer.config())
-
-
-def _frozen_arrays(layer: Layer) -> dict[str, np.ndarray]:
-    """Return the arrays with which ``_frozen_layer(layer)`` computes what ``layer`` predicts."""
-    held = layer.params | layer.state
-    arrays = {name: to_numpy(array).astype(np.float64) for name, array in held.items()}
-    if not isinstance(layer, BatchNorm):
-        return arrays
-    scale = arrays["gamma"] / np.sqrt(arrays["running_var"] + layer.epsilon)  # (C,)
-    W = np.diag(scale)  # (C, C)
-    return {
-        "W": W if len(layer.input_shape) == 1 else W[None, None],  # a convolution's: (1, 1, C, C)
-        "b": arrays["beta"] - arrays["running_mean"] * scale,
-    }
+def _with_first_maximum(layer: Layer) -> Layer:
+    """Return a max-pool whose gradient goes to the first maximum but for rounding, or the layer."""
+    # By the exact type: a subclass may choose its pixels in another way.
+    kind = {MaxPool2D: _FirstMaxPool2D, GlobalMaxPool2D: _FirstGlobalMaxPool2D}.get(type(layer))
+    return layer if kind is None else kind(**layer.config())
 
 
 class _FirstMaxPool2D(MaxPool2D):
@@ -95,19 +82,11 @@ class _FirstMaxPool2D(MaxPool2D):
         y, argmax = _first_maximum(windows, x)  # both (N, OH, OW, C)
         if training:
             self._save_for_backward(x, argmax.astype(np.int32))
-        return y
+        return y.reshape(len(x), *self.output_shape)
 
 
-class _FirstGlobalMaxPool2D(GlobalMaxPool2D):
+class _FirstGlobalMaxPool2D(_FirstMaxPool2D, GlobalMaxPool2D):
     """The same over the whole image."""
-
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        self._check(x)
-        N, H, W, C = x.shape
-        y, argmax = _first_maximum(x.reshape(N, H * W, C).transpose(0, 2, 1), x)  # both (N, C)
-        if training:
-            self._save_for_backward(x, argmax[:, None])
-        return y
 
 
 def _first_maximum(windows: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

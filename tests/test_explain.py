@@ -96,7 +96,7 @@ class TestFrozen:
         numeric = differences(logit(model, classes), images)
         assert_allclose(dx / model.preprocessing.std, numeric, rtol=1e-5, atol=1e-7)
 
-    def test_no_layer_of_it_needs_a_batch_and_the_rest_is_kept(self):
+    def test_no_layer_of_it_needs_a_batch_and_the_rest_is_cache(self):
         model = network(dtype="float32")
         twin = explain.frozen(model)
         expected = [type(layer) for layer in model.layers if not isinstance(layer, L.Dropout)]
@@ -270,7 +270,7 @@ def test_maps_of_real_images_do_not_depend_on_rounding(recipe, function, monkeyp
 
 def state(model):
     """Return all that a function could leave behind in a model."""
-    kept = [layer._kept for layer in model.layers]
+    kept = [layer._cache for layer in model.layers]
     grads = [dict(layer.grads) for layer in model.layers]
     draws = [copy.deepcopy(layer)._rng.random() for layer in model.layers if isinstance(layer, L.Dropout)]
     return {name: a.tobytes() for name, a in model.arrays().items()}, kept, grads, draws, model.predictors

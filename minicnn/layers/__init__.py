@@ -1,5 +1,6 @@
 """The layers: one file each, forward and backward side by side."""
 
+from minicnn.errors import ConfigError
 from minicnn.hints import module_names
 from minicnn.layers.activation import LeakyReLU, ReLU
 from minicnn.layers.base import Layer
@@ -23,6 +24,44 @@ __all__ = [
     "LeakyReLU",
     "MaxPool2D",
     "ReLU",
+    "register",
 ]
+
+_registered: dict[str, type[Layer]] = {
+    name: value
+    for name, value in list(globals().items())
+    if name in __all__ and isinstance(value, type) and value is not Layer
+}
+
+
+def register(layer: type[Layer]) -> type[Layer]:
+    """Let models with this layer be saved, and loaded again; usable as a class decorator.
+
+    A model file holds the name of each layer's class and its ``config()``, never code. So a custom layer
+    must be registered before ``load``, and must store its constructor arguments as attributes of the same
+    names (or override ``config``).
+
+    Raises
+    ------
+    ConfigError
+        If it is no subclass of ``Layer``, or another layer is registered under its name.
+    """
+    if not (isinstance(layer, type) and issubclass(layer, Layer) and layer is not Layer):
+        raise ConfigError(f"expected a subclass of Layer, got {layer!r}")
+    known = _registered.get(layer.__name__, layer)
+    # A class that is defined again, as in a notebook, takes the place of the old one.
+    if (known.__module__, known.__qualname__) != (layer.__module__, layer.__qualname__):
+        raise ConfigError(
+            f"another layer is registered as {layer.__name__!r}, {known.__module__}.{known.__qualname__}: "
+            "rename the class"
+        )
+    _registered[layer.__name__] = layer
+    return layer
+
+
+def registered(name: object) -> type[Layer] | None:
+    """Return the layer class of that name that model files may name, or None."""
+    return _registered.get(name) if isinstance(name, str) else None
+
 
 __getattr__ = module_names(__name__)

@@ -1,4 +1,4 @@
-"""Activations: applied to every element on its own."""
+"""Activations: functions of each element."""
 
 from minicnn import ops
 from minicnn.backend import Array, array_module
@@ -49,6 +49,8 @@ class LeakyReLU(Layer):
     Shapes: any. Source: Maas, Hannun & Ng 2013, "Rectifier Nonlinearities Improve Neural Network
     Acoustic Models", equation 2.
     """
+
+    tunable = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()

@@ -1,9 +1,10 @@
-"""What every layer is: parameters, their gradients, and a forward and a backward pass."""
+"""The base of all layers: parameters, their gradients, and a forward and a backward pass."""
 
+import copy
 import inspect
 import math
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,45 +18,56 @@ Shape = tuple[int, ...]
 """The shape of one sample: no batch axis. Images are (H, W, C)."""
 
 PANEL = 32
-"""The fast kernels round channels up to whole panels, which have so many at most."""
+"""Channels per panel at most: the fast kernels store channels in whole panels."""
 
 
 def in_panels(channels: int) -> int:
-    """Return ``channels``, rounded up to whole panels."""
+    """Return ``channels`` rounded up to whole panels."""
     return -(-channels // PANEL) * PANEL
 
 
 class Layer(Hinted):
-    """Base of all layers, and the contract they keep.
+    """Base class of all layers, and the contract that they keep.
 
-    ``compute_output_shape``, ``param_shapes`` and ``state_shapes`` say, by arithmetic alone, what comes out
-    and what is held; ``build`` allocates just that; ``forward`` computes y from x;
-    ``backward`` takes the gradient of the loss with respect to y, **assigns** the gradients of the
-    parameters and returns the gradient with respect to x. Neither writes into its argument. Every
-    array has the dtype given to ``build``, float32 or float64. Constructors raise ConfigError.
+    ``compute_output_shape``, ``param_shapes`` and ``state_shapes`` give all sizes by arithmetic alone;
+    ``build`` allocates the arrays; ``forward`` computes y from x; ``backward`` takes the gradient of the
+    loss with respect to y, **assigns** the gradients of the parameters and returns the gradient with
+    respect to x. Neither writes into its argument. Every array has the dtype given to ``build``, float32
+    or float64. Constructors raise ConfigError.
+
+    Whatever the rest of the library needs to know about a layer is declared here, by the layer itself.
 
     Attributes
     ----------
     params, grads : dict of str to array
         Same keys, shapes and dtype: ``W``, ``b``, ``gamma``, ``beta``.
     state : dict of str to array
-        Saved with the model but not trained: a running mean and variance.
+        Saved with the model but not trained, such as a running mean.
+    decayed : tuple of str
+        Class attribute: the parameters that weight decay shrinks; by default ``W``. Biases and
+        BatchNorm's scale and shift do not gain from it.
+    tunable : tuple of str
+        Class attribute: the constructor arguments that may be changed between two steps, such as
+        Dropout's ``rate``. All others are fixed by ``build``.
     input_shape, output_shape : tuple of int
         Of one sample; known after ``build``.
     name : str
-        Given by ``Sequential``; it stands in errors and in model files.
+        Set by ``Sequential``; used in error messages and model files.
     """
+
+    decayed: ClassVar[tuple[str, ...]] = ("W",)
+    tunable: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self.name = type(self).__name__.lower()
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
-        self.in_model = False  # a model's layers are its own
+        self.in_model = False  # a layer belongs to one model
         self._cache: Any = None
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape of one result, for samples of ``input_shape``; by default it stays.
+        """Return the shape of one output, by default ``input_shape``.
 
         Raises
         ------
@@ -65,41 +77,41 @@ class Layer(Hinted):
         return input_shape
 
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
-        """Return the shapes of ``params`` by name; by default there are none."""
+        """Return the shape of each parameter by name; by default there are none."""
         return {}
 
     def state_shapes(self, input_shape: Shape) -> dict[str, Shape]:
-        """Return the shapes of ``state`` by name; by default there is none."""
+        """Return the shape of each array of ``state`` by name; by default there are none."""
         return {}
 
     def workspace(self, input_shape: Shape) -> int:
-        """Return how many numbers ``forward`` takes for one sample beside x and y, at most, in any engine."""
+        """Return at most how many numbers any engine allocates for one sample beside x and y."""
         return math.prod(input_shape) + math.prod(self.compute_output_shape(input_shape))
 
     def operations(self, input_shape: Shape) -> int:
-        """Return how often ``forward`` touches a number for one sample, roughly: what its time grows with."""
+        """Return roughly how many operations ``forward`` takes for one sample."""
         return math.prod(input_shape) + math.prod(self.compute_output_shape(input_shape))
 
     def smallest_batch(self) -> int:
-        """Return how many samples a training step needs for the layer to learn anything; by default 1."""
+        """Return the smallest batch that the layer can be trained on, by default 1."""
         return 1
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: np.dtype | str = "float32") -> Shape:
-        """Allocate parameters for inputs of ``input_shape`` and return the output's shape.
+        """Allocate the parameters for inputs of ``input_shape`` and return the shape of the output.
 
         Parameters
         ----------
         input_shape
             Shape of one sample, without the batch axis.
         rng
-            Where initial weights (and dropout masks) are drawn from.
+            Source of the initial weights (and of dropout masks).
         dtype
             ``float32`` to train, ``float64`` to check gradients.
 
         Raises
         ------
         ConfigError
-            If ``input_shape`` is no shape, ``dtype`` is another one, or there is not enough memory.
+            If ``input_shape`` or ``dtype`` is invalid, or there is not enough memory.
         ShapeError
             If the layer cannot take such an input.
         """
@@ -116,19 +128,19 @@ class Layer(Hinted):
         return self.output_shape
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
-        """Allocate ``params`` and ``state``, of the shapes that were said; by default there are none."""
+        """Allocate ``params`` and ``state`` with the declared shapes; by default there are none."""
 
     def _held(self) -> list[int]:
-        """Return the size of each array that the layer holds."""
+        """Return the size of each array of the layer."""
         shapes = self.param_shapes(self.input_shape) | self.state_shapes(self.input_shape)
         return [math.prod(shape) for shape in shapes.values()]
 
     def _at_work(self) -> int:
-        """Return how many numbers the layer needs for one sample."""
+        """Return how many numbers the layer computes with for one sample."""
         return math.prod(self.output_shape) + self.workspace(self.input_shape)
 
     def _check_addressable(self) -> None:
-        """Refuse sizes that no array can have: NumPy would fail in ways of its own."""
+        """Raise ConfigError for sizes that no array can have, on which NumPy's errors are obscure."""
         if max(*self._held(), self._at_work(), 0) * np.dtype(np.float64).itemsize > sys.maxsize:
             raise self._too_large()
 
@@ -136,25 +148,25 @@ class Layer(Hinted):
         held, at_work = (byte_size(n * self.dtype.itemsize) for n in (sum(self._held()), self._at_work()))
         return ConfigError(
             f"layer {self.name!r} on an input of {self.input_shape} needs {held} for its parameters and "
-            f"{at_work} for each sample, more than there is: make it smaller"
+            f"{at_work} for each sample, more than there is: make the layer or its input smaller"
         )
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y from x, (N, *input_shape) → (N, *output_shape).
 
-        Only with ``training=True`` is anything kept for ``backward``.
+        Only with ``training=True`` is anything saved for ``backward``.
 
         Raises
         ------
         StateError
-            Before ``build``.
+            If the layer is not built.
         ShapeError, DTypeError
             If x is not (N, *input_shape), N ≥ 1, in the layer's dtype.
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        """Assign ``grads`` and return dx, or None when ``need_dx`` is false (the first layer's case).
+        """Assign ``grads`` and return dx, or None if ``need_dx`` is false, as for the first layer.
 
         Raises
         ------
@@ -170,19 +182,29 @@ class Layer(Hinted):
         return 0
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, from which an equal layer can be made."""
+        """Return the constructor arguments, from which an equal layer can be made."""
         return {name: getattr(self, name) for name in list(inspect.signature(type(self)).parameters)}
 
+    def for_inference(self) -> "tuple[Layer, dict[str, Array]] | None":
+        """Return an equal layer that is not built yet, and its arrays; None for a layer that predicts y = x.
+
+        A layer whose prediction is a simpler function than its training returns that instead: see
+        ``BatchNorm``.
+        """
+        twin = copy.deepcopy(self)
+        twin.in_model = False
+        return twin, self.params | self.state
+
     def forget(self) -> None:
-        """Free what ``forward`` kept."""
+        """Free what ``forward`` saved for ``backward``."""
         self._cache = None
 
     def _save_for_backward(self, x: Array, *values: Any) -> None:
-        """Keep what ``backward`` will need of this forward pass on ``x``."""
+        """Save what ``backward`` needs of this forward pass on ``x``."""
         self._cache = (len(x), *values)
 
     def _saved(self, dy: Array) -> Any:
-        """Return what ``forward`` kept, and free it, if ``dy`` is a gradient of what it returned."""
+        """Return what ``forward`` saved, and free it, after checking the shape and dtype of ``dy``."""
         if self._cache is None:
             raise StateError(
                 f"layer {self.name!r}: backward without a forward; "
@@ -198,10 +220,10 @@ class Layer(Hinted):
         return values[0] if len(values) == 1 else values
 
     def _check(self, x: Array) -> None:
-        """Refuse an input that the layer was not built for."""
+        """Raise if the layer is not built, or not for inputs like ``x``."""
         if not hasattr(self, "input_shape"):
             raise StateError(f"layer {self.name!r} has no parameters yet: call build(input_shape, rng) first")
-        array_module(x)  # refuses lists
+        array_module(x)  # raises for lists
         if x.ndim == 0 or x.shape[1:] != self.input_shape or x.shape[0] == 0:
             expected = ", ".join(["N ≥ 1", *map(str, self.input_shape)])
             raise ShapeError(f"layer {self.name!r}: expected an input of shape ({expected}), got {x.shape}")
@@ -213,5 +235,5 @@ class Layer(Hinted):
 
     def __repr__(self) -> str:
         names = inspect.signature(type(self)).parameters
-        held = [name for name in names if hasattr(self, name)]  # a layer of one's own need not keep all
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in held)})"
+        known = [name for name in names if hasattr(self, name)]  # a custom layer may not store all
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in known)})"

@@ -95,14 +95,17 @@ class Conv2D(Layer):
         (KH, KW), _, _, ((top, bottom), (left, right)) = self._window(input_shape)
         return (H + top + bottom) * (W + left + right) * C + OH * OW * (KH * KW * C + in_panels(OC))
 
+    @property
+    def window(self) -> tuple[Pair, Pair, Pair, Padding]:
+        """The arguments of im2col: (KH, KW), stride, dilation, ((top, bottom), (left, right))."""
+        return self._window(self.input_shape)
+
     def _window(self, input_shape: Shape) -> tuple[Pair, Pair, Pair, Padding]:
-        """Return what im2col is told: (KH, KW), stride, dilation, ((top, bottom), (left, right))."""
         check_image(self.name, input_shape)
         window = self.kernel_size, self.strides, self.dilation_rate
         return *window, resolve_padding(self.padding, input_shape[:2], *window)
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
-        self.window = self._window(input_shape)
         shapes = self.param_shapes(input_shape)
         KH, KW, C, OC = shapes["W"]
         draw = initializers.get(self.kernel_initializer)
@@ -119,12 +122,12 @@ class Conv2D(Layer):
         if self.use_bias:
             y += self.params["b"]
         if training:
-            self._save_for_backward(x, cols)  # for backward
+            self._save_for_backward(x, cols)
         return y.reshape(len(x), *self.output_shape)  # (N, OH, OW, OC)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Assign dW and db; return dx, the sum over all windows that a pixel was part of."""
-        cols = self._saved(dy)  # what forward kept: (N·OH·OW, KH·KW·C)
+        cols = self._saved(dy)  # (N·OH·OW, KH·KW·C)
         W, kernels = self.params["W"], ops.of(dy)
         x_shape = len(dy), *self.input_shape  # (N, H, W, C)
         dy = dy.reshape(-1, self.filters)  # (N·OH·OW, OC)

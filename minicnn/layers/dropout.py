@@ -1,4 +1,4 @@
-"""Dropout: training with a random part of the units silenced."""
+"""Dropout: training with random units switched off."""
 
 import numpy as np
 
@@ -16,19 +16,21 @@ class Dropout(Layer):
     Parameters
     ----------
     rate : float
-        Share that is silenced, at least 0 and below 1.
+        Probability of each element to be set to 0, at least 0 and below 1.
 
     Raises
     ------
     ConfigError
-        If ``rate`` is not in that range.
+        If ``rate`` is out of range.
 
     Notes
     -----
-    Shapes: any. Masks are drawn on the CPU from a generator of the layer's own, so a seed gives
-    the same masks on every device. Source: Srivastava et al. 2014, "Dropout: A Simple Way to
+    Shapes: any. Masks are drawn on the CPU from the layer's generator, so a seed gives the same masks
+    on every device. Source: Srivastava et al. 2014, "Dropout: A Simple Way to
     Prevent Neural Networks from Overfitting" (section 10: inverted dropout).
     """
+
+    tunable = ("rate",)
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -37,8 +39,11 @@ class Dropout(Layer):
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
         self._rng = np.random.default_rng(rng.integers(2**63))
 
+    def for_inference(self) -> None:
+        """Return None: prediction is y = x."""
+
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Compute m·x in training, x else."""
+        """Compute m·x in training, else return x."""
         self._check(x)
         if not training:
             return x

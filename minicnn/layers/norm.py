@@ -8,6 +8,8 @@ from minicnn import ops
 from minicnn.backend import Array, array_module
 from minicnn.checks import number
 from minicnn.layers.base import Layer, Shape, in_panels
+from minicnn.layers.conv import Conv2D
+from minicnn.layers.dense import Dense
 
 
 class BatchNorm(Layer):
@@ -19,12 +21,11 @@ class BatchNorm(Layer):
 
         dγ = Σ dy·x̂    dβ = Σ dy    dx = γ / √(σ² + ε) · (dy − dβ / M − x̂·dγ / M)
 
-    μ and σ² depend on every x, hence the two means that dx subtracts. In prediction the running
-    averages take their place: running ← momentum·running + (1 − momentum)·batch; the running
-    variance is of σ² as above, which divides by M, as in Keras (the paper's algorithm 2 and PyTorch
-    divide by M − 1). A batch of one value has no variance and leaves them as they are;
-    y is β then, whatever x, and dx is 0. So ``Trainer.fit`` never trains on one (PyTorch raises an error in
-    the midst of an epoch); see ``smallest_batch``.
+    μ and σ² depend on every x, hence the two means that dx subtracts. Prediction uses running averages
+    instead: running ← momentum·running + (1 − momentum)·batch. The running variance averages σ² as above,
+    which divides by M, as in Keras (the paper's algorithm 2 and PyTorch divide by M − 1). With M = 1 there
+    is no variance: y is β whatever x, dx is 0 and the running averages stay. ``Trainer.fit`` avoids such
+    batches; see ``smallest_batch``.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ class BatchNorm(Layer):
     Reducing Internal Covariate Shift", algorithm 1 and section 3.
     """
 
+    tunable = ("momentum", "epsilon")
+
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.momentum = number(momentum, "momentum", "[0, 1)")
@@ -60,11 +63,11 @@ class BatchNorm(Layer):
         return {"running_mean": input_shape[-1:], "running_var": input_shape[-1:]}
 
     def smallest_batch(self) -> int:
-        """Return 2 behind a Dense or a global pool, where each image has one value of a channel, else 1."""
+        """Return 2 for vectors, where an image has one value per channel, else 1."""
         return 2 if math.prod(self.input_shape[:-1]) == 1 else 1
 
     def workspace(self, input_shape: Shape) -> int:
-        """Return the numbers of x centered and of x̂, and of y in panels."""
+        """Return the size of x − μ and x̂, and of y in panels."""
         return math.prod(input_shape[:-1]) * (2 * input_shape[-1] + in_panels(input_shape[-1]))
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
@@ -73,7 +76,7 @@ class BatchNorm(Layer):
         self.state = {"running_mean": np.zeros(C, self.dtype), "running_var": np.ones(C, self.dtype)}
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Compute γ·x̂ + β, with the batch's averages in training and the running ones else."""
+        """Compute γ·x̂ + β, with the averages of the batch in training, else the running averages."""
         self._check(x)
         rows = x.reshape(-1, x.shape[-1])  # (M, C)
         if training:
@@ -102,6 +105,21 @@ class BatchNorm(Layer):
             return None
         dx = (self.params["gamma"] * inv_std) * (rows - dbeta / M - x_hat * (dgamma / M))
         return dx.reshape(dy.shape)
+
+    def for_inference(self) -> tuple[Layer, dict[str, Array]]:
+        """Return the 1×1 convolution, or the Dense layer, that predicts the same.
+
+        With fixed averages y = s·x + (β − s·mean), s = γ / √(var + ε), for each channel.
+        """
+        C = self.input_shape[-1]
+        gamma, beta = (self.params[name].astype(np.float64) for name in ("gamma", "beta"))
+        mean, var = (self.state[name].astype(np.float64) for name in ("running_mean", "running_var"))
+        scale = gamma / array_module(var).sqrt(var + self.epsilon)  # (C,)
+        shift = beta - mean * scale  # (C,)
+        W = array_module(scale).diag(scale)  # (C, C)
+        if len(self.input_shape) == 1:
+            return Dense(C), {"W": W, "b": shift}
+        return Conv2D(C, 1), {"W": W[None, None], "b": shift}
 
     def update_running(self, mean: Array, var: Array) -> None:
         """Move the running averages toward a batch's mean and variance, (C,) each."""

@@ -1,11 +1,9 @@
-"""Pooling: a window's maximum or mean, and the same over the whole image."""
+"""Pooling: the maximum or the mean of a window, or of the whole image."""
 
 import math
 
-import numpy as np
-
 from minicnn import ops
-from minicnn.backend import Array, array_module
+from minicnn.backend import Array
 from minicnn.checks import size
 from minicnn.errors import ConfigError
 from minicnn.layers.base import Layer, Shape
@@ -22,7 +20,7 @@ from minicnn.ops.reference import Padding, Pair
 
 
 class _Pool2D(Layer):
-    """What max and average pooling share: the window."""
+    """The window that max and average pooling share."""
 
     def __init__(
         self, pool_size: PairLike = 2, strides: PairLike | None = None, padding: PaddingLike = "valid"
@@ -31,12 +29,12 @@ class _Pool2D(Layer):
         self.pool_size = pair(pool_size, "pool_size")
         self.strides = self.pool_size if strides is None else pair(strides, "strides")
         self.padding = padding_rule(padding)
-        # Where a maximum was is kept as its number in the window, in 32 bits.
+        # The position of a maximum in its window is stored in 32 bits.
         size(math.prod(self.pool_size), "the number of pixels in pool_size")
         if not isinstance(self.padding, str):
-            self._refuse_empty_windows(self.padding)
+            self._check_padding(self.padding)
 
-    def _refuse_empty_windows(self, padding: tuple[Pair, Pair]) -> None:
+    def _check_padding(self, padding: tuple[Pair, Pair]) -> None:
         for sides, k in zip(padding, self.pool_size, strict=True):
             if max(sides) >= k:
                 raise ConfigError(
@@ -53,14 +51,15 @@ class _Pool2D(Layer):
         """Return OH·OW·C·KH·KW."""
         return math.prod(self.compute_output_shape(input_shape)) * math.prod(self.pool_size)
 
+    @property
+    def window(self) -> tuple[Pair, Pair, Padding]:
+        """The arguments of the pooling kernels: size, strides, ((top, bottom), (left, right))."""
+        return self._window(self.input_shape)
+
     def _window(self, input_shape: Shape) -> tuple[Pair, Pair, Padding]:
-        """Return what the kernels are told: the size, the strides, ((top, bottom), (left, right))."""
         check_image(self.name, input_shape)
         padding = resolve_padding(self.padding, input_shape[:2], self.pool_size, self.strides, (1, 1))
         return self.pool_size, self.strides, padding
-
-    def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
-        self.window = self._window(input_shape)
 
 
 class MaxPool2D(_Pool2D):
@@ -98,13 +97,15 @@ class MaxPool2D(_Pool2D):
         y, argmax = ops.of(x).max_pool_forward(x, *self.window)  # both (N, OH, OW, C)
         if training:
             self._save_for_backward(x, argmax)
-        return y
+        return y.reshape(len(x), *self.output_shape)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Return dx: dy at each window's maximum."""
-        argmax = self._saved(dy)
+        argmax = self._saved(dy)  # (N, OH, OW, C)
+        if not need_dx:
+            return None
         x_shape = len(dy), *self.input_shape
-        return ops.of(dy).max_pool_backward(dy, argmax, x_shape, *self.window) if need_dx else None
+        return ops.of(dy).max_pool_backward(dy.reshape(argmax.shape), argmax, x_shape, *self.window)
 
 
 class AvgPool2D(_Pool2D):
@@ -136,18 +137,42 @@ class AvgPool2D(_Pool2D):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute each window's mean."""
         self._check(x)
+        y = ops.of(x).avg_pool_forward(x, *self.window)  # (N, OH, OW, C)
         if training:
-            self._save_for_backward(x)
-        return ops.of(x).avg_pool_forward(x, *self.window)  # (N, OH, OW, C)
+            self._save_for_backward(x, y.shape)
+        return y.reshape(len(x), *self.output_shape)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         """Return dx: each dy shared among the pixels of its window."""
-        self._saved(dy)
+        y_shape = self._saved(dy)  # (N, OH, OW, C)
+        if not need_dx:
+            return None
         x_shape = len(dy), *self.input_shape
-        return ops.of(dy).avg_pool_backward(dy, x_shape, *self.window) if need_dx else None
+        return ops.of(dy).avg_pool_backward(dy.reshape(y_shape), x_shape, *self.window)
 
 
-class GlobalAvgPool2D(Layer):
+class _GlobalPool2D(_Pool2D):
+    """A pool whose window is the whole image."""
+
+    def __init__(self) -> None:
+        Layer.__init__(self)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (C,), for images (H, W, C)."""
+        check_image(self.name, input_shape)
+        return (input_shape[2],)
+
+    def operations(self, input_shape: Shape) -> int:
+        """Return H·W·C."""
+        return math.prod(input_shape)
+
+    def _window(self, input_shape: Shape) -> tuple[Pair, Pair, Padding]:
+        check_image(self.name, input_shape)
+        H, W, _ = input_shape
+        return (H, W), (1, 1), ((0, 0), (0, 0))
+
+
+class GlobalAvgPool2D(_GlobalPool2D, AvgPool2D):
     """The mean of each channel over the image: y = Σ x / (H·W), so each pixel gets dx = dy / (H·W).
 
     Notes
@@ -157,29 +182,8 @@ class GlobalAvgPool2D(Layer):
     Source: Lin, Chen & Yan 2014, "Network In Network", section 3.2.
     """
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return (C,), for images (H, W, C)."""
-        check_image(self.name, input_shape)
-        return (input_shape[2],)
 
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Compute the mean over height and width."""
-        self._check(x)
-        if training:
-            self._save_for_backward(x)
-        return x.mean(axis=(1, 2))  # (N, C)
-
-    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        """Return dx: dy / (H·W) at every pixel."""
-        self._saved(dy)
-        x_shape = len(dy), *self.input_shape
-        if not need_dx:
-            return None
-        share = dy / (x_shape[1] * x_shape[2])
-        return array_module(dy).broadcast_to(share[:, None, None, :], x_shape).copy()  # (N, H, W, C)
-
-
-class GlobalMaxPool2D(Layer):
+class GlobalMaxPool2D(_GlobalPool2D, MaxPool2D):
     """The maximum of each channel over the image, y = max x; dy goes to the first pixel that holds it.
 
     Notes
@@ -188,28 +192,3 @@ class GlobalMaxPool2D(Layer):
 
     Source: Oquab et al. 2015, "Is object localization for free?", section 3 (global max-pooling).
     """
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return (C,), for images (H, W, C)."""
-        check_image(self.name, input_shape)
-        return (input_shape[2],)
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Compute the maximum over height and width."""
-        self._check(x)
-        N, H, W, C = x.shape
-        pixels = x.reshape(N, H * W, C)
-        argmax = pixels.argmax(axis=1)[:, None]  # (N, 1, C)
-        if training:
-            self._save_for_backward(x, argmax)
-        return array_module(x).take_along_axis(pixels, argmax, axis=1)[:, 0]  # (N, C)
-
-    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        """Return dx: dy at each channel's maximum, 0 elsewhere."""
-        argmax = self._saved(dy)
-        H, W, C = self.input_shape
-        if not need_dx:
-            return None
-        xp = array_module(dy)
-        is_maximum = xp.arange(H * W)[:, None] == argmax  # (N, H·W, C)
-        return xp.where(is_maximum, dy[:, None], 0).reshape(len(dy), H, W, C)

@@ -7,7 +7,7 @@ from minicnn.layers.base import Layer, Shape
 
 
 class Flatten(Layer):
-    """Lay each sample out as one vector: (N, H, W, C) → (N, H·W·C). Backward is the way back."""
+    """Reshape each sample to a vector, (N, H, W, C) → (N, H·W·C), and dy back to the shape of x."""
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (H·W·C,)."""
