@@ -17,7 +17,7 @@ checks".
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -325,26 +325,11 @@ def _held_to(name: str, ours: np.ndarray, exact: np.ndarray, scale: float) -> Re
     return Result(name, *values, ENGINE_TOLERANCE)
 
 
-def standard_layers() -> Iterable[tuple[str, Layer, Shape]]:
-    """Yield every layer, named by its setting: uneven sides, strides and paddings."""
-    yield "conv 3×3 same", L.Conv2D(3, 3, padding="same"), (5, 4, 2)
-    yield "conv 2×3 strided", L.Conv2D(3, (2, 3), strides=(2, 3), padding=((1, 0), (2, 1))), (6, 7, 2)
-    yield "conv dilated", L.Conv2D(2, (3, 2), padding="same", dilation_rate=(1, 2), use_bias=False), (5, 6, 3)
-    dilated = L.Conv2D(2, (2, 3), strides=(2, 3), padding=((1, 2), (0, 1)), dilation_rate=(3, 2))
-    yield "conv dilated and strided", dilated, (7, 8, 2)
-    yield "max-pool 2×2", L.MaxPool2D(2), (5, 4, 3)
-    yield "max-pool overlapping", L.MaxPool2D((3, 2), strides=(2, 1), padding=((1, 2), (0, 1))), (6, 5, 2)
-    yield "avg-pool 2×2", L.AvgPool2D(2), (5, 4, 3)
-    yield "avg-pool overlapping", L.AvgPool2D((3, 2), strides=(2, 1), padding="same"), (6, 5, 2)
-    yield "global avg-pool", L.GlobalAvgPool2D(), (4, 3, 2)
-    yield "global max-pool", L.GlobalMaxPool2D(), (4, 3, 2)
-    yield "dense", L.Dense(4), (7,)
-    yield "relu", L.ReLU(), (4, 3, 2)
-    yield "leaky relu", L.LeakyReLU(0.1), (4, 3, 2)
-    yield "flatten", L.Flatten(), (3, 2, 2)
-    yield "dropout", L.Dropout(0.4), (4, 3, 2)
-    yield "batchnorm, images", L.BatchNorm(), (4, 3, 2)
-    yield "batchnorm, vectors", L.BatchNorm(), (6,)
+def standard_layers() -> Iterator[tuple[str, Layer, Shape]]:
+    """Yield the examples of every registered layer, by name: uneven sides, strides and paddings."""
+    for name, kind in sorted(L.registry.items()):
+        for setting, layer, shape in kind.examples():
+            yield f"{name}, {setting}" if setting else name, layer, shape
 
 
 def table(results: Iterable[Result]) -> str:

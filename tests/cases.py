@@ -1,5 +1,8 @@
 """Every layer with odd sizes, built and run the same way each time: what the contract is tested on."""
 
+import copy
+from functools import partial
+
 import numpy as np
 
 from minicnn.layers import (
@@ -14,6 +17,7 @@ from minicnn.layers import (
     LeakyReLU,
     MaxPool2D,
     ReLU,
+    registry,
 )
 from tests.strategies import normal
 
@@ -48,6 +52,11 @@ CASES = [
     (lambda: BatchNorm(momentum=0.8, epsilon=1e-3), (3, 4, 2), (3, 4, 2), {"gamma": (2,), "beta": (2,)}),
     (lambda: BatchNorm(), (5,), (5,), {"gamma": (5,), "beta": (5,)}),
     (lambda: Flatten(), (3, 4, 2), (24,), {}),
+]
+CASES += [
+    (partial(copy.deepcopy, layer), shape, layer.compute_output_shape(shape), layer.param_shapes(shape))
+    for kind in registry.values()
+    for _, layer, shape in kind.examples()
 ]
 N = 4
 

@@ -27,11 +27,12 @@ __all__ = [
     "register",
 ]
 
-_registered: dict[str, type[Layer]] = {
+registry: dict[str, type[Layer]] = {
     name: value
     for name, value in list(globals().items())
     if name in __all__ and isinstance(value, type) and value is not Layer
 }
+"""The layer classes that model files may name: the library's own, and those given to ``register``."""
 
 
 def register(layer: type[Layer]) -> type[Layer]:
@@ -48,20 +49,15 @@ def register(layer: type[Layer]) -> type[Layer]:
     """
     if not (isinstance(layer, type) and issubclass(layer, Layer) and layer is not Layer):
         raise ConfigError(f"expected a subclass of Layer, got {layer!r}")
-    known = _registered.get(layer.__name__, layer)
+    known = registry.get(layer.__name__, layer)
     # A class that is defined again, as in a notebook, takes the place of the old one.
     if (known.__module__, known.__qualname__) != (layer.__module__, layer.__qualname__):
         raise ConfigError(
             f"another layer is registered as {layer.__name__!r}, {known.__module__}.{known.__qualname__}: "
             "rename the class"
         )
-    _registered[layer.__name__] = layer
+    registry[layer.__name__] = layer
     return layer
-
-
-def registered(name: object) -> type[Layer] | None:
-    """Return the layer class of that name that model files may name, or None."""
-    return _registered.get(name) if isinstance(name, str) else None
 
 
 __getattr__ = module_names(__name__)

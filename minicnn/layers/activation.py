@@ -3,7 +3,7 @@
 from minicnn import ops
 from minicnn.backend import Array, array_module
 from minicnn.checks import number
-from minicnn.layers.base import Layer
+from minicnn.layers.base import Layer, Shape
 
 
 class ReLU(Layer):
@@ -55,6 +55,13 @@ class LeakyReLU(Layer):
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
         self.negative_slope = number(negative_slope, "negative_slope", "[0, 1)")
+
+    @classmethod
+    def examples(cls) -> list[tuple[str, Layer, Shape]]:
+        """Return the gradient checker's cases."""
+        return [
+            ("", cls(0.1), (4, 3, 2)),
+        ]
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute x where x > 0, else a·x."""

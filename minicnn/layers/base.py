@@ -185,6 +185,15 @@ class Layer(Hinted):
         """Return the constructor arguments, from which an equal layer can be made."""
         return {name: getattr(self, name) for name in list(inspect.signature(type(self)).parameters)}
 
+    @classmethod
+    def examples(cls) -> "list[tuple[str, Layer, Shape]]":
+        """Return small layers of this class, with a name and an input shape: cases for gradient checks.
+
+        Together they should use every argument, on uneven sizes. By default one layer, made without
+        arguments.
+        """
+        return [("", cls(), (4, 3, 2))]
+
     def for_inference(self) -> "tuple[Layer, dict[str, Array]] | None":
         """Return an equal layer that is not built yet, and its arrays; None for a layer that predicts y = x.
 

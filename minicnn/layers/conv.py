@@ -139,6 +139,20 @@ class Conv2D(Layer):
         dcols = kernels.matmul(dy, W.reshape(-1, self.filters).T)  # (N·OH·OW, KH·KW·C)
         return kernels.col2im(dcols, x_shape, *self.window)  # (N, H, W, C)
 
+    @classmethod
+    def examples(cls) -> list[tuple[str, Layer, Shape]]:
+        """Return the gradient checker's cases."""
+        return [
+            ("3×3 same", cls(3, 3, padding="same"), (5, 4, 2)),
+            ("2×3 strided", cls(3, (2, 3), strides=(2, 3), padding=((1, 0), (2, 1))), (6, 7, 2)),
+            ("dilated", cls(2, (3, 2), dilation_rate=(1, 2), use_bias=False), (5, 6, 3)),
+            (
+                "dilated and strided",
+                cls(2, (2, 3), (2, 3), ((1, 2), (0, 1)), dilation_rate=(3, 2)),
+                (7, 8, 2),
+            ),
+        ]
+
     def operations(self, input_shape: Shape) -> int:
         """Return OH·OW·KH·KW·C·OC."""
         OH, OW, _ = self.compute_output_shape(input_shape)

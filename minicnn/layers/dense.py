@@ -85,6 +85,14 @@ class Dense(Layer):
             self.grads["b"] = kernels.sum_rows(dy)  # (units,)
         return kernels.matmul(dy, self.params["W"].T) if need_dx else None  # (N, D)
 
+    @classmethod
+    def examples(cls) -> list[tuple[str, Layer, Shape]]:
+        """Return the gradient checker's cases."""
+        return [
+            ("", cls(4), (7,)),
+            ("no bias", cls(3, use_bias=False), (4,)),
+        ]
+
     def operations(self, input_shape: Shape) -> int:
         """Return D·units."""
         return math.prod(self.param_shapes(input_shape)["W"])

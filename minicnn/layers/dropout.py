@@ -39,6 +39,13 @@ class Dropout(Layer):
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
         self._rng = np.random.default_rng(rng.integers(2**63))
 
+    @classmethod
+    def examples(cls) -> list[tuple[str, Layer, Shape]]:
+        """Return the gradient checker's cases."""
+        return [
+            ("", cls(0.4), (4, 3, 2)),
+        ]
+
     def for_inference(self) -> None:
         """Return None: prediction is y = x."""
 

@@ -106,6 +106,14 @@ class BatchNorm(Layer):
         dx = (self.params["gamma"] * inv_std) * (rows - dbeta / M - x_hat * (dgamma / M))
         return dx.reshape(dy.shape)
 
+    @classmethod
+    def examples(cls) -> list[tuple[str, Layer, Shape]]:
+        """Return the gradient checker's cases."""
+        return [
+            ("images", cls(), (4, 3, 2)),
+            ("vectors", cls(), (6,)),
+        ]
+
     def for_inference(self) -> tuple[Layer, dict[str, Array]]:
         """Return the 1×1 convolution, or the Dense layer, that predicts the same.
 

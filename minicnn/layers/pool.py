@@ -42,6 +42,15 @@ class _Pool2D(Layer):
                     f"{self.pool_size} on every side, else a window would hold nothing but padding"
                 )
 
+    @classmethod
+    def examples(cls) -> list[tuple[str, Layer, Shape]]:
+        """Return the gradient checker's cases."""
+        return [
+            ("2×2", cls(2), (5, 4, 3)),
+            ("overlapping", cls((3, 2), strides=(2, 1), padding=((1, 2), (0, 1))), (6, 5, 2)),
+            ("same", cls((3, 2), strides=(2, 1), padding="same"), (6, 5, 2)),
+        ]
+
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (OH, OW, C), for images (H, W, C)."""
         kernel, strides, padding = self._window(input_shape)
@@ -156,6 +165,13 @@ class _GlobalPool2D(_Pool2D):
 
     def __init__(self) -> None:
         Layer.__init__(self)
+
+    @classmethod
+    def examples(cls) -> list[tuple[str, Layer, Shape]]:
+        """Return the gradient checker's cases."""
+        return [
+            ("", cls(), (4, 3, 2)),
+        ]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (C,), for images (H, W, C)."""
