@@ -41,16 +41,16 @@ def variants(epochs: int) -> dict[str, Recipe]:
         "no label smoothing": replace(recipe, label_smoothing=0.0),
         "no weight decay": replace(recipe, weight_decay=0.0),
         "with random erasing": replace(recipe, augmentation=replace(images, erase=0.5)),
-        "with weight averaging": replace(recipe, average=0.999),
+        "with weight averaging": replace(recipe, ema_decay=0.999),
     }
 
 
-def run(recipe: Recipe, seed: int, images: int | None) -> dict[str, float]:
+def train_and_evaluate(recipe: Recipe, seed: int, images: int | None) -> dict[str, float]:
     """Train on five sixths of the training images; return the accuracies on the rest, and the seconds."""
     train, held_out = mc.data.split(mc.data.DatasetSpec(BEST.dataset, images=images).load()[0], 1 / 6, seed)
     trainer = recipe.trainer(train, seed)
     history = trainer.fit(train, seed=seed, **recipe.fit_options())
-    accuracy, mirrored = (trainer.evaluate(held_out, mirrored=both).accuracy for both in (False, True))
+    accuracy, mirrored = (trainer.evaluate(held_out, flip_tta=both).accuracy for both in (False, True))
     return {"seed": seed, "accuracy": accuracy, "mirrored": mirrored, "seconds": history.seconds}
 
 
@@ -104,7 +104,7 @@ def main() -> None:
     if unknown := set(args.variants or ()) - every.keys():
         parser.error(f"there is no variant {', '.join(sorted(unknown))}; there are {', '.join(every)}")
     for name in args.variants or every:
-        runs = [run(every[name], seed, args.images) for seed in args.seeds]
+        runs = [train_and_evaluate(every[name], seed, args.images) for seed in args.seeds]
         report.keep("ablation", name, epochs=args.epochs, images=args.images, runs=runs)
         print(f"{name}: {runs}", flush=True)
     results = report.known("ablation")

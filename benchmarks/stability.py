@@ -59,7 +59,7 @@ class FirstLoss(mc.train.Callback):
             self.loss = loss
 
 
-def run(variant: Variant, data: str, engine: str, seed: int) -> dict[str, Any]:
+def train_and_evaluate(variant: Variant, data: str, engine: str, seed: int) -> dict[str, Any]:
     """Train with a seed; return the accuracy on held-out images, None where training diverged."""
     recipe, first = variant.recipe, FirstLoss()
     if data == "synthetic":
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=32, help="how many (default: 32)")
     args = parser.parse_args()
     for name, variant, data, engine in chosen(args):
-        runs = [run(variant, data, engine, seed) for seed in range(args.seeds)]
+        runs = [train_and_evaluate(variant, data, engine, seed) for seed in range(args.seeds)]
         entry = f"{name}, {data}, {engine}"
         report.keep("stability", entry, data=data, engine=engine, epochs=variant.recipe.epochs, runs=runs)
         print(report.table(HEADER, [row(name, report.known("stability")[entry])]), flush=True)

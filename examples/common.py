@@ -62,10 +62,10 @@ def train_and_report(name: str, args: argparse.Namespace, out: str, stand_in: bo
     """Train by a recipe, use the test set once, and write the run, to ``out`` if no other place is named."""
     recipe = options.changed(zoo.recipe(name), args)
     spec, train, test = load(DatasetSpec(recipe.dataset, args.data, images=args.images), stand_in)
-    out = experiment.folder(
+    out = experiment.prepare_folder(
         args.out, out if train.name == recipe.dataset else f"runs/{train.name}", args.force
     )
-    run = experiment.run(recipe, train, test, spec, out, command(), START, args.seed, args.device)
+    run = experiment.train_recipe(recipe, train, test, spec, out, command(), START, args.seed, args.device)
     tell(run)
     return run
 

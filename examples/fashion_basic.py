@@ -31,9 +31,9 @@ def main() -> int:
     train, test = spec.load()
 
     recipe = options.changed(zoo.recipe("fashion-basic"), args)
-    out = experiment.folder(args.out, "runs/fashion-basic", args.force)
+    out = experiment.prepare_folder(args.out, "runs/fashion-basic", args.force)
     # A tenth of the training images is held out: validation never sees the test images.
-    run = experiment.run(
+    run = experiment.train_recipe(
         recipe,
         train,
         test,

@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--folds", type=options.count, default=5, help="at least 2 (default: 5)")
     parser.epilog = "The target is for the mean of the baseline's folds."
     args = parser.parse_args()
-    out = experiment.folder(args.out, "runs/fashion-harness", args.force)
+    out = experiment.prepare_folder(args.out, "runs/fashion-harness", args.force)
     spec, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
     recipes = [options.changed(mc.zoo.recipe(name), args) for name in RECIPES]
     results = [recipe.cross_validate(train, args.folds, args.seed, args.device) for recipe in recipes]
@@ -29,7 +29,7 @@ def main() -> int:
     print(f"\nfinalized on all training images: {best.name}")
     notes = {"baseline_fold_accuracy": results[0].mean}
     notes |= {f"folds_{cv.name}": list(map(float, cv.accuracies)) for cv in results}
-    run = experiment.run(
+    run = experiment.train_recipe(
         best, train, test, spec, out, common.command(), common.START, args.seed, args.device,
         validation=None, notes=notes, add=lambda page, run: add_folds(page, results),
     )  # fmt: skip

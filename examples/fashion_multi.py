@@ -32,8 +32,8 @@ def main() -> int:
         add_search(page, run, test)
 
     recipe = options.changed(zoo.recipe("fashion-multi"), args)
-    out = experiment.folder(args.out, "runs/fashion-multi", args.force)
-    run = experiment.run(
+    out = experiment.prepare_folder(args.out, "runs/fashion-multi", args.force)
+    run = experiment.train_recipe(
         recipe, train, test, spec, out, common.command(), common.START, args.seed, args.device,
         add=look_inside,
     )  # fmt: skip

@@ -13,8 +13,8 @@ def main() -> int:
     args = common.parser(__doc__).parse_args()
     spec, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
     recipe = options.changed(zoo.recipe("fashion-vgg3"), args)
-    out = experiment.folder(args.out, "runs/fashion-vgg3", args.force)
-    run = experiment.run(
+    out = experiment.prepare_folder(args.out, "runs/fashion-vgg3", args.force)
+    run = experiment.train_recipe(
         recipe, train, test, spec, out, common.command(), common.START, args.seed, args.device
     )
     common.tell(run)

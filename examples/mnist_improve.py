@@ -20,7 +20,7 @@ RECIPES = "mnist-baseline", "mnist-improved"
 def main() -> int:
     """Do what the module says. The test images choose nothing: the validation has chosen before."""
     args = common.parser(__doc__).parse_args()
-    out = experiment.folder(args.out, "runs/mnist-improve", args.force)
+    out = experiment.prepare_folder(args.out, "runs/mnist-improve", args.force)
     spec, train, test = common.load(DatasetSpec("mnist", args.data, images=args.images))
     kept, held_out = mc.data.split(train, 1 / 6, args.seed)
 
@@ -61,7 +61,7 @@ def train_on(
 
 
 def add_comparison(
-    page: Page, trials: dict[Recipe, mc.Trainer], images: int, baseline: mc.train.Evaluation, run: Run
+    page: Page, trials: dict[Recipe, mc.Trainer], images: int, baseline: mc.metrics.Evaluation, run: Run
 ) -> None:
     """Add what was tried on so many images, and what came of it."""
     rows = [("network", "parameters", "images trained on", "seconds", "validation accuracy", "test accuracy")]

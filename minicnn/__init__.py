@@ -23,6 +23,7 @@ from minicnn import (
     train,
     zoo,
 )
+from minicnn.evaluate import evaluate
 from minicnn.hints import module_names
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
@@ -40,6 +41,7 @@ __all__ = [
     "Trainer",
     "data",
     "errors",
+    "evaluate",
     "explain",
     "gradcheck",
     "initializers",

@@ -1,4 +1,4 @@
-"""`run`: a recipe from the data to the report, as the command line and the examples run it."""
+"""`train_recipe`: a recipe from the data to the report, as the command line and the examples run it."""
 
 import sys
 from collections.abc import Callable
@@ -8,13 +8,14 @@ from typing import Any
 from minicnn import report
 from minicnn.data import Dataset, DatasetSpec, split
 from minicnn.errors import ConfigError, MiniCNNError
+from minicnn.evaluate import match_classes
 from minicnn.runtime.threads import num_threads
 from minicnn.text import echo
 from minicnn.train import Checkpoint, Trainer
 from minicnn.zoo import Recipe
 
 
-def folder(out: str | None, default: str, force: bool = False) -> Path:
+def prepare_folder(out: str | None, default: str, force: bool = False) -> Path:
     """Return the folder of a new run: ``out``, or where none is named ``default``, numbered if it is there.
 
     Raises
@@ -31,7 +32,7 @@ def folder(out: str | None, default: str, force: bool = False) -> Path:
     return report.new_run(default)
 
 
-def run(
+def train_recipe(
     recipe: Recipe,
     train: Dataset,
     test: Dataset,
@@ -60,7 +61,7 @@ def run(
     spec, command, started
         See ``report.write_run``.
     out : str or Path
-        Claimed by ``report.check_run``, unless it was before, as by ``folder``.
+        Claimed by ``report.check_run``, unless it was before, as by ``prepare_folder``.
     seed : int
         Of weights, held-out images, their order and their augmentation.
     device : "cpu", "cuda" or "auto"
@@ -81,7 +82,7 @@ def run(
     with report.claimed(out) as out:
         trainer = recipe.trainer(train, seed, device)
         try:
-            test = trainer.check(test)
+            test = match_classes(test, trainer.model)
         except MiniCNNError as reason:
             raise type(reason)(f"the test set, {test.name}: {reason}") from reason
         trained, held_out = (train, None) if validation is None else split(train, validation, seed)
@@ -98,7 +99,7 @@ def run(
             settings = recipe.settings() | {"held_out": validation, "seed": seed, **(notes or {})}
             settings["sections_of_its_own"] = add is not None
             if recipe.augmentation is not None and recipe.augmentation.flip:
-                settings["mirrored_accuracy"] = trainer.evaluate(test, mirrored=True).accuracy
+                settings["mirrored_accuracy"] = trainer.evaluate(test, flip_tta=True).accuracy
             run = report.write_run(
                 out, trainer, trained, test, evaluation, spec, command, started, held_out, **settings
             )

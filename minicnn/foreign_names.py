@@ -110,7 +110,6 @@ HINTS: dict[str, dict[str, Hint]] = {
         "load_model": _LOAD,
         "lr_scheduler": "mc.schedules.Cosine(0.05)",
         "manual_seed": _SEED,
-        "metrics": (_EVALUATE, "what is measured is in an evaluation"),
         "models": _ROW,
         "nn": ("mc.layers.Dense(10)", "the layers are in mc.layers"),
         "no_grad": (

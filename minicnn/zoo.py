@@ -49,7 +49,7 @@ class Recipe:
     label_smoothing : float
         See ``losses.SoftmaxCrossEntropy``.
     augmentation : Augmentation, optional
-    average : float, optional
+    ema_decay : float, optional
         The decay of ``train.WeightEMA``.
     standardize : bool
         Whether pixels are standardized by the training images' mean and deviation, or scaled to 0…1.
@@ -69,7 +69,7 @@ class Recipe:
     schedule: type[schedules.Schedule] | None = None
     label_smoothing: float = 0.0
     augmentation: Augmentation | None = None
-    average: float | None = None
+    ema_decay: float | None = None
     standardize: bool = True
 
     def model(self, train: Dataset, seed: int = 0) -> Sequential:
@@ -99,8 +99,8 @@ class Recipe:
         found: list[Callback] = []
         if self.schedule is not None:
             found.append(LearningRateSchedule(self.schedule(self.learning_rate)))
-        if self.average is not None:
-            found.append(WeightEMA(self.average))
+        if self.ema_decay is not None:
+            found.append(WeightEMA(self.ema_decay))
         return found
 
     def cross_validate(
@@ -139,7 +139,7 @@ class Recipe:
             "epochs": self.epochs,
             "label_smoothing": self.label_smoothing,
             "augmentation": None if self.augmentation is None else asdict(self.augmentation),
-            "average": self.average,
+            "ema_decay": self.ema_decay,
             "pixels": "standardized" if self.standardize else "scaled to 0…1",
         }
 
@@ -221,7 +221,7 @@ def vgg3(classes: int) -> list[Layer]:
     return [*convolutions, L.MaxPool2D(2), *head]
 
 
-def normalized(filters: int, pool: bool = False) -> list[Layer]:
+def conv_bn_relu(filters: int, pool: bool = False) -> list[Layer]:
     """Return a convolution, with or without a pool, BatchNorm and ReLU.
 
     The pool stands in front of BatchNorm, which then has a quarter of the pixels to normalize, and behind
@@ -234,7 +234,7 @@ def normalized(filters: int, pool: bool = False) -> list[Layer]:
 
 def normalized_small(classes: int) -> list[Layer]:
     """Return three normalized convolutions and a normalized hidden layer."""
-    convolutions = [*normalized(32, pool=True), *normalized(64), *normalized(64, pool=True)]
+    convolutions = [*conv_bn_relu(32, pool=True), *conv_bn_relu(64), *conv_bn_relu(64, pool=True)]
     head = [L.Flatten(), L.Dense(128, use_bias=False), L.BatchNorm(), L.ReLU()]
     return [*convolutions, *head, L.Dense(classes, kernel_initializer="glorot_uniform")]
 
@@ -242,12 +242,12 @@ def normalized_small(classes: int) -> list[Layer]:
 def normalized_deep(classes: int, width: int = 1) -> list[Layer]:
     """Return six normalized convolutions and a pool over the whole image: no hidden layer is needed."""
     return [
-        *normalized(16 * width),
-        *normalized(32 * width, pool=True),
-        *normalized(64 * width),
-        *normalized(64 * width, pool=True),
-        *normalized(128 * width),
-        *normalized(128 * width),
+        *conv_bn_relu(16 * width),
+        *conv_bn_relu(32 * width, pool=True),
+        *conv_bn_relu(64 * width),
+        *conv_bn_relu(64 * width, pool=True),
+        *conv_bn_relu(128 * width),
+        *conv_bn_relu(128 * width),
         L.GlobalMaxPool2D(),
         L.Dense(classes, kernel_initializer="glorot_uniform"),
     ]

@@ -1,4 +1,4 @@
-"""`experiment.run`: from a recipe to a folder, with the test set used once and nothing lost at a break."""
+"""`train_recipe`: from a recipe to a folder, with the test set used once and nothing lost at a break."""
 
 import os
 import time
@@ -40,7 +40,7 @@ TRAIN, TEST = data(40, 0, "trainset"), data(9, 1, "testset")
 
 
 def run(recipe, out, test=TEST, **options):
-    return experiment.run(recipe, TRAIN, test, SPEC, out, COMMAND, time.perf_counter(), **options)
+    return experiment.train_recipe(recipe, TRAIN, test, SPEC, out, COMMAND, time.perf_counter(), **options)
 
 
 @pytest.fixture
@@ -51,13 +51,13 @@ def plain(monkeypatch):
 
 @pytest.fixture
 def tests(monkeypatch):
-    """Return a list that notes each evaluation on the test set: whether it was mirrored."""
+    """Return a list that notes each evaluation on the test set: whether with flip_tta."""
     evaluate, found = mc.Trainer.evaluate, []
 
-    def noted(trainer, data, *args, mirrored=False, **options):
+    def noted(trainer, data, *args, flip_tta=False, **options):
         if np.isin(TEST.images, data.images).all() and len(data) == len(TEST):
-            found.append(mirrored)
-        return evaluate(trainer, data, *args, mirrored=mirrored, **options)
+            found.append(flip_tta)
+        return evaluate(trainer, data, *args, flip_tta=flip_tta, **options)
 
     monkeypatch.setattr(mc.Trainer, "evaluate", noted)
     return found
@@ -196,7 +196,7 @@ class TestTraining:
             return fit(trainer, train, **options)
 
         monkeypatch.setattr(mc.Trainer, "fit", noted)
-        recipe = replace(FLIPPED, epochs=1, average=0.9, schedule=mc.schedules.Cosine, momentum=0.5)
+        recipe = replace(FLIPPED, epochs=1, ema_decay=0.9, schedule=mc.schedules.Cosine, momentum=0.5)
         run(recipe, tmp_path, seed=4)
         assert (seen["epochs"], seen["batch_size"], seen["seed"]) == (1, 8, 4)
         assert_array_equal(seen["untrained"], recipe.model(TRAIN, seed=4).logits(TEST.images))

@@ -68,7 +68,7 @@ def everything(**changes):
         "schedule": mc.schedules.Cosine,
         "label_smoothing": 0.1,
         "augmentation": Augmentation(shift=1),
-        "average": 0.9,
+        "ema_decay": 0.9,
     }
     return zoo.Recipe(**arguments | changes)
 
@@ -92,7 +92,7 @@ def test_every_ingredient_reaches_the_trainer():
 
 
 def test_what_is_left_out_is_not_there():
-    plain = everything(schedule=None, average=None, augmentation=None).fit_options()
+    plain = everything(schedule=None, ema_decay=None, augmentation=None).fit_options()
     assert plain["callbacks"] == []
     assert plain["augmentation"] is None
 
@@ -113,11 +113,11 @@ def test_the_settings_are_plain_values_and_all_that_training_depends_on():
         "epochs": 3,
         "label_smoothing": 0.1,
         "augmentation": {"flip": False, "shift": 1, "erase": 0.0},
-        "average": 0.9,
+        "ema_decay": 0.9,
         "pixels": "standardized",
     }
-    plain = everything(schedule=None, average=None, augmentation=None, standardize=False).settings()
-    assert (plain["schedule"], plain["average"], plain["augmentation"]) == ("constant", None, None)
+    plain = everything(schedule=None, ema_decay=None, augmentation=None, standardize=False).settings()
+    assert (plain["schedule"], plain["ema_decay"], plain["augmentation"]) == ("constant", None, None)
     assert plain["pixels"] == "scaled to 0…1"
 
 

@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
     parser.add_argument("model", help="a file that was saved with model.save, or by minicnn train")
     options.add_data(parser, train=False, images="only so many test images")
     parser.add_argument(
-        "--mirrored", action="store_true", help="mean of an image's and its mirror image's logits"
+        "--flip-tta", action="store_true", help="average the logits of each image and its mirror image"
     )
     options.add_target(parser)
 
@@ -36,8 +36,7 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(f"the model {said}: name a test set with --dataset, --data or --test-csv")
     spec = options.dataset_spec(args, trained_on or "")
     test = spec.load_test(model.class_names or ())
-    trainer = minicnn.Trainer(model, minicnn.optimizers.SGD())  # which is not asked to train
-    result = trainer.evaluate(test, mirrored=args.mirrored)
+    result = minicnn.evaluate(model, test, flip_tta=args.flip_tta)
     scores = result.scores()
     facts = {
         "dataset": test.name,

@@ -14,8 +14,8 @@ from minicnn import data, zoo
 from minicnn.data.csv import stem
 from minicnn.data.loader import name_in
 from minicnn.errors import ConfigError
+from minicnn.metrics import Evaluation
 from minicnn.text import did_you_mean, echo
-from minicnn.train import Evaluation
 from minicnn.zoo import Recipe
 
 WIDTH = 88

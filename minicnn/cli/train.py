@@ -43,8 +43,10 @@ def run(args: argparse.Namespace) -> int:
     recipe = options.changed(args.recipe, args)
     spec = options.dataset_spec(args, recipe.dataset)
     train, test = spec.load()
-    out = experiment.folder(args.out, f"runs/{recipe.name}", args.force)
-    done = experiment.run(recipe, train, test, spec, out, args.command, started, args.seed, args.device)
+    out = experiment.prepare_folder(args.out, f"runs/{recipe.name}", args.force)
+    done = experiment.train_recipe(
+        recipe, train, test, spec, out, args.command, started, args.seed, args.device
+    )
     told = f"{test.name}, test set: {done.evaluation}\nsee {done.folder}/report.html"
     options.show(args, done.metrics, f"{done.evaluation.table()}\n\n{told}")
     return options.status(args, done.evaluation.accuracy, {recipe.name: done.evaluation})

@@ -6,8 +6,8 @@ from matplotlib.ticker import NullFormatter
 
 from minicnn.data import Dataset
 from minicnn.errors import DataError
+from minicnn.metrics import Evaluation
 from minicnn.plots.style import TRAINING, image_grid, percent, short
-from minicnn.train.metrics import Evaluation
 
 MOST_NUMBERS = 50  # classes whose confusion matrix has room for numbers and for every name
 LARGEST_DISC = 300  # its area in square points, of the bin with most images

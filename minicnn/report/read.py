@@ -9,11 +9,12 @@ from minicnn import serialize
 from minicnn.checks import number, whole_number
 from minicnn.data import DatasetSpec
 from minicnn.errors import DataError
+from minicnn.metrics import Evaluation
 from minicnn.model import Sequential
 from minicnn.reading import file_of, json_object, npz, sha256, typed
 from minicnn.report.folder import HISTORY, METRICS, MODEL, PREDICTIONS
 from minicnn.report.run import SIGNED, Run
-from minicnn.train import Evaluation, History
+from minicnn.train import History
 
 # The most bytes that a file is read of, and that the arrays in the predictions may take.
 MOST = {METRICS: 2**20, HISTORY: 2**22, PREDICTIONS: 2**26, MODEL: 2**31}

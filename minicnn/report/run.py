@@ -13,6 +13,7 @@ from minicnn import info
 from minicnn.data import Dataset, DatasetSpec
 from minicnn.errors import ConfigError, DataError, StateError
 from minicnn.files import replacing
+from minicnn.metrics import Evaluation
 from minicnn.model import Sequential
 from minicnn.reading import sha256
 from minicnn.report import sections
@@ -20,7 +21,7 @@ from minicnn.report.folder import HISTORY, METRICS, MODEL, PREDICTIONS, check_ru
 from minicnn.report.page import Page
 from minicnn.runtime.threads import num_threads
 from minicnn.text import printable
-from minicnn.train import Evaluation, History, Trainer
+from minicnn.train import History, Trainer
 
 SIGNED = MODEL, HISTORY, PREDICTIONS
 """The files whose SHA-256 is in ``metrics.json``, so that those of another run are noticed."""

@@ -6,9 +6,10 @@ import numpy as np
 
 from minicnn import explain, plots
 from minicnn.data import Dataset
+from minicnn.metrics import Evaluation
 from minicnn.model import Sequential
 from minicnn.report.page import Page
-from minicnn.train import Evaluation, History
+from minicnn.train import History
 
 # How the network was trained: the name of a number in the metrics, and what the page calls it.
 SETTINGS = {
@@ -22,7 +23,7 @@ SETTINGS = {
     "epochs": "epochs",
     "label_smoothing": "label smoothing",
     "augmentation": "augmentation",
-    "average": "decay of the weight average",
+    "ema_decay": "decay of the weight average",
     "pixels": "pixels",
     "held_out": "share held out",
     "seed": "seed",

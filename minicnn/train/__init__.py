@@ -11,7 +11,6 @@ from minicnn.train.callbacks import (
 )
 from minicnn.train.crossval import Comparison, CrossValidation, compare, compare_with, cross_validate
 from minicnn.train.history import History
-from minicnn.train.metrics import Evaluation
 from minicnn.train.trainer import Trainer
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "Comparison",
     "CrossValidation",
     "EarlyStopping",
-    "Evaluation",
     "History",
     "LearningRateSchedule",
     "Trainer",

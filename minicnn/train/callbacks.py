@@ -1,6 +1,5 @@
 """What can happen around the training loop: each callback does one thing at a few fixed moments."""
 
-import copy
 import math
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn.checks import flag, number, whole_number
 from minicnn.errors import ConfigError, MiniCNNError
+from minicnn.evaluate import evaluate
 from minicnn.files import check_file, check_path
 from minicnn.hints import Hinted
 from minicnn.runtime import loading
@@ -26,7 +26,16 @@ class Callback(Hinted):
     Useful ones: ``trainer.model``, ``trainer.optimizer``, ``trainer.history``, ``trainer.step`` and
     ``trainer.total_steps`` (batches, from 0), ``trainer.held_out`` (the validation set, or None),
     ``trainer.stop`` (set it to end training after this epoch).
+
+    Attributes
+    ----------
+    watches_steps : bool
+        Set it to True in a callback whose ``on_step_begin`` or ``on_step_end`` reads or changes the model's
+        arrays. On a GPU several steps wait to be launched together; with it no step waits while callbacks
+        are called, so that they find the model as the last step left it.
     """
+
+    watches_steps: bool = False
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
         """Before the first epoch. Refuse here what cannot work later."""
@@ -108,6 +117,8 @@ class WeightEMA(Callback):
     Sources: Polyak & Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging"; the
     exponential form and d as in TensorFlow's ``ExponentialMovingAverage``.
     """
+
+    watches_steps = True
 
     def __init__(self, decay: float = 0.999) -> None:
         self.decay = number(decay, "decay", "(0, 1)")
@@ -278,10 +289,8 @@ class Checkpoint(_Monitor):
                 f"Checkpoint: {self.path} is there already, and its {self.monitor} is not known, as that is "
                 f"measured while a network trains: watch val_{self.monitor}, {advice}"
             )
-        judge = copy.copy(trainer)
         try:
-            judge.model = load(self.path).to(trainer.device)
-            found = judge.evaluate(trainer.held_out)
+            found = evaluate(load(self.path).to(trainer.device), trainer.held_out, trainer.batch_size)
         except MiniCNNError as reason:
             raise ConfigError(
                 f"Checkpoint: {self.path} is there already, and cannot be compared ({reason}): {advice}"

@@ -12,11 +12,11 @@ from minicnn.checks import number
 from minicnn.data import Dataset
 from minicnn.data.split import k_folds
 from minicnn.errors import ConfigError
+from minicnn.metrics import Evaluation
 from minicnn.model import Sequential
 from minicnn.text import printable
 from minicnn.train.callbacks import Callback
 from minicnn.train.history import History
-from minicnn.train.metrics import Evaluation
 from minicnn.train.trainer import Trainer
 
 # Differences this near are equal but for rounding: shares of n and n + 1 images differ by 1 / n² or more.

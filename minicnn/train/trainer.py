@@ -5,24 +5,26 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 
 from minicnn import hints
 from minicnn.backend import array_module, resolve_device, tensor_cores
-from minicnn.checks import flag, whole_number
+from minicnn.checks import whole_number
 from minicnn.data import Augmentation, Dataset, split
 from minicnn.engine import make_engine
 from minicnn.errors import ConfigError, DataError, NonFiniteError
-from minicnn.losses import SoftmaxCrossEntropy, softmax
+from minicnn.evaluate import check_classifier, check_dataset, evaluate, match_classes
+from minicnn.losses import SoftmaxCrossEntropy
+from minicnn.metrics import Evaluation
 from minicnn.model import Sequential
 from minicnn.optimizers import Optimizer
 from minicnn.preparation import Preparation
 from minicnn.preprocessing import Preprocessing
 from minicnn.text import listed, shown
-from minicnn.train.callbacks import Callback, LearningRateSchedule, ProgressBar
+from minicnn.train.callbacks import Callback, ProgressBar
 from minicnn.train.history import History
-from minicnn.train.metrics import Evaluation
 
 
 class Trainer(hints.Hinted):
@@ -63,9 +65,7 @@ class Trainer(hints.Hinted):
         engine: str = "auto",
         precision: str = "auto",
     ) -> None:
-        if not isinstance(model, Sequential):
-            raise ConfigError(f"expected a Sequential model, got {model!r}")
-        model.require_classifier()
+        check_classifier(model)
         if not isinstance(optimizer, Optimizer):
             raise ConfigError(f"expected an optimizer such as SGD(0.05), got {optimizer!r}")
         if not isinstance(loss, SoftmaxCrossEntropy | None):
@@ -77,13 +77,21 @@ class Trainer(hints.Hinted):
         self.optimizer = optimizer
         self.loss = SoftmaxCrossEntropy() if loss is None else loss
         self.engine = make_engine(engine, self.model, self.loss, optimizer)
-        self._made_with = {"model": self.model, "optimizer": self.optimizer, "loss": self.loss}
         self.model.precision = _precision(precision, self.engine.name)
         self.history = History("nothing yet")
         self.stop = False
         self.held_out: Dataset | None = None
         self.batch_size = 256
         self.epoch = self.epochs = self.step = self.total_steps = self.total_images = 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; raise ConfigError for those that the engine was made with."""
+        if name in ("model", "optimizer", "loss") and name in vars(self):
+            raise ConfigError(
+                f"trainer.{name} cannot be replaced: make a new Trainer(model, optimizer, loss), or change "
+                f"the attributes of trainer.{name}"
+            )
+        super().__setattr__(name, value)
 
     @hints.arguments
     def fit(
@@ -133,10 +141,9 @@ class Trainer(hints.Hinted):
         NonFiniteError
             At the first loss that is NaN or infinite, naming the layer that produced it.
         """
-        _check_dataset(train)  # first: in fit(images, labels) the labels stand where the epochs do
+        check_dataset(train)  # first: in fit(images, labels) the labels stand where the epochs do
         epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
         seed = whole_number(seed, "seed", 0)
-        self._refuse_replaced()
         _check_callbacks(callbacks)
         if not isinstance(augmentation, Augmentation | None):
             raise ConfigError(f"expected an Augmentation such as Augmentation(shift=1), got {augmentation!r}")
@@ -155,10 +162,10 @@ class Trainer(hints.Hinted):
             self.model.preparation = Preparation.of(train.images)
             self.engine.load(train.images, train.labels, augmentation, seed)
             endings.callback(self.engine.unload)
-            self._run(train, held_out, batch_size, callbacks, np.random.default_rng(seed))
+            self._train_epochs(train, held_out, batch_size, callbacks, np.random.default_rng(seed))
         return self.history
 
-    def _run(
+    def _train_epochs(
         self,
         train: Dataset,
         held_out: Dataset | None,
@@ -185,13 +192,11 @@ class Trainer(hints.Hinted):
     ) -> dict[str, float]:
         """Train on every image once, in the given order, and return the epoch's row of the history."""
         start, seen, loss_sum, correct = time.perf_counter(), 0, 0.0, 0
-        # A callback that looks before or after each step is to see the model as the last step has left it.
-        watched = any(_looks(callback) for callback in callbacks)
+        watched = any(callback.watches_steps for callback in callbacks)
         batches = np.split(order, _edges(self.model, len(order), batch_size))
         for number, batch in enumerate(batches, start=1):
             for callback in callbacks:
                 callback.on_step_begin(self)
-            self._refuse_replaced()
             try:
                 news = [self.engine.step(batch)]
                 if number == len(batches):
@@ -219,15 +224,6 @@ class Trainer(hints.Hinted):
             "images_per_second": seen / seconds,
         }
 
-    def _refuse_replaced(self) -> None:
-        """Refuse another model, optimizer or loss: the engine would go on with those it was made with."""
-        for name, own in self._made_with.items():
-            if getattr(self, name) is not own:
-                raise ConfigError(
-                    f"trainer.{name} was replaced, and a trainer keeps what it was made with: make a new "
-                    f"one, Trainer(model, optimizer, loss), or change the attributes of its {name}"
-                )
-
     def _refuse_broken_arrays(self) -> None:
         """Find what the epoch's last step broke: no later loss will show it."""
         for name, array in self.model.arrays().items():
@@ -238,87 +234,30 @@ class Trainer(hints.Hinted):
                 )
 
     @hints.arguments
-    def evaluate(self, data: Dataset, batch_size: int | None = None, mirrored: bool = False) -> Evaluation:
-        """Return loss and accuracy, and all that follows from the probabilities, on ``data``.
+    def evaluate(self, data: Dataset, batch_size: int | None = None, flip_tta: bool = False) -> Evaluation:
+        """Evaluate the model on ``data``, by default in batches of the size given to ``fit``.
 
-        The loss is the cross-entropy without label smoothing, whatever the training's is: it judges the
-        probabilities, and can be compared between recipes.
-
-        With ``mirrored`` the logits are the mean of those for an image and for its mirror image, which
-        costs twice the time. Works in batches, by default of the size that ``fit`` was last given, and of
-        256 images before: but for a few (N, K) arrays, memory does not grow with the data. Raises what
-        ``fit`` raises for data that the model cannot take, and NonFiniteError if the model's output
-        holds NaN or infinity.
+        See ``minicnn.evaluate``.
         """
-        batch_size = self.batch_size if batch_size is None else batch_size
-        mirrored = flag(mirrored, "mirrored")
-        data = self.check(data)
-        # In float64: rounding must not make a tie of two close logits, and so another prediction.
-        logits = self.model.logits(data.images, batch_size).astype(np.float64)
-        if mirrored:
-            logits = (logits + self.model.logits(data.images[:, :, ::-1], batch_size)) / 2
-        # The loss of all rows at once: one more pass over (N, K) numbers, the mean already weighted.
-        loss = SoftmaxCrossEntropy()(logits, data.labels)
-        return Evaluation(loss, data.labels, softmax(logits), data.class_names)
+        return evaluate(self.model, data, self.batch_size if batch_size is None else batch_size, flip_tta)
 
     def _split(
         self, train: Dataset, validation: float | Dataset | None, seed: int
     ) -> tuple[Dataset, Dataset | None, Preprocessing]:
         """Return the images to train on, those held out, and the preprocessing that knows the first."""
-        train = self.check(train)
+        train = match_classes(train, self.model)
         _check_training(train)
         preprocessing = self.model.preprocessing.trained(train.images)
         if validation is None:
             return train, None, preprocessing
         if isinstance(validation, Dataset):
-            validation = self._checked(validation, preprocessing, train.class_names)
+            validation = match_classes(validation, self.model, preprocessing, train.class_names)
             return train, validation, preprocessing
         if not isinstance(validation, numbers.Real):
             raise ConfigError(
                 f"validation must be a share such as 0.1, or a Dataset, got {shown(validation)}"
             )
         return *split(train, validation, seed), preprocessing
-
-    def check(self, data: Dataset) -> Dataset:
-        """Refuse data that the model cannot take, as ``fit`` and ``evaluate`` do before any work.
-
-        Returns
-        -------
-        Dataset
-            The same images, with labels that are the model's outputs: a class is known by its name.
-
-        Raises
-        ------
-        DataError
-            If it is no Dataset, its classes are not those of the model, or not as many as its outputs.
-        ShapeError, DTypeError, NonFiniteError, DataError
-            See ``Preprocessing.check``.
-        """
-        return self._checked(data, self.model.preprocessing, self.model.class_names)
-
-    def _checked(
-        self, data: Dataset, preprocessing: Preprocessing, class_names: tuple[str, ...] | None
-    ) -> Dataset:
-        _check_dataset(data)
-        if class_names is not None:
-            try:
-                data = data.in_classes(class_names)
-            except DataError as reason:
-                raise DataError(
-                    f"{reason}, which the model tells apart: give it what it was trained for. If only the "
-                    "names are others, write Dataset(images, labels, model.class_names); to train it for "
-                    "other classes, model.set_class_names(data.class_names) first"
-                ) from reason
-        classes = len(data.class_names)
-        if self.model.output_shape != (classes,):
-            advice = f"let it end in Dense({classes}), or, " if classes > 1 else ""
-            raise DataError(
-                f"{data.name} has {classes} class{'es' * (classes > 1)}, the model has "
-                f"{self.model.output_shape[0]} outputs: {advice}where a class has no image, name all "
-                "classes: Dataset(images, labels, class_names)"
-            )
-        preprocessing.check(data.images, self.model.input_shape)
-        return data
 
     def _begin(self, train: Dataset, held_out: Dataset | None, epochs: int, batch_size: int) -> None:
         self.history = History(train.name)
@@ -373,28 +312,6 @@ def _edges(model: Sequential, images: int, batch_size: int) -> list[int]:
     if edges and images - edges[-1] < max(layer.smallest_batch() for layer in model.layers):
         edges.pop()
     return edges
-
-
-def _check_dataset(data: Dataset) -> None:
-    if not isinstance(data, Dataset):
-        raise DataError(
-            f"expected a minicnn.data.Dataset, got {type(data).__name__}: "
-            "wrap arrays as minicnn.data.Dataset(images, labels)"
-        )
-
-
-_LOOK_AT_NOTHING = {
-    Callback.on_step_begin,
-    Callback.on_step_end,
-    LearningRateSchedule.on_step_begin,
-    ProgressBar.on_step_end,
-}
-
-
-def _looks(callback: Callback) -> bool:
-    """Whether a callback does something around each step; a bar and a schedule look at no array."""
-    methods = callback.on_step_begin, callback.on_step_end
-    return not all(getattr(method, "__func__", None) in _LOOK_AT_NOTHING for method in methods)
 
 
 def _precision(precision: str, engine: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 import minicnn
 from minicnn import cli, gradcheck, info, ops
 from minicnn import layers as L
-from minicnn.train import Evaluation
+from minicnn.metrics import Evaluation
 
 
 def command(*arguments):

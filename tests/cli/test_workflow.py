@@ -21,14 +21,14 @@ from minicnn import cli, report
 SMALL = ["--dataset", "synthetic", "--images", "300", "--epochs", "2", "--batch-size", "10", "--lr", "0.05"]
 
 
-LEARNED = mc.train.Evaluation.learned
+LEARNED = mc.metrics.Evaluation.learned
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _learned():
     """Trainings are too short here to learn much; what comes of that is tested on its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mc.train.Evaluation, "learned", True)
+        patch.setattr(mc.metrics.Evaluation, "learned", True)
         yield
 
 
@@ -88,7 +88,7 @@ class TestTrain:
     def test_nothing_learned_is_exit_status_1_and_said_last_and_in_the_report(
         self, capsys, tmp_path, monkeypatch
     ):
-        monkeypatch.setattr(mc.train.Evaluation, "learned", LEARNED)
+        monkeypatch.setattr(mc.metrics.Evaluation, "learned", LEARNED)
         arguments = ["train", *SMALL[:-4], "--lr", "1e-9", "--out", str(tmp_path)]
         status, facts, err = told(capsys, *arguments)
         assert (status, facts["learned"], facts["most_frequent_share"]) == (1, False, 0.1)
@@ -240,10 +240,10 @@ class TestEvaluate:
         assert re.search(r"\nmacro average +\d.*\nweighted average +\d", out)
         assert re.search(r"\(95% interval [\d.]+% to [\d.]+%\)\n.*, balanced accuracy 0\.\d{4}, top 2", out)
 
-    def test_mirrored_it_gives_others(self, folder, capsys):
+    def test_flip_tta_gives_other_scores(self, folder, capsys):
         arguments = ["evaluate", str(folder / "model.safetensors"), "--images", "60"]
-        plain, mirrored = (told(capsys, *arguments, *more)[1] for more in ([], ["--mirrored"]))
-        assert plain["loss"] != mirrored["loss"]
+        plain, flipped = (told(capsys, *arguments, *more)[1] for more in ([], ["--flip-tta"]))
+        assert plain["loss"] != flipped["loss"]
 
     def test_a_csv_file_is_tested_on(self, folder, capsys, tmp_path):
         _, test = mc.data.load("synthetic")

@@ -46,14 +46,14 @@ OTHERS = {
 }
 
 
-LEARNED = mc.train.Evaluation.learned
+LEARNED = mc.metrics.Evaluation.learned
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _learned():
     """Trainings are too short here to learn much; what comes of that is tested on its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mc.train.Evaluation, "learned", True)
+        patch.setattr(mc.metrics.Evaluation, "learned", True)
         yield
 
 
@@ -249,11 +249,11 @@ class TestTarget:
 
     @pytest.mark.parametrize("target", ["0", "0.01", "1.5"])
     def test_at_or_above_it_the_exit_status_is_0(self, start, monkeypatch, target):
-        monkeypatch.setattr(mc.train.Evaluation, "accuracy", 0.015)
+        monkeypatch.setattr(mc.metrics.Evaluation, "accuracy", 0.015)
         assert start("train_fashion", "--target-accuracy", target) == 0
 
     def test_one_means_all_of_them(self, start, monkeypatch):
-        monkeypatch.setattr(mc.train.Evaluation, "accuracy", 0.995)
+        monkeypatch.setattr(mc.metrics.Evaluation, "accuracy", 0.995)
         assert start("train_fashion", "--target-accuracy", "1") == 1
 
     @pytest.mark.parametrize("target", ["-0.1", "101", "nan", "high"])
@@ -265,7 +265,7 @@ class TestTarget:
 @pytest.mark.usefixtures("no_figures")
 class TestOutcome:
     def test_nothing_learned_is_exit_status_1(self, start, capsys, monkeypatch):
-        monkeypatch.setattr(mc.train.Evaluation, "learned", LEARNED)
+        monkeypatch.setattr(mc.metrics.Evaluation, "learned", LEARNED)
         assert start("train_mnist", "--lr", "1e-9") == 1
         err = capsys.readouterr().err
         assert "mnist-quick: nothing was learned that shows: of 50 images" in err
@@ -395,14 +395,14 @@ def test_it_is_said_what_the_result_depends_on(start, capsys, monkeypatch):
 
 @pytest.mark.usefixtures("no_figures")
 def test_the_clock_starts_with_the_program_before_the_data_is_loaded(start, monkeypatch):
-    load, run, moments = spec.load, experiment.run, [time.perf_counter()]
+    load, run, moments = spec.load, experiment.train_recipe, [time.perf_counter()]
 
     def note(recipe, train, test, chosen, out, command, started, *arguments, **settings):
         moments.insert(1, started)
         return run(recipe, train, test, chosen, out, command, started, *arguments, **settings)
 
     monkeypatch.setattr(spec, "load", lambda *a: moments.append(time.perf_counter()) or load(*a))
-    monkeypatch.setattr(experiment, "run", note)
+    monkeypatch.setattr(experiment, "train_recipe", note)
     assert start("train_mnist") == 0
     assert len(moments) == 3
     assert moments == sorted(moments)
@@ -499,7 +499,7 @@ def test_the_harness_takes_what_is_better_than_the_baseline_by_more_than_chance(
         """Return folds of a thousand images, the first of which were classified rightly."""
         labels = np.zeros(1000, np.int64)
         right = [np.arange(1000) < round(10 * accuracy) for accuracy in accuracies]
-        folds = [mc.train.Evaluation(0.0, labels, np.stack([r, ~r], 1), ("a", "b")) for r in right]
+        folds = [mc.metrics.Evaluation(0.0, labels, np.stack([r, ~r], 1), ("a", "b")) for r in right]
         return mc.train.CrossValidation("", (), tuple(folds))
 
     assert choose([judged([91, 92, 93]), judged(same), judged(more)]) == chosen

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicnn.data import Dataset
-from minicnn.train import Evaluation
+from minicnn.metrics import Evaluation
 
 NAMES = ("cat", "dog", "horse")
 

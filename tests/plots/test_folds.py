@@ -8,9 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minicnn import plots
 from minicnn.errors import ConfigError
+from minicnn.metrics import Evaluation
 from minicnn.plots.folds import accuracy_boxes, fold_curves
 from minicnn.plots.style import TRAINING, VALIDATION
-from minicnn.train import Evaluation, History
+from minicnn.train import History
 from minicnn.train.crossval import CrossValidation
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from minicnn import files, report
 from minicnn.errors import ConfigError, OutputError
-from minicnn.experiment import folder
+from minicnn.experiment import prepare_folder
 from minicnn.report import folder as module
 
 FILES = {"model.safetensors", "metrics.json", "history.csv", "predictions.npz", "report.html"}
@@ -106,15 +106,15 @@ class TestNewRun:
 class TestFolderOfAStudy:
     def test_what_is_named_is_taken_and_what_is_not_is_numbered(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        assert str(folder("here", "runs/one")) == "here"
-        assert str(folder(None, "runs/one")) == os.path.join("runs", "one")
-        assert str(folder(None, "runs/one")) == os.path.join("runs", "one-2")
+        assert str(prepare_folder("here", "runs/one")) == "here"
+        assert str(prepare_folder(None, "runs/one")) == os.path.join("runs", "one")
+        assert str(prepare_folder(None, "runs/one")) == os.path.join("runs", "one-2")
 
     def test_force_needs_a_folder(self, tmp_path):
         (tmp_path / "metrics.json").write_text("old")
-        assert folder(str(tmp_path), "runs/one", force=True) == tmp_path
+        assert prepare_folder(str(tmp_path), "runs/one", force=True) == tmp_path
         with pytest.raises(ConfigError, match="--force replaces the run in the folder of --out: name it"):
-            folder(None, "runs/one", force=True)
+            prepare_folder(None, "runs/one", force=True)
 
 
 def test_the_files_are_listed():

@@ -8,8 +8,8 @@ import pytest
 import minicnn as mc
 from minicnn import layers as L
 from minicnn import report, zoo
+from minicnn.metrics import Evaluation
 from minicnn.report import Page, sections
-from minicnn.train import Evaluation
 from tests.report.finished import COMMAND, SHAPE, convolutional, data, finished, parsed
 
 TITLES = [

@@ -11,7 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 import minicnn as mc
 from minicnn.data import k_folds
 from minicnn.errors import ConfigError, DataError
-from minicnn.train import Callback, Evaluation, History
+from minicnn.metrics import Evaluation
+from minicnn.train import Callback, History
 from minicnn.train.crossval import Comparison, CrossValidation, compare, compare_with, cross_validate
 from tests.train.toys import data, keys, trainer
 

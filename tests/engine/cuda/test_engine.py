@@ -464,6 +464,8 @@ def test_a_callback_sees_the_model_as_the_step_leaves_it(cupy):
     seen = {}
 
     class Look(mc.train.Callback):
+        watches_steps = True
+
         def on_step_end(self, trainer, images, loss, accuracy):
             seen.setdefault(trainer.device, []).append(trainer.evaluate(data).loss)
 
@@ -477,6 +479,8 @@ def test_a_callback_sees_the_model_as_the_step_leaves_it(cupy):
 
 def test_a_callback_before_each_step_changes_the_model_as_the_last_step_has_left_it(cupy):
     class Shrink(mc.train.Callback):
+        watches_steps = True
+
         def on_step_begin(self, trainer):
             for layer in trainer.model.layers:
                 for w in layer.params.values():

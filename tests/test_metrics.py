@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from minicnn.errors import ConfigError
 from minicnn.losses import SoftmaxCrossEntropy, softmax
-from minicnn.train.metrics import Evaluation, class_scores, confusion_matrix, wilson_interval
+from minicnn.metrics import Evaluation, class_scores, confusion_matrix, wilson_interval
 from tests.strategies import normal, seeds
 
 # True class down, predicted across. Class c is never met and never called, d never met but called.
