@@ -7,7 +7,7 @@ import numpy as np
 
 from minicnn.engine.cpu.blocks import base
 
-_HAVING = [f"minicnn.engine.{name}" for name in ("network", "blocks.conv", "blocks.dense", "blocks.norm")]
+_HAVING = [f"minicnn.engine.cpu.{name}" for name in ("network", "blocks.conv", "blocks.dense", "blocks.norm")]
 _WIDTH, _MARK = 64, 0xA5  # numbers on each side; the mark makes floats of −7e−17, which no test computes
 
 

@@ -7,10 +7,10 @@ from minicnn.engine.cpu.blocks.base import Block, Stage, laid_out, zeros
 from minicnn.engine.cpu.blocks.conv import MOST_CELLS, POOLS, ConvBlock
 from minicnn.engine.cpu.blocks.dense import DenseBlock
 from minicnn.engine.cpu.blocks.norm import NormBlock
-from minicnn.engine.cpu.blocks.plain import LayerBlock
+from minicnn.engine.cpu.blocks.fallback import FallbackBlock
 from minicnn.layers import BatchNorm, Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU
 
-__all__ = ["Block", "ConvBlock", "DenseBlock", "LayerBlock", "NormBlock", "Stage", "cut", "laid_out", "zeros"]
+__all__ = ["Block", "ConvBlock", "DenseBlock", "FallbackBlock", "NormBlock", "Stage", "cut", "laid_out", "zeros"]
 
 # What a block may begin with, and what it then takes along: a ReLU and a pool at most once, in any order.
 _BLOCKS = {
@@ -29,7 +29,7 @@ def cut(layers: list[Layer], parts: int) -> list[Block]:
     blocks: list[Block] = []
     rest = [layer for layer in layers if kind(layer) is not Flatten]
     while rest:
-        block, followers = _BLOCKS.get(kind(rest[0]), (LayerBlock, ()))
+        block, followers = _BLOCKS.get(kind(rest[0]), (FallbackBlock, ()))
         taken = [rest.pop(0)]
         while rest and _follows(rest[0], taken, followers):
             taken.append(rest.pop(0))

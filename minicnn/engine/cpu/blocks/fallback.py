@@ -1,18 +1,17 @@
-"""The way back to the layer, for any layer that has no faster way."""
+"""Any layer that has no faster implementation: the block calls the layer itself."""
 
 import numpy as np
 
 from minicnn.engine.audit import check_dx, check_output
 from minicnn.engine.cpu.blocks.base import Block, Stage
-from minicnn.layers import Layer
 
 
-class LayerBlock(Block):
-    """Calls the layer; training needs the whole batch at once, prediction takes any part of it."""
+class FallbackBlock(Block):
+    """Calls the layer, in training with the whole batch, in prediction with any part of it."""
 
     def forward(self, training: bool) -> list[Stage]:
         """Return the stage that calls ``layer.forward``."""
-        layer: Layer = self.layer
+        layer = self.layer
 
         def run(part: int, first: int, last: int) -> None:
             y = layer.forward(self._images(self.x, layer.input_shape, first, last), training)
@@ -23,7 +22,7 @@ class LayerBlock(Block):
 
     def backward(self) -> list[Stage]:
         """Return the stage that calls ``layer.backward``."""
-        layer: Layer = self.layer
+        layer = self.layer
 
         def run(part: int, first: int, last: int) -> None:
             dx = layer.backward(self._images(self.dy, layer.output_shape, first, last), self.dx is not None)
@@ -34,7 +33,7 @@ class LayerBlock(Block):
         return [Stage(run, whole=True)]
 
     def commit(self) -> None:
-        """Free what the layer has kept, in case its backward pass was not needed."""
+        """Free the layer's cache, which is still there if its backward pass was not needed."""
         self.layer.forget()
 
     @staticmethod
