@@ -27,7 +27,7 @@ from minicnn.evaluate import evaluate
 from minicnn.hints import module_names
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
-from minicnn.preprocessing import Preprocessing
+from minicnn.preprocessing import Preprocessing, Scale, Standardize
 from minicnn.runtime.threads import set_num_threads
 from minicnn.serialize import load
 from minicnn.train import Trainer
@@ -36,8 +36,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Preprocessing",
+    "Scale",
     "Sequential",
     "SoftmaxCrossEntropy",
+    "Standardize",
     "Trainer",
     "data",
     "errors",

@@ -82,7 +82,7 @@ HINTS: dict[str, dict[str, Hint]] = {
         "RandomFlip": _AUGMENTATION,
         "RandomTranslation": _AUGMENTATION,
         "ReduceLROnPlateau": ("mc.schedules.Step(0.05)", "the rate follows a schedule"),
-        "Rescaling": ("mc.Preprocessing()", "the model scales uint8 pixels to 0…1 by itself"),
+        "Rescaling": ("mc.Scale()", "the model scales uint8 pixels to 0…1 by itself"),
         "SELU": _OTHER_ACTIVATION,
         "Sigmoid": _OTHER_ACTIVATION,
         "Softmax": _SOFTMAX,

@@ -13,7 +13,7 @@ from minicnn.errors import ConfigError, NonFiniteError, ShapeError
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
 from minicnn.preparation import Preparation
-from minicnn.preprocessing import Preprocessing
+from minicnn.preprocessing import Preprocessing, Scale
 from minicnn.runtime.loading import load
 from minicnn.text import byte_size, echo, printable
 
@@ -74,9 +74,11 @@ class Sequential(hints.Hinted):
         self.layers = _checked_layers(layers)
         self.input_shape = checks.shape(input_shape, "input_shape")
         self.dtype = checks.float_dtype(dtype)
-        self.preprocessing = Preprocessing() if preprocessing is None else preprocessing
+        self.preprocessing = Scale() if preprocessing is None else preprocessing
         if not isinstance(self.preprocessing, Preprocessing):
-            raise ConfigError(f"preprocessing must be a Preprocessing, got {preprocessing!r}")
+            raise ConfigError(
+                f"preprocessing must be Scale() or Standardize.fit(images), got {preprocessing!r}"
+            )
         self.preparation: Preparation | None = None
         self.info: dict[str, str] = {}
         self.device = "cpu"

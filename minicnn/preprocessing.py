@@ -1,7 +1,8 @@
-"""From stored images to what a network is fed; saved with the model, so that it always gets the same."""
+"""What stored images become before the first layer; saved with the model, so that all images get the same."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,40 +13,29 @@ from minicnn.errors import ConfigError, DataError, DTypeError, NonFiniteError, S
 from minicnn.text import shown
 
 
-def pixel_moments(images: np.ndarray) -> tuple[float, float]:
-    """Return mean and standard deviation of all pixels, (N, H, W, C) uint8 or floating, on the scale 0…1."""
-    scale = 1 / 255 if images.dtype == np.uint8 else 1.0
-    mean = sum(piece.sum() for piece in _pieces(images)) / images.size
-    std = (sum(((piece - mean) ** 2).sum() for piece in _pieces(images)) / images.size) ** 0.5
-    return float(mean * scale), float(std * scale)
-
-
 @dataclass(frozen=True)
 class Preprocessing:
-    """(x − mean) / std, with x on the scale 0…1: uint8 pixels are divided by 255, floats taken as they are.
+    """(x − mean) / std: the base class of `Scale` and `Standardize`, which define ``mean`` and ``std``.
+
+    x is on the scale 0…1: uint8 pixels are divided by 255, floats are taken as they are.
 
     Parameters
     ----------
-    mean, std : float
-        On the scale 0…1; std above 0. For Fashion-MNIST, mean 0.286 and std 0.353.
     trained_on : (float, float), optional
-        The least and the largest pixel that the model was trained on, bytes divided by 255. The trainer sets
-        it; from then on images on another scale are refused.
+        The smallest and the largest pixel that the model was trained on, uint8 divided by 255. The trainer
+        sets it; from then on images on another scale are an error.
 
     Raises
     ------
     ConfigError
-        If one of them is not a finite number, or std not above 0.
+        If ``trained_on`` is not two finite numbers, or the base class itself is called.
     """
 
-    mean: float = 0.0
-    std: float = 1.0
-    trained_on: tuple[float, float] | None = None
+    trained_on: tuple[float, float] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        # Plain floats, which go into a model file; the dataclass is frozen, hence the long way.
-        object.__setattr__(self, "mean", number(self.mean, "mean", "(−∞, ∞)"))
-        object.__setattr__(self, "std", number(self.std, "std", "(0, ∞)"))
+        if type(self) is Preprocessing:
+            raise ConfigError("Preprocessing is a base class: write Scale() or Standardize.fit(images)")
         if self.trained_on is not None:
             if not isinstance(self.trained_on, tuple | list) or len(self.trained_on) != 2:
                 raise ConfigError(
@@ -54,33 +44,18 @@ class Preprocessing:
             span = tuple(number(pixel, "each of trained_on", "(−∞, ∞)") for pixel in self.trained_on)
             object.__setattr__(self, "trained_on", span)
 
-    @classmethod
-    def standardizing(cls, images: np.ndarray) -> "Preprocessing":
-        """Return the preprocessing that gives these images mean 0 and standard deviation 1.
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> "Preprocessing":
+        """Return the preprocessing that ``asdict`` described."""
+        loaded = Standardize(**{"mean": 0.0, "std": 1.0, **values})
+        return Scale(trained_on=loaded.trained_on) if (loaded.mean, loaded.std) == (0, 1) else loaded
 
-        Parameters
-        ----------
-        images : (N, H, W, C) uint8, or floating on the scale 0…1
-            The training images, never the test images.
-
-        Raises
-        ------
-        DataError
-            If all pixels are equal.
-        ShapeError, DTypeError, NonFiniteError, DataError
-            See ``check``.
-        """
-        array_module(images)  # refuses lists
-        cls().check(images, images.shape[1:])
-        if images.min() == images.max():
-            raise DataError(
-                f"expected images with some contrast to standardize by; every pixel of all {len(images):,} "
-                f"is {images.min()}: look at the data"
-            )
-        return cls(*pixel_moments(images))
+    def asdict(self) -> dict[str, Any]:
+        """Return the values that a model file holds."""
+        return {"mean": self.mean, "std": self.std, "trained_on": self.trained_on}
 
     def trained(self, images: Array) -> "Preprocessing":
-        """Return the preprocessing of a model that is trained on these images; the first ones count."""
+        """Return the preprocessing of a model trained on these images, unless it was trained before."""
         if self.trained_on is not None:
             return self
         scale = 255 if images.dtype == np.uint8 else 1
@@ -89,7 +64,7 @@ class Preprocessing:
     def __call__(self, images: Array, dtype: np.dtype, out: Array | None = None) -> Array:
         """Return ``images``, (N, H, W, C) uint8 or floating, as network input in ``dtype``, or in ``out``."""
         scale = 1 / self.std if images.dtype.kind == "f" else 1 / (255 * self.std)
-        with np.errstate(under="ignore"):  # of a pixel next to nothing, nothing may remain
+        with np.errstate(under="ignore"):  # tiny pixels may become 0
             if out is None:
                 x = images.astype(dtype, subok=False)
             else:
@@ -100,14 +75,14 @@ class Preprocessing:
         return x
 
     def check(self, images: Array, image_shape: tuple[int, ...]) -> None:
-        """Refuse images that are not what a model for ``image_shape`` (H, W, C) takes.
+        """Check that a model for ``image_shape`` (H, W, C) can take these images.
 
         Raises
         ------
         ShapeError
             If their shape is not (N, H, W, C).
         DataError
-            If there are none, or they are plainly on another scale: bytes of 0 and 1 only, floats on 0…255,
+            If there are none, or they are clearly on another scale: uint8 of 0 and 1 only, floats on 0…255,
             or not the scale of the images that the model was trained on.
         DTypeError, NonFiniteError, DataError
             See ``check_pixels``.
@@ -127,47 +102,77 @@ class Preprocessing:
         low, high = check_pixels(images)
         _check_range(images, low, high)
         if self.trained_on is not None:
-            self._check_scale(images, low, high)
-
-    def _check_scale(self, images: Array, low: float, high: float) -> None:
-        """Refuse images from ``low`` to ``high`` that are plainly on another scale than those trained on."""
-        black, white = self.trained_on
-        floating, minus_one_to_one = images.dtype.kind == "f", (black, white) == (-1, 1)
-        if not floating:
-            low, high = low / 255, high / 255
-        line = ""
-        if not floating and black < 0:
-            line = "images = images / 127.5 - 1" if minus_one_to_one else ""
-        elif floating and low < 0 <= black and _plain_ground(images, low):
-            line = "images = (images + 1) / 2" if low == -1 and high <= 1 else ""
-        elif floating and black < 0 == low and _plain_ground(images, 0):
-            line = "images = images * 2 - 1" if minus_one_to_one and high <= 1 else ""
-        elif floating and low >= 0 and 0 < high < white / 100:
-            line = "images = images * 255" if high <= 1 / 255 else ""
-        elif high <= 16 * white or max(black, low) < 0:  # standardized, a rare pixel may be far out
-            return
-        raise DataError(
-            f"the model was trained on pixels from {black:g} to {white:g}, these go from {low:g} to {high:g}"
-            f"{advice.told(line) or ': prepare them as the training images were'}"
-        )
+            _check_scale(images, low, high, self.trained_on)
 
 
-def _plain_ground(images: Array, value: float) -> bool:
-    """Whether a good part of the pixels has exactly this value, as a ground has, and noise has not."""
-    return int((images == value).sum()) >= max(2, images.size / 1000)
+@dataclass(frozen=True)
+class Scale(Preprocessing):
+    """Pixels on the scale 0…1: the default of a model."""
+
+    mean: ClassVar[float] = 0.0
+    std: ClassVar[float] = 1.0
 
 
-def _model_line(images: Array, image_shape: tuple[int, ...]) -> str:
-    """Return the line after which the images have the shape that a model takes, if there is one."""
-    if len(image_shape) != 3:
-        return ""
-    if images.shape[1:3] == image_shape[:2] and images.ndim == 4:
-        return advice.channel_line(images, image_shape[2])
-    return advice.shape_line(images.shape, lambda shape: shape[1:] == image_shape, image_shape[:2])
+@dataclass(frozen=True)
+class Standardize(Preprocessing):
+    """Pixels with mean 0 and standard deviation 1: (x − mean) / std.
+
+    Parameters
+    ----------
+    mean, std : float
+        On the scale 0…1; std above 0. For Fashion-MNIST, mean 0.286 and std 0.353. See `fit`.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is not a finite number, or std is not above 0.
+    """
+
+    mean: float
+    std: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Plain floats, for the model file. The dataclass is frozen, so it cannot assign to its fields.
+        object.__setattr__(self, "mean", number(self.mean, "mean", "(−∞, ∞)"))
+        object.__setattr__(self, "std", number(self.std, "std", "(0, ∞)"))
+
+    @classmethod
+    def fit(cls, images: np.ndarray) -> "Standardize":
+        """Return the preprocessing that gives these images mean 0 and standard deviation 1.
+
+        Parameters
+        ----------
+        images : (N, H, W, C) uint8, or floating on the scale 0…1
+            The training images, never the test images.
+
+        Raises
+        ------
+        DataError
+            If all pixels are equal.
+        ShapeError, DTypeError, NonFiniteError, DataError
+            See ``check``.
+        """
+        array_module(images)  # raises if they are no array
+        Scale().check(images, images.shape[1:])
+        if images.min() == images.max():
+            raise DataError(
+                f"expected images with some contrast to standardize by; every pixel of all {len(images):,} "
+                f"is {images.min()}: look at the data"
+            )
+        return cls(*pixel_moments(images))
+
+
+def pixel_moments(images: np.ndarray) -> tuple[float, float]:
+    """Return mean and standard deviation of all pixels, (N, H, W, C) uint8 or floating, on the scale 0…1."""
+    scale = 1 / 255 if images.dtype == np.uint8 else 1.0
+    mean = sum(piece.sum() for piece in _pieces(images)) / images.size
+    std = (sum(((piece - mean) ** 2).sum() for piece in _pieces(images)) / images.size) ** 0.5
+    return float(mean * scale), float(std * scale)
 
 
 def check_pixels(images: Array) -> tuple[float, float]:
-    """Return the least and the largest pixel of images (N, H, W, C): bytes, or finite floating numbers.
+    """Return the smallest and the largest pixel of images (N, H, W, C): uint8, or finite floats.
 
     Raises
     ------
@@ -196,7 +201,7 @@ def check_pixels(images: Array) -> tuple[float, float]:
         place = tuple(int(i) for i in np.unravel_index(int(finite.argmin()), images.shape))
         raise NonFiniteError(
             f"image {place[0]} holds NaN or infinity: images{list(place)} is {images[place]}; every pixel "
-            "must be finite: remove that image or mend it"
+            "must be finite: remove or repair that image"
         )
     if max(-low, high) > float(np.finfo(np.float32).max):
         raise NonFiniteError(f"pixels from {low:g} to {high:g} are infinite in float32: scale them to 0…1")
@@ -204,13 +209,13 @@ def check_pixels(images: Array) -> tuple[float, float]:
 
 
 def _check_range(images: Array, low: float, high: float) -> None:
-    """Refuse pixels from ``low`` to ``high`` that are neither on 0…255, in bytes, nor on 0…1 or standardized.
+    """Check that pixels from ``low`` to ``high`` are uint8 on 0…255, or floats on 0…1 or standardized.
 
     Raises
     ------
     DataError
-        If bytes are 0 and 1 only; if floats from 0 on are whole numbers above 1, or go beyond 16; if floats
-        around 0 go beyond 16 and are 10 in the quadratic mean, which is 1 for standardized ones.
+        If uint8 pixels are 0 and 1 only; if floats from 0 on are whole numbers above 1, or go beyond 16; if
+        floats around 0 go beyond 16 and their quadratic mean, 1 for standardized ones, is at least 10.
     """
     if images.dtype == np.uint8:
         if high == 1:
@@ -223,7 +228,8 @@ def _check_range(images: Array, low: float, high: float) -> None:
         first = images[:8]
         raw = high > 16 or (high >= 2 and bool((first == array_module(images).rint(first)).all()))
     else:
-        raw = max(-low, high) > 16 and _quadratic_mean(images) >= 10
+        squares = sum(float((piece**2).sum()) for piece in _pieces(images)) if max(-low, high) > 16 else 0
+        raw = squares >= 10**2 * images.size
     if raw:
         line = advice.told(advice.pixel_line(images)) or ": divide them by the largest value of a pixel"
         raise DataError(
@@ -232,11 +238,44 @@ def _check_range(images: Array, low: float, high: float) -> None:
         )
 
 
-def _quadratic_mean(images: Array) -> float:
-    return float(sum((piece**2).sum() for piece in _pieces(images)) / images.size) ** 0.5
+def _check_scale(images: Array, low: float, high: float, trained_on: tuple[float, float]) -> None:
+    """Raise if images from ``low`` to ``high`` are clearly on another scale than those trained on."""
+    black, white = trained_on
+    floating, minus_one_to_one = images.dtype.kind == "f", (black, white) == (-1, 1)
+    if not floating:
+        low, high = low / 255, high / 255
+    line = ""
+    if not floating and black < 0:
+        line = "images = images / 127.5 - 1" if minus_one_to_one else ""
+    elif floating and low < 0 <= black and _plain_ground(images, low):
+        line = "images = (images + 1) / 2" if low == -1 and high <= 1 else ""
+    elif floating and black < 0 == low and _plain_ground(images, 0):
+        line = "images = images * 2 - 1" if minus_one_to_one and high <= 1 else ""
+    elif floating and low >= 0 and 0 < high < white / 100:
+        line = "images = images * 255" if high <= 1 / 255 else ""
+    elif high <= 16 * white or max(black, low) < 0:  # of standardized pixels, a few may be large
+        return
+    raise DataError(
+        f"the model was trained on pixels from {black:g} to {white:g}, these go from {low:g} to {high:g}"
+        f"{advice.told(line) or ': prepare them as the training images were'}"
+    )
+
+
+def _plain_ground(images: Array, value: float) -> bool:
+    """Whether many pixels have exactly this value: those of a background do, noise does not."""
+    return int((images == value).sum()) >= max(2, images.size / 1000)
+
+
+def _model_line(images: Array, image_shape: tuple[int, ...]) -> str:
+    """Return the line that gives the images the shape that a model takes, if there is one."""
+    if len(image_shape) != 3:
+        return ""
+    if images.shape[1:3] == image_shape[:2] and images.ndim == 4:
+        return advice.channel_line(images, image_shape[2])
+    return advice.shape_line(images.shape, lambda shape: shape[1:] == image_shape, image_shape[:2])
 
 
 def _pieces(images: Array) -> Iterator[Array]:
-    """Yield the images in float64, some at a time: all of them would take eight times their memory."""
+    """Yield the images in float64, 1000 at a time: all of them would take eight times their memory."""
     for first in range(0, len(images), 1000):
         yield images[first : first + 1000].astype(np.float64)

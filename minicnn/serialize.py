@@ -157,7 +157,7 @@ def _describe(model: Sequential) -> dict[str, Any]:
         "layers": [{"type": type(layer).__name__, **layer.config()} for layer in model.layers],
         "input_shape": model.input_shape,
         "dtype": model.dtype.name,
-        "preprocessing": asdict(model.preprocessing),
+        "preprocessing": model.preprocessing.asdict(),
         "preparation": None if model.preparation is None else asdict(model.preparation),
         "class_names": model.class_names,
         "info": model.info,
@@ -199,7 +199,7 @@ def _read_description(text: str) -> _Description:
         layers,
         input_shape,
         dtype,
-        Preprocessing(**typed(parts, "preprocessing", dict)),
+        Preprocessing.from_dict(typed(parts, "preprocessing", dict)),
         _names(parts, sizes.output_shape(layers, input_shape)),
         # Models that were never trained have none.
         Preparation(**typed(parts, "preparation", dict)) if parts.get("preparation") is not None else None,

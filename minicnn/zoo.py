@@ -17,7 +17,7 @@ from minicnn.data import Augmentation, Dataset
 from minicnn.layers import Layer
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
-from minicnn.preprocessing import Preprocessing
+from minicnn.preprocessing import Scale, Standardize
 from minicnn.train import (
     Callback,
     CrossValidation,
@@ -74,7 +74,7 @@ class Recipe:
 
     def model(self, train: Dataset, seed: int = 0) -> Sequential:
         """Return the untrained network for a data set, its preprocessing fitted to these images."""
-        preprocessing = Preprocessing.standardizing(train.images) if self.standardize else Preprocessing()
+        preprocessing = Standardize.fit(train.images) if self.standardize else Scale()
         network = self.network(len(train.class_names))
         model = Sequential(
             network, train.image_shape, seed, preprocessing=preprocessing, class_names=train.class_names

@@ -254,7 +254,7 @@ def set_model(model, optimizer, rng):
     elif what == 1:
         model.input_shape = pick(rng, [SHAPE, (7, 8, 2), (9, 9, 2)])
     elif what == 2:
-        model.preprocessing = mc.Preprocessing(0.2, 0.5)
+        model.preprocessing = mc.Standardize(0.2, 0.5)
     else:
         mc.set_num_threads(int(rng.integers(1, 4)))
 

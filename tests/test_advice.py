@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import minicnn as mc
-from minicnn import Preprocessing, advice
+from minicnn import Scale, advice
 from minicnn import layers as L
 from minicnn.data import Dataset
 from minicnn.engine.base import check_data
@@ -76,13 +76,13 @@ def as_objects(images):
 def usable(images, labels, class_names=()):
     """Return a data set that a model would be trained on."""
     data = Dataset(images, labels, class_names)
-    Preprocessing().check(data.images, data.image_shape)
+    Scale().check(data.images, data.image_shape)
     return data
 
 
 def on_scale(images):
     """Return pixels as a network is fed them by default, on 0…1."""
-    return Preprocessing()(images, np.dtype(np.float64))
+    return Scale()(images, np.dtype(np.float64))
 
 
 LABEL_KINDS = {
@@ -509,4 +509,4 @@ class TestScaleOfAModel:
         other = Dataset(self.PIXELS / 127.5 - 1, LABELS)
         with pytest.raises(DataError, match="trained on pixels from 0 to 1"):
             trainer.fit(Dataset(self.PIXELS, LABELS), validation=other, progress=False)
-        assert trainer.model.preprocessing == Preprocessing()
+        assert trainer.model.preprocessing == Scale()

@@ -16,7 +16,7 @@ from minicnn import layers as L
 from minicnn.errors import ConfigError, DataError, DTypeError, MiniCNNError, NonFiniteError, ShapeError
 from minicnn.model import Sequential
 from minicnn.ops import cpu, reference
-from minicnn.preprocessing import Preprocessing
+from minicnn.preprocessing import Standardize
 from minicnn.runtime import threads
 from tests.strategies import seeds, whole, windows
 
@@ -32,7 +32,7 @@ def network(shape=SHAPE, dtype="float64", seed=3, kernel=(3, 2), stride=1):
     layers += [L.MaxPool2D((2, 3), strides=(1, 2), padding="same"), L.Dropout(0.5)]
     layers += [L.Conv2D(4, (2, 3), padding="same"), L.LeakyReLU(0.1), L.Dropout(0.2)]
     layers += [L.Flatten(), L.Dense(6), L.BatchNorm(), L.Dropout(0.5), L.ReLU(), L.Dense(CLASSES)]
-    preprocessing = Preprocessing(0.3, 0.5)
+    preprocessing = Standardize(0.3, 0.5)
     model = Sequential(layers, shape, seed, dtype, preprocessing, class_names=("a", "b", "c"))
     rng = np.random.default_rng(seed)
     model.set_arrays(
@@ -196,7 +196,7 @@ def pooled(kind, shape=(16, 14, 1)):
         "whole image": [L.Conv2D(9, 3), L.ReLU(), L.Conv2D(8, 3), L.GlobalMaxPool2D()],
     }[kind]
     rest = [L.Dense(3)] if kind == "whole image" else [L.Flatten(), L.Dense(3)]
-    return Sequential([*layers, *rest], shape, seed=1, preprocessing=Preprocessing(0.28, 0.35))
+    return Sequential([*layers, *rest], shape, seed=1, preprocessing=Standardize(0.28, 0.35))
 
 
 def assert_same_maps(found, expected):
@@ -462,7 +462,7 @@ class TestSaliency:
         assert_allclose(explain.saliency(model, images, classes), numeric, rtol=1e-5, atol=1e-7)
 
     def test_of_a_linear_model_it_can_be_read_off_the_weights(self):
-        model = Sequential([L.Flatten(), L.Dense(2)], (1, 2, 2), preprocessing=Preprocessing(0.5, 0.25))
+        model = Sequential([L.Flatten(), L.Dense(2)], (1, 2, 2), preprocessing=Standardize(0.5, 0.25))
         model.layers[1].params["W"][:] = [[1, 0], [-3, 0], [0, 0.5], [2, 0]]  # (pixel and channel, class)
         maps = explain.saliency(model, pixels(2, (1, 2, 2)), np.array([0, 1]))
         assert_array_equal(maps, [[[12, 8]], [[0, 2]]])

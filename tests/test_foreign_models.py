@@ -37,7 +37,7 @@ def whole():
             L.Dense(3),
         ],
         SHAPE,
-        preprocessing=mc.Preprocessing(0.2, 0.3, (0, 1)),
+        preprocessing=mc.Standardize(0.2, 0.3, trained_on=(0, 1)),
         class_names=("ant", "bee", "cat"),
     )
     model.info = {"dataset": "insects"}

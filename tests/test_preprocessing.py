@@ -1,6 +1,7 @@
-"""`Preprocessing`: the formula, and every kind of images that it refuses."""
+"""`Scale` and `Standardize`: the formula, and every kind of images that raises an error."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from minicnn import Preprocessing
+from minicnn import Preprocessing, Scale, Standardize
 from minicnn.errors import ConfigError, DataError, DTypeError, NonFiniteError, ShapeError
 
 SHAPE = (3, 2, 1)
@@ -21,30 +22,30 @@ def pixels(n=4, shape=SHAPE, seed=0):
 class TestCalling:
     @given(mean=st.floats(-2, 2), std=st.floats(0.05, 4), seed=st.integers(0, 99))
     def test_bytes_and_floats_of_the_same_images_agree_with_the_formula(self, mean, std, seed):
-        x, prepare = pixels(seed=seed), Preprocessing(mean, std)
+        x, prepare = pixels(seed=seed), Standardize(mean, std)
         expected = (x / 255 - mean) / std
         assert_allclose(prepare(x, np.float64), expected, rtol=0, atol=1e-12)
         assert_allclose(prepare(x / 255, np.float64), expected, rtol=0, atol=1e-12)
 
     def test_by_default_black_is_0_and_white_is_1(self):
         x = np.array([0, 51, 255], np.uint8).reshape(3, 1, 1, 1)
-        assert_allclose(Preprocessing()(x, np.float64).ravel(), [0, 0.2, 1], rtol=1e-15)
+        assert_allclose(Scale()(x, np.float64).ravel(), [0, 0.2, 1], rtol=1e-15)
 
     def test_mean_and_std_by_hand(self):
         x = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
-        assert_allclose(Preprocessing(0.5, 0.25)(x, np.float64).ravel(), [-2, 2], rtol=1e-15)
+        assert_allclose(Standardize(0.5, 0.25)(x, np.float64).ravel(), [-2, 2], rtol=1e-15)
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     @pytest.mark.parametrize("stored", [np.uint8, np.float16, np.float32, np.float64])
     def test_the_result_has_the_dtype_asked_for(self, stored, dtype):
         x = np.zeros((1, *SHAPE), stored)
-        assert Preprocessing(np.float64(0.3), np.float64(0.4))(x, dtype).dtype == dtype
+        assert Standardize(np.float64(0.3), np.float64(0.4))(x, dtype).dtype == dtype
 
     @pytest.mark.parametrize("stored", [np.uint8, np.float32])
     def test_the_images_stay_as_they_are(self, stored):
         x = pixels().astype(stored)
         before = x.copy()
-        y = Preprocessing(0.3, 0.4)(x, np.float32)
+        y = Standardize(0.3, 0.4)(x, np.float32)
         y[...] = 7
         assert_array_equal(x, before)
 
@@ -53,22 +54,46 @@ class TestConstructing:
     @pytest.mark.parametrize("mean", [np.nan, np.inf, "0.3", None, [0.3]])
     def test_an_unusable_mean_is_refused(self, mean):
         with pytest.raises(ConfigError, match="mean must be a number in"):
-            Preprocessing(mean=mean)
+            Standardize(mean, 1)
 
     @pytest.mark.parametrize("std", [0, -0.5, np.nan, np.inf, "one", None])
     def test_an_unusable_std_is_refused(self, std):
         with pytest.raises(ConfigError, match="std must be"):
-            Preprocessing(std=std)
+            Standardize(0, std)
 
     def test_numpy_numbers_become_plain_ones(self):
-        kept = Preprocessing(np.float32(0.25), np.float32(0.5))
+        kept = Standardize(np.float32(0.25), np.float32(0.5))
         assert (type(kept.mean), type(kept.std)) == (float, float)
-        assert kept == Preprocessing(0.25, 0.5)
+        assert kept == Standardize(0.25, 0.5)
+
+    def test_the_base_class_says_what_to_write(self):
+        with pytest.raises(ConfigError, match=r"write Scale\(\) or Standardize\.fit\(images\)"):
+            Preprocessing()
+
+    @pytest.mark.parametrize("span", [3, (0,), (0, "1"), (0, np.inf)])
+    @pytest.mark.parametrize("prepare", [Scale(), Standardize(0.3, 0.4)])
+    def test_an_unusable_trained_on_is_refused(self, prepare, span):
+        with pytest.raises(ConfigError, match="trained_on"):
+            replace(prepare, trained_on=span)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"mean": 0.0, "std": 1.0, "trained_on": [0.0, 1.0]}, Scale(trained_on=(0, 1))),
+        ({"mean": 0.0, "std": 1.0}, Scale()),
+        ({"mean": 0.3, "std": 0.4, "trained_on": None}, Standardize(0.3, 0.4)),
+        ({"mean": 0.3, "std": 0.4, "trained_on": [-1, 1]}, Standardize(0.3, 0.4, trained_on=(-1, 1))),
+    ],
+)
+def test_it_is_made_again_from_the_values_in_a_model_file(values, expected):
+    assert Preprocessing.from_dict(values) == expected
+    assert Preprocessing.from_dict(expected.asdict()) == expected
 
 
 class TestChecking:
     def check(self, images, shape=SHAPE):
-        Preprocessing().check(images, shape)
+        Scale().check(images, shape)
 
     @pytest.mark.parametrize(
         "good",
@@ -172,42 +197,42 @@ def test_pixels_beyond_float32_are_refused_as_infinite():
     images = np.zeros((3, 2, 2, 1))
     images[1, 0, 0] = 1e300
     with pytest.raises(NonFiniteError, match="infinite in float32"):
-        Preprocessing().check(images, (2, 2, 1))
+        Scale().check(images, (2, 2, 1))
 
 
 def test_a_blank_image_and_one_a_little_over_1_are_no_raw_pixels():
     images = np.zeros((9, 2, 2, 1))
     images[8] = 1.2
-    Preprocessing().check(images, (2, 2, 1))
+    Scale().check(images, (2, 2, 1))
 
 
-class TestStandardizing:
+class TestFitting:
     @pytest.mark.parametrize("n", [1, 3, 2500])
     @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
     def test_the_images_have_mean_0_and_deviation_1(self, n, dtype):
         x = pixels(n)
         if dtype is not np.uint8:
             x = (x / 255).astype(dtype)
-        prepared = Preprocessing.standardizing(x)(x, np.dtype(np.float64))
+        prepared = Standardize.fit(x)(x, np.dtype(np.float64))
         assert prepared.mean() == pytest.approx(0, abs=1e-6)
         assert prepared.std() == pytest.approx(1, abs=1e-6)
 
     def test_it_is_on_the_scale_of_0_to_1(self):
-        assert Preprocessing.standardizing(np.array([[[[0]], [[51]]]], np.uint8)) == Preprocessing(0.1, 0.1)
+        assert Standardize.fit(np.array([[[[0]], [[51]]]], np.uint8)) == Standardize(0.1, 0.1)
 
     def test_many_images_need_little_memory(self):
         images = np.random.default_rng(0).integers(0, 256, (20_000, 8, 8, 1), np.uint8)
         tracemalloc.start()
-        Preprocessing.standardizing(images)
+        Standardize.fit(images)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 4 * 1000 * 64 * 8  # a few pieces of a thousand images in float64, not twenty
 
     def test_pixels_that_are_all_equal_are_refused(self):
         with pytest.raises(DataError, match="every pixel of all 2 is 7: look at the data"):
-            Preprocessing.standardizing(np.full((2, *SHAPE), 7, np.uint8))
+            Standardize.fit(np.full((2, *SHAPE), 7, np.uint8))
         with pytest.raises(DataError, match=r"every pixel of all 7 is 0\.1"):
-            Preprocessing.standardizing(np.full((7, *SHAPE), 0.1))  # whose deviation rounding makes 5e-17
+            Standardize.fit(np.full((7, *SHAPE), 0.1))  # whose deviation rounding makes 5e-17
 
     @pytest.mark.parametrize(
         ("images", "error"),
@@ -220,4 +245,4 @@ class TestStandardizing:
     )
     def test_what_a_model_would_not_take_is_refused(self, images, error):
         with pytest.raises(error):
-            Preprocessing.standardizing(images)
+            Standardize.fit(images)

@@ -44,7 +44,7 @@ def net(seed=0):
         ],
         SHAPE,
         seed=seed,
-        preprocessing=mc.Preprocessing(0.28, 0.35),
+        preprocessing=mc.Standardize(0.28, 0.35),
         class_names=("T-shirt", "Ärmel", "靴"),
     )
     model.info = {"dataset": "synthetic", "test_accuracy": "0.9123"}
@@ -128,7 +128,7 @@ class TestRoundTrip:
         model = net()
         model.save(path)
         loaded = mc.load(path)
-        assert loaded.preprocessing == mc.Preprocessing(0.28, 0.35)
+        assert loaded.preprocessing == mc.Standardize(0.28, 0.35)
         assert loaded.class_names == ("T-shirt", "Ärmel", "靴")
         assert loaded.info == {"dataset": "synthetic", "test_accuracy": "0.9123"}
         assert loaded.input_shape == SHAPE
@@ -161,8 +161,8 @@ class TestRoundTrip:
 
     def test_numpy_numbers_in_the_preprocessing_are_no_obstacle(self, path):
         mean, std = np.float32(0.25), np.float32(0.5)
-        mc.Sequential([L.Flatten()], SHAPE, preprocessing=mc.Preprocessing(mean, std)).save(path)
-        assert mc.load(path).preprocessing == mc.Preprocessing(0.25, 0.5)
+        mc.Sequential([L.Flatten()], SHAPE, preprocessing=mc.Standardize(mean, std)).save(path)
+        assert mc.load(path).preprocessing == mc.Standardize(0.25, 0.5)
 
     def test_paths_may_be_text_and_any_name(self, tmp_path):
         net().save(str(tmp_path / "model.bin"))

@@ -46,10 +46,8 @@ def test_the_model_has_the_seed_the_classes_and_says_what_it_is_of():
 
 
 def test_pixels_are_standardized_or_scaled_as_it_says():
-    assert zoo.recipe("fashion-best").model(TRAIN).preprocessing == mc.Preprocessing.standardizing(
-        TRAIN.images
-    )
-    assert zoo.recipe("fashion-baseline").model(TRAIN).preprocessing == mc.Preprocessing()
+    assert zoo.recipe("fashion-best").model(TRAIN).preprocessing == mc.Standardize.fit(TRAIN.images)
+    assert zoo.recipe("fashion-baseline").model(TRAIN).preprocessing == mc.Scale()
 
 
 def everything(**changes):
@@ -127,10 +125,8 @@ def test_callbacks_are_made_anew_for_each_fit():
 
 
 def test_a_cross_validation_fits_the_preprocessing_to_each_fold_alone(monkeypatch):
-    fitted, standardizing = [], mc.Preprocessing.standardizing
-    monkeypatch.setattr(
-        mc.Preprocessing, "standardizing", lambda images: fitted.append(images) or standardizing(images)
-    )
+    fitted, fit = [], mc.Standardize.fit
+    monkeypatch.setattr(mc.Standardize, "fit", lambda images: fitted.append(images) or fit(images))
     result = everything(epochs=1, standardize=True).cross_validate(TRAIN, k=3, seed=5)
     assert result.name == "all"
     rests = [rest.images for rest, _ in mc.data.k_folds(TRAIN, 3, 5)]

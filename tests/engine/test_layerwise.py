@@ -20,7 +20,7 @@ LABELS = np.array([0, 1, 2, 2, 1, 0])
 def network(dropout=0.2):
     layers = [L.Conv2D(2, 3, padding="same"), L.BatchNorm(), L.ReLU(), L.Dropout(dropout)]
     layers += [L.Flatten(), L.Dense(3)]
-    return mc.Sequential(layers, SHAPE, preprocessing=mc.Preprocessing(0.3, 0.4))
+    return mc.Sequential(layers, SHAPE, preprocessing=mc.Standardize(0.3, 0.4))
 
 
 def engine(model, optimizer=None):

@@ -602,8 +602,8 @@ class TestKinds:
         with np.errstate(all="raise"):
             runner = trainer()
             fit(runner, train, augmentation=mc.data.Augmentation(True, 1, 0.5), validation=0.2)
-            standardizing = mc.Preprocessing.standardizing(images)
-            assert np.isfinite(standardizing(images, np.float32)).all()
+            standardize = mc.Standardize.fit(images)
+            assert np.isfinite(standardize(images, np.float32)).all()
 
 
 class TestRefusing:

@@ -370,7 +370,7 @@ def test_with_real_numbers_every_step_is_the_layerwise_one_to_rounding(network, 
     mc.set_num_threads(threads)
     fused, reference = built(
         twins, layers, loss=lambda: mc.SoftmaxCrossEntropy(smooth), shape=shape, seed=seed,
-        preprocessing=mc.Preprocessing(0.3, 0.4),
+        preprocessing=mc.Standardize(0.3, 0.4),
     )  # fmt: skip
     for N in sizes:
         images, labels = batch(2 + N, shape, fused.model.output_shape[0], seed + N)

@@ -54,7 +54,7 @@ OPTIMIZERS = {
 
 def make(name, device="cpu", precision="fp32"):
     layers, shape = MODELS[name]
-    model = mc.Sequential(layers(), shape, seed=3, preprocessing=mc.Preprocessing(0.3, 0.4)).to(device)
+    model = mc.Sequential(layers(), shape, seed=3, preprocessing=mc.Standardize(0.3, 0.4)).to(device)
     model.precision = precision
     return model
 
@@ -395,7 +395,7 @@ def test_whatever_is_changed_between_steps_counts(cupy):
     images, labels = batch(made[0].model, 8)
     changes = [
         lambda e: None,
-        lambda e: setattr(e.model, "preprocessing", mc.Preprocessing(0.5, 0.25)),
+        lambda e: setattr(e.model, "preprocessing", mc.Standardize(0.5, 0.25)),
         lambda e: setattr(e.loss, "label_smoothing", 0.2),
         lambda e: setattr(e.optimizer, "momentum", 0.9),
         lambda e: setattr(e.optimizer, "weight_decay", 0.1),
