@@ -1,7 +1,7 @@
-"""Looking inside a trained model: what its layers see, which images look alike to it, what a decision rests on.
+"""Looking inside a trained model: feature maps, similar images, saliency and Grad-CAM.
 
 Every function takes stored images and leaves the model unchanged. Saliency and Grad-CAM are gradients of the
-prediction, not of the training loss: they are computed on a float64 copy without BatchNorm, ``fold_batchnorm``.
+prediction: they are computed on a float64 copy of the model without BatchNorm, see ``fold_batchnorm``.
 """
 
 from collections.abc import Iterator

@@ -1,164 +1,101 @@
-"""Names of Keras, PyTorch and scikit-learn, and what to write in their place: the one table of ``hints.py``.
-
-The outer keys are places: ``"minicnn"`` stands for every module, ``"Trainer."`` for the attributes of a
-class and those derived from it, ``"Trainer()"`` and ``"Trainer.fit()"`` for the arguments of a constructor
-and of a method. A hint is the code to write, or the code ("" for none) and a remark. For an argument that
-only has another name here, the hint is that name.
-"""
+"""Names of Keras, PyTorch and scikit-learn, and what to write instead: the table behind ``hints.py``."""
 
 Hint = str | tuple[str, str]
+"""The code to write, or a pair of that code ("" for none) and a remark. For an argument that only has
+another name here, the code is that name. ``mc`` is minicnn; ``model``, ``trainer`` etc. are the user's."""
 
 _MODEL = "mc.Sequential([mc.layers.Flatten(), mc.layers.Dense(10)], input_shape=(28, 28, 1))"
-_TRAINER = "trainer = mc.Trainer(model, mc.optimizers.SGD(0.05), mc.SoftmaxCrossEntropy())"
-_SCHEDULE = "callbacks=[mc.train.LearningRateSchedule(mc.schedules.Cosine(0.05))]"
-_RATE = "trainer.optimizer.learning_rate = 0.01"
-_ACTIVATION = "mc.layers.ReLU()", "an activation is a layer of its own, and the softmax is in the loss"
-_OTHER_ACTIVATION = "mc.layers.LeakyReLU()", "the activations here are ReLU and LeakyReLU"
-_SOFTMAX = (
-    "model.predict_proba(images)",
-    "the loss has the softmax, so the model ends in Dense; for probabilities",
-)
-_LOSS = "mc.SoftmaxCrossEntropy()"
-_ROW = _MODEL, "a model is a row of layers"
-_SIZES = "", "leave it out, as Sequential knows what comes in"
-_DECAY = "mc.optimizers.SGD(0.05, weight_decay=2e-4)", "an L2 penalty of λ is a weight_decay of 2·λ"
-_AUGMENTATION = "trainer.fit(train, augmentation=mc.data.Augmentation(flip=True, shift=2))"
-_EVALUATE = "trainer.evaluate(test)"
-_FIT = "trainer.fit(train)"
-_ARRAYS = "model.arrays()"
-_SAVE, _LOAD = 'model.save("model.safetensors")', 'model = mc.load("model.safetensors")'
-_WRAP = "mc.data.Dataset(images, labels)"
-_WHOLE_LABELS = _WRAP, "labels stay whole numbers, one for each image"
 _SEED = (
     "mc.Sequential([mc.layers.Flatten(), mc.layers.Dense(10)], (28, 28, 1), seed=0)",
     "there is no global seed",
 )
-_NO_ZEROING = "", "not needed, as backward assigns the gradients and never adds to them"
+_TRAINER = "trainer = mc.Trainer(model, mc.optimizers.SGD(0.05), mc.SoftmaxCrossEntropy())"
+_RATE = "trainer.optimizer.learning_rate = 0.01"
+_FIT, _EVALUATE = "trainer.fit(train)", "mc.evaluate(model, test)"
+_WRAP = "mc.data.Dataset(images, labels)"
+_INPUT = _MODEL, "the model has the input's shape"
+_INFERRED = "", "leave it out, as Sequential infers the input's size"
+_ACTIVATION = "mc.layers.ReLU()", "an activation is a layer of its own, and the softmax is in the loss"
+_SCHEDULE = "callbacks=[mc.train.LearningRateSchedule(mc.schedules.Cosine(0.05))]"
+_DECAY = "mc.optimizers.SGD(0.05, weight_decay=2e-4)", "an L2 penalty of λ is a weight_decay of 2·λ"
+_NO_ZEROING = "", "leave it out, as backward assigns the gradients and never adds to them"
 _QUIET = "", "leave it out, as nothing is printed"
-_KNOWN_MODE = "", "leave it out, as the monitor says whether higher is better"
+_ACCURACY = "", "leave it out, as the accuracy is always measured"
 
-HINTS: dict[str, dict[str, Hint]] = {
+# By place: "minicnn" is any module, "Trainer." the attributes of a class and its subclasses, "Trainer()" and
+# "Trainer.fit()" the arguments of a constructor and a method. Names with the same hint share a line.
+_TABLE: dict[str, dict[str, Hint]] = {
     "minicnn": {
         "Activation": _ACTIVATION,
-        "Adadelta": "mc.optimizers.Adam()",
-        "Adagrad": "mc.optimizers.Adam()",
-        "AdaptiveAvgPool2d": "mc.layers.GlobalAvgPool2D()",
-        "Add": _ROW,
-        "AveragePooling2D": "mc.layers.AvgPool2D(2)",
-        "AvgPool2d": "mc.layers.AvgPool2D(2)",
-        "BatchNorm1d": "mc.layers.BatchNorm()",
-        "BatchNorm2d": "mc.layers.BatchNorm()",
-        "BatchNormalization": "mc.layers.BatchNorm()",
-        "CSVLogger": 'mc.train.CSVLog("log.csv")',
-        "CategoricalCrossentropy": _LOSS,
-        "Concatenate": _ROW,
+        "AdaptiveAvgPool2d GlobalAveragePooling2D": "mc.layers.GlobalAvgPool2D()",
+        "Add Concatenate Model Module models": (_MODEL, "a model is a sequence of layers"),
+        "AveragePooling2D AvgPool2d": "mc.layers.AvgPool2D(2)",
+        "BatchNorm1d BatchNorm2d BatchNormalization": "mc.layers.BatchNorm()",
+        "CSVLogger TensorBoard": 'mc.train.CSVLog("log.csv")',
+        "CategoricalCrossentropy SparseCategoricalCrossentropy CrossEntropyLoss NLLLoss cross_entropy": (
+            "mc.SoftmaxCrossEntropy()"
+        ),
         "Conv2d": 'mc.layers.Conv2D(32, 3, padding="valid")',
-        "Convolution2D": 'mc.layers.Conv2D(32, 3, padding="valid")',
-        "CosineAnnealingLR": "mc.schedules.Cosine(0.05)",
-        "CosineDecay": "mc.schedules.Cosine(0.05)",
-        "CrossEntropyLoss": _LOSS,
-        "DataLoader": _WRAP,
-        "Dropout2d": "mc.layers.Dropout(0.25)",
-        "ELU": _OTHER_ACTIVATION,
-        "GELU": _OTHER_ACTIVATION,
-        "GlobalAveragePooling2D": "mc.layers.GlobalAvgPool2D()",
+        "CosineAnnealingLR CosineDecay lr_scheduler": "mc.schedules.Cosine(0.05)",
+        "DataLoader TensorDataset": _WRAP,
+        "ELU GELU SELU Sigmoid Tanh": (
+            "mc.layers.LeakyReLU()",
+            "the activations here are ReLU and LeakyReLU",
+        ),
         "GlobalMaxPooling2D": "mc.layers.GlobalMaxPool2D()",
-        "ImageDataGenerator": _AUGMENTATION,
-        "Input": (_MODEL, "the model has the input's shape"),
-        "InputLayer": (_MODEL, "the model has the input's shape"),
-        "KFold": "mc.data.k_folds(train, 5)",
+        "ImageDataGenerator RandomFlip RandomTranslation transforms": (
+            "trainer.fit(train, augmentation=mc.data.Augmentation(flip=True, shift=2))"
+        ),
+        "Input InputLayer": _INPUT,
+        "KFold StratifiedKFold": "mc.data.k_folds(train, 5)",
         "LearningRateScheduler": "mc.train.LearningRateSchedule(mc.schedules.Cosine(0.05))",
         "Linear": "mc.layers.Dense(10)",
-        "LogSoftmax": _SOFTMAX,
-        "MaxPool2d": "mc.layers.MaxPool2D(2)",
-        "MaxPooling2D": "mc.layers.MaxPool2D(2)",
-        "Model": _ROW,
+        "MaxPool2d MaxPooling2D": "mc.layers.MaxPool2D(2)",
         "ModelCheckpoint": 'mc.train.Checkpoint("best.safetensors")',
-        "Module": _ROW,
-        "Nadam": "mc.optimizers.Adam()",
-        "NLLLoss": _LOSS,
-        "OneCycleLR": "mc.schedules.OneCycle(0.1)",
-        "RMSprop": "mc.optimizers.Adam()",
-        "RandomFlip": _AUGMENTATION,
-        "RandomTranslation": _AUGMENTATION,
-        "ReduceLROnPlateau": ("mc.schedules.Step(0.05)", "the rate follows a schedule"),
+        "RMSprop Adagrad Adadelta Nadam": "mc.optimizers.Adam()",
+        "ReduceLROnPlateau": ("mc.schedules.Step(0.05)", "the learning rate follows a schedule"),
         "Rescaling": ("mc.Scale()", "the model scales uint8 pixels to 0…1 by itself"),
-        "SELU": _OTHER_ACTIVATION,
-        "Sigmoid": _OTHER_ACTIVATION,
-        "Softmax": _SOFTMAX,
-        "SparseCategoricalCrossentropy": _LOSS,
-        "SpatialDropout2D": "mc.layers.Dropout(0.25)",
+        "Softmax LogSoftmax": (
+            "model.predict_proba(images)",
+            "the loss has the softmax, so the model ends in Dense; for probabilities",
+        ),
         "StepLR": "mc.schedules.Step(0.05, milestones=(0.5, 0.75))",
-        "StratifiedKFold": "mc.data.k_folds(train, 5)",
-        "Tanh": _OTHER_ACTIVATION,
-        "TensorBoard": 'mc.train.CSVLog("log.csv")',
-        "TensorDataset": _WRAP,
         "ZeroPadding2D": ('mc.layers.Conv2D(32, 3, padding="same")', "convolutions and pools pad"),
-        "accuracy_score": "trainer.evaluate(test).accuracy",
+        "accuracy_score metrics": f"{_EVALUATE}.accuracy",
         "callbacks": ("mc.train.EarlyStopping()", "the callbacks are in mc.train"),
-        "classification_report": "trainer.evaluate(test).table()",
-        "confusion_matrix": "trainer.evaluate(test).confusion",
-        "cross_entropy": _LOSS,
+        "classification_report": f"{_EVALUATE}.table()",
+        "confusion_matrix": f"{_EVALUATE}.confusion",
         "cross_val_score": (
             "mc.train.cross_validate(new_trainer, train)",
-            "with a function new_trainer(rest, seed) of your own, which returns a trainer of a new model",
+            "with a function new_trainer(rest, seed) that returns a trainer of a new model",
         ),
-        "datasets": ('mc.data.load("fashion-mnist")', "data sets are in mc.data"),
+        "datasets load_data": 'mc.data.load("fashion-mnist")',
         "fetch_openml": 'mc.data.load("mnist")',
-        "l2": _DECAY,
-        "load_data": 'mc.data.load("fashion-mnist")',
-        "load_model": _LOAD,
-        "lr_scheduler": "mc.schedules.Cosine(0.05)",
-        "manual_seed": _SEED,
-        "models": _ROW,
+        "l2 regularizers": _DECAY,
+        "load_model": 'model = mc.load("model.safetensors")',
         "nn": ("mc.layers.Dense(10)", "the layers are in mc.layers"),
-        "no_grad": (
-            "model.predict(images)",
-            "nothing is kept for gradients unless training=True is asked for",
-        ),
+        "no_grad": ("model.predict(images)", "nothing is saved for gradients without training=True"),
         "optim": ("mc.optimizers.SGD(0.05)", "the optimizers are in mc.optimizers"),
         "plots": "from minicnn import plots",
-        "regularizers": _DECAY,
         "report": "from minicnn import report",
-        "save": _SAVE,
-        "save_model": _SAVE,
-        "seed": _SEED,
-        "set_seed": _SEED,
         "experiment": "from minicnn import experiment",
-        "to_categorical": _WHOLE_LABELS,
-        "one_hot": _WHOLE_LABELS,
+        "save save_model": 'model.save("model.safetensors")',
+        "seed set_seed set_random_seed manual_seed": _SEED,
+        "to_categorical one_hot": (_WRAP, "labels stay whole numbers, one for each image"),
         "train_test_split": "mc.data.split(train, 0.1)",
-        "transforms": _AUGMENTATION,
-        "utils": _WRAP,
     },
     "Sequential.": {
-        "add": (_MODEL, "all layers are given at once"),
-        "append": (_MODEL, "all layers are given at once"),
-        "children": "model.layers",
-        "classes_": "model.class_names",
+        "add append": (_MODEL, "all layers are given at once"),
         "compile": _TRAINER,
         "count_params": "model.num_params",
         "eval": ("model.predict(images)", "a prediction never trains"),
-        "evaluate": f"{_TRAINER}; {_EVALUATE}",
-        "fit": f"{_TRAINER}; {_FIT}",
-        "fit_generator": f"{_TRAINER}; {_FIT}",
-        "get_layer": "model.layers[0]",
-        "get_weights": _ARRAYS,
-        "history": "trainer.history",
-        "load_state_dict": "model.set_arrays(arrays)",
+        "evaluate score": _EVALUATE,
+        "fit train": f"{_TRAINER}; {_FIT}",
+        "get_layer children modules": "model.layers[0]",
+        "get_weights weights state_dict named_parameters trainable_variables": "model.arrays()",
         "load_weights": 'model.set_arrays(mc.load("model.safetensors").arrays())',
-        "modules": "model.layers",
-        "named_parameters": _ARRAYS,
-        "predict_classes": "model.predict(images)",
-        "save_weights": _SAVE,
-        "score": f"{_TRAINER}; {_EVALUATE}",
-        "set_weights": "model.set_arrays(arrays)",
-        "state_dict": _ARRAYS,
-        "train": f"{_TRAINER}; {_FIT}",
-        "train_on_batch": "trainer.engine.train_step(images, labels)",
-        "trainable_variables": _ARRAYS,
-        "trainable_weights": _ARRAYS,
-        "weights": _ARRAYS,
+        "save_weights": 'model.save("model.safetensors")',
+        "set_weights load_state_dict": "model.set_arrays(arrays)",
         "zero_grad": _NO_ZEROING,
     },
     "Trainer.": {
@@ -167,127 +104,75 @@ HINTS: dict[str, dict[str, Hint]] = {
         "predict": "trainer.model.predict(images)",
         "predict_proba": "trainer.model.predict_proba(images)",
         "save": 'trainer.model.save("model.safetensors")',
-        "score": _EVALUATE,
+        "score test validate": "trainer.evaluate(test)",
         "summary": "trainer.model.summary()",
-        "test": _EVALUATE,
         "train": _FIT,
-        "validate": _EVALUATE,
     },
     "Optimizer.": {
-        "apply_gradients": "optimizer.step(model)",
-        "lr": "optimizer.learning_rate",
-        "minimize": "optimizer.step(model)",
-        "param_groups": "optimizer.learning_rate",
+        "lr param_groups": "optimizer.learning_rate",
         "zero_grad": _NO_ZEROING,
     },
     "Layer.": {
         "bias": 'layer.params["b"]',
-        "get_weights": "layer.params",
-        "kernel": 'layer.params["W"]',
-        "weight": 'layer.params["W"]',
-        "weights": "layer.params",
+        "get_weights weights": "layer.params",
+        "kernel weight": 'layer.params["W"]',
     },
     "History.": {
-        "epochs": 'history["epoch"]',
-        "epoch": 'history["epoch"]',
+        "epoch epochs": 'history["epoch"]',
         "history": ('history["loss"]', "it is the table itself"),
         "keys": "history.columns()",
     },
     "Dataset.": {
-        "X": "train.images",
-        "batch": ("trainer.fit(train, batch_size=128)", "fit makes the batches"),
-        "classes": "train.class_names",
-        "data": "train.images",
-        "num_classes": "len(train.class_names)",
-        "shape": "train.images.shape",
-        "shuffle": (_FIT, "each epoch has an order of its own"),
-        "target": "train.labels",
-        "target_names": "train.class_names",
-        "targets": "train.labels",
-        "x": "train.images",
-        "y": "train.labels",
+        "X x data": "train.images",
+        "classes target_names": "train.class_names",
+        "y target targets": "train.labels",
     },
     "Sequential()": {
-        "input_dim": ("input_shape=(784,)", "for vectors of 784 numbers"),
-        "loss": _TRAINER,
+        "loss optimizer": _TRAINER,
         "metrics": _EVALUATE,
-        "name": ("", "leave it out, as a model has no name"),
-        "optimizer": _TRAINER,
         "random_state": "seed",
     },
-    "Sequential.predict()": {"X": "images", "verbose": _QUIET, "x": "images"},
-    "Sequential.predict_proba()": {"X": "images", "verbose": _QUIET, "x": "images"},
+    "Sequential.predict()": {"X x": "images", "verbose": _QUIET},
+    "Sequential.predict_proba()": {"X x": "images", "verbose": _QUIET},
     "Trainer()": {
         "batch_size": "trainer.fit(train, batch_size=128)",
         "callbacks": 'trainer.fit(train, callbacks=[mc.train.EarlyStopping("loss")])',
         "criterion": "loss",
         "epochs": "trainer.fit(train, epochs=5)",
-        "learning_rate": _RATE,
-        "lr": _RATE,
-        "metrics": ("", "leave it out, as the accuracy is always measured"),
-        "optim": "optimizer",
+        "learning_rate lr": _RATE,
+        "metrics": _ACCURACY,
         "scheduler": f"trainer.fit(train, {_SCHEDULE})",
         "seed": "trainer.fit(train, seed=0)",
     },
     "Trainer.fit()": {
-        "X": f"trainer.fit({_WRAP})",
-        "class_weight": ("", "leave it out, as every image counts alike"),
-        "initial_epoch": ("", "leave it out, as the model goes on from the weights that it has"),
-        "learning_rate": _RATE,
-        "loss": _TRAINER,
-        "lr": _RATE,
-        "max_epochs": "epochs",
-        "max_iter": "epochs",
-        "metrics": ("", "leave it out, as the accuracy is always measured"),
-        "n_epochs": "epochs",
-        "nb_epoch": "epochs",
-        "num_epochs": "epochs",
-        "optimizer": _TRAINER,
+        "X x y": f"trainer.fit({_WRAP})",
+        "class_weight sample_weight": ("", "leave it out, as all images have the same weight"),
+        "learning_rate lr": _RATE,
+        "loss optimizer": _TRAINER,
+        "max_epochs max_iter n_epochs num_epochs": "epochs",
+        "metrics": _ACCURACY,
         "random_state": "seed",
-        "sample_weight": ("", "leave it out, as every image counts alike"),
-        "shuffle": ("", "leave it out, as each epoch has an order of its own, drawn from seed"),
-        "steps_per_epoch": ("", "leave it out, as an epoch is every image once"),
+        "shuffle": ("", "leave it out, as each epoch shuffles the images, with the given seed"),
         "validation_data": f"validation={_WRAP}",
         "validation_split": "validation",
         "verbose": ("progress=False", "for no bar and no lines"),
-        "workers": ("mc.set_num_threads(2)", "by default all cores are used; for fewer"),
-        "x": f"trainer.fit({_WRAP})",
-        "y": f"trainer.fit({_WRAP})",
     },
-    "Trainer.evaluate()": {
-        "X": f"trainer.evaluate({_WRAP})",
-        "verbose": _QUIET,
-        "x": f"trainer.evaluate({_WRAP})",
-        "y": f"trainer.evaluate({_WRAP})",
-    },
+    "Trainer.evaluate()": {"X x y": f"trainer.evaluate({_WRAP})", "verbose": _QUIET},
     "Optimizer()": {
         "clipnorm": ("global_clipnorm=1.0", "the norm is that of all gradients together"),
-        "decay": (f"trainer.fit(train, {_SCHEDULE})", "a rate that falls is a schedule"),
+        "decay": (f"trainer.fit(train, {_SCHEDULE})", "a falling learning rate is a schedule"),
         "lr": "learning_rate",
         "params": ("", "leave it out, as Trainer gives the model to the optimizer"),
     },
-    "Adam()": {
-        "beta1": "beta_1",
-        "beta2": "beta_2",
-        "betas": "beta_1=0.9, beta_2=0.999",
-        "eps": "epsilon",
-    },
+    "Adam()": {"beta1": "beta_1", "beta2": "beta_2", "betas": "beta_1=0.9, beta_2=0.999", "eps": "epsilon"},
     "SoftmaxCrossEntropy()": {
         "from_logits": ("", "leave it out, as logits are what it takes"),
-        "reduction": ("", "leave it out, as it is the mean over the batch"),
-        "smoothing": "label_smoothing",
     },
     "Layer()": {
         "activation": _ACTIVATION,
-        "activity_regularizer": _DECAY,
-        "batch_input_shape": (_MODEL, "the model has the input's shape"),
-        "bias_initializer": ("", "leave it out, as biases start at 0"),
-        "bias_regularizer": _DECAY,
         "data_format": ("", "leave it out, as images are (N, H, W, C)"),
         "dtype": ('mc.Sequential([mc.layers.ReLU()], (28, 28, 1), dtype="float32")', "the model has it"),
-        "input_dim": (_MODEL, "the model has the input's shape"),
-        "input_shape": (_MODEL, "the model has the input's shape"),
-        "inplace": ("", "leave it out, as no layer writes into its input"),
+        "input_dim input_shape batch_input_shape": _INPUT,
         "kernel_regularizer": _DECAY,
         "name": ("", "leave it out, as Sequential names the layers: conv2d_1, relu_1, …"),
         "seed": _SEED,
@@ -295,46 +180,34 @@ HINTS: dict[str, dict[str, Hint]] = {
     },
     "Conv2D()": {
         "bias": "use_bias",
-        "border_mode": "padding",
         "dilation": "dilation_rate",
-        "in_channels": _SIZES,
-        "nb_filter": "filters",
+        "in_channels": _INFERRED,
         "out_channels": "filters",
-        "padding_mode": ("", "leave it out, as images are padded with zeros"),
         "stride": "strides",
-        "subsample": "strides",
     },
-    "Dense()": {
-        "bias": "use_bias",
-        "in_features": _SIZES,
-        "out_features": "units",
-        "output_dim": "units",
-    },
+    "Dense()": {"bias": "use_bias", "in_features": _INFERRED, "out_features": "units"},
     "_Pool2D()": {"kernel_size": "pool_size", "stride": "strides"},
     "BatchNorm()": {
-        "axis": ("", "leave it out, as channels are normalized, which are the last axis"),
         "eps": "epsilon",
-        "num_features": _SIZES,
+        "num_features": _INFERRED,
     },
     "LeakyReLU()": {"alpha": "negative_slope"},
     "Dropout()": {"p": "rate"},
-    "Callback()": {"mode": _KNOWN_MODE, "verbose": _QUIET},
+    "Callback()": {
+        "mode": ("", "leave it out, as the monitor tells whether higher is better"),
+        "verbose": _QUIET,
+    },
     "EarlyStopping()": {"restore_best_weights": "restore_best"},
     "Checkpoint()": {
         "filepath": "path",
         "save_best_only": ("", "leave it out, as only a better model is saved"),
-        "save_weights_only": ("", "leave it out, as a model file holds weights and layers"),
-    },
-    "Dataset()": {
-        "X": "images",
-        "classes": "class_names",
-        "data": "images",
-        "target": "labels",
-        "target_names": "class_names",
-        "targets": "labels",
-        "x": "images",
-        "y": "labels",
     },
     "Augmentation()": {"horizontal_flip": "flip"},
+    "Dataset()": {"X x data": "images", "classes target_names": "class_names", "y target targets": "labels"},
 }
-"""In the code ``mc`` is minicnn; ``model``, ``trainer``, ``train``, ``images`` are a person's own."""
+
+HINTS: dict[str, dict[str, Hint]] = {
+    place: {name: hint for names, hint in table.items() for name in names.split()}
+    for place, table in _TABLE.items()
+}
+"""The hints by place and name."""

@@ -1,59 +1,45 @@
-"""The errors that names of other libraries meet: what to write here stands in ``foreign_names.py``."""
+"""Errors for unknown names, which say what to write instead: see the table in ``foreign_names.py``."""
 
 import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from opcode import opmap
-from types import FrameType
+from types import ModuleType
 from typing import Any, NoReturn
 
 from minicnn.errors import ArgumentError, UnknownNameError
 from minicnn.foreign_names import HINTS, Hint
 from minicnn.text import did_you_mean, shown
 
-_MODULES = (
-    "",
-    "layers",
-    "optimizers",
-    "losses",
-    "schedules",
-    "train",
-    "data",
-    "initializers",
-    "explain",
-    "zoo",
-)
-
 
 class Hinted:
-    """Base of the classes whose constructors and attributes are looked up in ``HINTS``.
+    """Base of the classes whose unknown attributes and constructor arguments are looked up in ``HINTS``.
 
-    A name that is not there is an AttributeError, an argument that is not there a TypeError, as ever.
+    As usual, an unknown attribute is an AttributeError and an unknown argument a TypeError.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Hinted":
-        """Refuse unknown arguments by name before the constructor is called."""
+        """Raise ArgumentError if the constructor has no argument of a given name."""
         if kwargs:
             _check_arguments(cls, [base.__name__ for base in cls.__mro__], cls.__name__, kwargs)
-        if args and cls.__init__ is object.__init__:  # which takes anything where there is a __new__
+        if args and cls.__init__ is object.__init__:  # Python checks this only for classes without __new__
             raise TypeError(f"{cls.__name__}() takes no arguments")
         return super().__new__(cls)
 
     def __getattr__(self, name: str) -> Any:
-        """Say what a name that is not there is called here."""
+        """Raise UnknownNameError, with the name to use instead."""
         kind = type(self)
-        if any(name in vars(base) for base in kind.__mro__):  # it is there: a property raised an error
+        if any(name in vars(base) for base in kind.__mro__):  # a property, which raised AttributeError itself
             return object.__getattribute__(self, name)
         message = f"{kind.__name__!r} object has no attribute {name!r}"
         if not name.startswith("_"):
-            places = [f"{base.__name__}." for base in kind.__mro__]
-            message += _told(_found(places, name), name, dir(kind))
+            hint = _find([f"{base.__name__}." for base in kind.__mro__], name)
+            message += _advice(hint, name, dir(kind))
         raise UnknownNameError(message)
 
 
 def arguments(method: Callable) -> Callable:
-    """Look up what ``method`` is given by name, and has no argument for, in ``HINTS``; a decorator."""
+    """Look up unknown keyword arguments of ``method`` in ``HINTS``; a decorator."""
     place = method.__qualname__
 
     @functools.wraps(method)
@@ -66,65 +52,60 @@ def arguments(method: Callable) -> Callable:
 
 
 def module_names(module: str) -> Callable[[str], NoReturn]:
-    """Return a ``__getattr__`` for a module: it says what a name that is not there is called here."""
+    """Return a ``__getattr__`` for a module, which raises UnknownNameError with the name to use instead."""
 
     def missing(name: str) -> NoReturn:
         message = f"module {module!r} has no attribute {name!r}"
-        if name.startswith("_"):
-            raise UnknownNameError(message)
-        hint = _found(["minicnn"], name) or _elsewhere(name)
-        message += _told(hint, name, dir(sys.modules[module]))
-        # Python would put a message of its own in the place of an AttributeError.
-        if hint and f"{module}.{name}" not in sys.modules and _imports(sys._getframe(1)):
-            raise ImportError(message, name=module)
+        if not name.startswith("_"):
+            message += _advice(_find(["minicnn"], name) or _elsewhere(name), name, dir(sys.modules[module]))
         raise UnknownNameError(message)
 
     return missing
 
 
-def _imports(frame: FrameType) -> bool:
-    """Whether a frame is in the midst of ``from … import …``."""
-    return frame.f_code.co_code[frame.f_lasti] == opmap["IMPORT_FROM"]
-
-
 def _check_arguments(function: Callable, places: list[str], name: str, given: dict[str, Any]) -> None:
-    """Refuse what is ``given`` by name if ``function`` has no such arguments."""
-    takes_none = getattr(function, "__init__", None) is object.__init__
-    parameters = {} if takes_none else inspect.signature(function).parameters
+    """Raise ArgumentError if ``function`` does not have all ``given`` arguments."""
+    has_none = getattr(function, "__init__", None) is object.__init__
+    parameters = {} if has_none else inspect.signature(function).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return
     known = [key for key in parameters if key != "self"]
-    unknown = [key for key in given if key not in known]
-    if not unknown:
-        return
-    told: dict[str, list[str]] = {}  # what is said of which of them
-    for key in unknown:
-        hint = _found([f"{place}()" for place in places], key)
-        if isinstance(hint, str) and hint in known:  # it is called so
+    errors = []
+    for key in given:
+        if key in known:
+            continue
+        hint = _find([f"{place}()" for place in places], key)
+        if isinstance(hint, str) and hint in known:  # another name for this argument
             value = shown(given[key])
             hint = f"{hint}={value if len(value) <= 40 and value.isprintable() else '…'}"
-        takes = f"; it takes {', '.join(known) or 'none'}"
-        told.setdefault(_told(hint, key, known) or takes, []).append(repr(key))
-    raise ArgumentError("; ".join(f"{name} has no argument {', '.join(told[end])}{end}" for end in told))
+        advice = _advice(hint, key, known) or f"; it takes {', '.join(known) or 'none'}"
+        errors.append(f"{name} has no argument {key!r}{advice}")
+    if errors:
+        raise ArgumentError("; ".join(errors))
 
 
-def _found(places: Iterable[str], name: str) -> Hint | None:
+def _find(places: Iterable[str], name: str) -> Hint | None:
     return next((HINTS[place][name] for place in places if name in HINTS.get(place, ())), None)
 
 
 def _elsewhere(name: str) -> str | None:
-    """Return the full name of what stands in another module."""
-    for short in _MODULES:
-        module = sys.modules.get(f"minicnn.{short}" if short else "minicnn")
-        found = vars(module).get(name) if module else None
-        if getattr(found, "__module__", "").startswith("minicnn."):
-            return f"mc.{short}.{name}" if short else f"mc.{name}"
+    """Return the full name of a public object that is in another module of minicnn."""
+    package = vars(sys.modules["minicnn"])
+    public = package.get("__all__", ())
+    if name in public:
+        return f"mc.{name}"
+    for short in public:
+        module = package[short]
+        found = vars(module).get(name) if isinstance(module, ModuleType) else None
+        if getattr(found, "__module__", "").startswith(f"minicnn.{short}"):
+            return f"mc.{short}.{name}"
     return None
 
 
-def _told(hint: Hint | None, name: str, known: Iterable[str]) -> str:
-    """Return the end of a message: the hint, or else the nearest of the names that are known."""
+def _advice(hint: Hint | None, name: str, known: Iterable[str]) -> str:
+    """Return the end of a message: the hint, or else the most similar of the ``known`` names."""
     if hint is None:
         return did_you_mean(name, (key for key in known if key[0] != "_"), cutoff=0.75)
     code, remark = (hint, "") if isinstance(hint, str) else hint
-    return f": {': '.join([*filter(None, [remark]), *filter(None, [code and f'write {code}'])])}"
+    parts = [remark, f"write {code}" if code else ""]
+    return f": {': '.join(filter(None, parts))}"

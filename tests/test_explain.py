@@ -18,7 +18,7 @@ from minicnn.model import Sequential
 from minicnn.ops import cpu, reference
 from minicnn.preprocessing import Standardize
 from minicnn.runtime import threads
-from tests.strategies import seeds, whole, windows
+from tests.strategies import seeds, whole
 
 STEP = 1e-6
 CLASSES = 3
