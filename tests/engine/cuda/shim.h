@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -42,7 +43,7 @@ enum State { RUNS, AT_BLOCK_BARRIER, AT_WARP_BARRIER, DONE };
 
 struct Fibre {
     ucontext_t context;
-    std::vector<char> stack;
+    std::unique_ptr<char[]> stack{new char[STACK]};  // not zeroed: only the pages in use take memory
     State state;
     unsigned index;
 };
@@ -91,7 +92,7 @@ static void run_block(unsigned threads) {
         fibre.state = RUNS;
         fibre.index = i;
         getcontext(&fibre.context);
-        fibre.context.uc_stack.ss_sp = fibre.stack.data();
+        fibre.context.uc_stack.ss_sp = fibre.stack.get();
         fibre.context.uc_stack.ss_size = STACK;
         fibre.context.uc_link = nullptr;
         makecontext(&fibre.context, entry, 0);
@@ -126,10 +127,7 @@ static void launch(void (*kernel)(void**), const unsigned* grid, const unsigned*
     if (gridDim.y > 65535 || gridDim.z > 65535) fail("a grid that no GPU allows,");
     unsigned threads = blockDim.x * blockDim.y * blockDim.z;
     if (threads == 0 || threads > 1024) fail("a number of threads that no GPU allows,");
-    while (fibres.size() < threads) {
-        fibres.emplace_back();
-        fibres.back().stack.resize(STACK);
-    }
+    while (fibres.size() < threads) fibres.emplace_back();
     for (blockIdx.z = 0; blockIdx.z < gridDim.z; blockIdx.z++)
         for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
             for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) run_block(threads);
