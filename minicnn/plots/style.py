@@ -1,4 +1,4 @@
-"""What all figures share: colors, captions, a grid of images, and how a figure becomes a file."""
+"""Shared by all figures: colors, captions, grids of images, and saving."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ VALIDATION = {"color": "#c8500a", "linestyle": "--", "marker": "s"}
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write ``figure`` to ``path`` as PNG, 150 dots an inch; a $ in a text is a $, not mathematics.
+    """Write ``figure`` to ``path`` as PNG with 150 dpi; $ in a text is not read as TeX.
 
     Raises
     ------
@@ -30,17 +30,17 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def percent(probability: float) -> str:
-    """Return a probability in per cent; what is not certain is not called 100 %."""
+    """Return a probability in percent; one below 1 is never rounded to 100 %."""
     return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
 def short(name: str, most: int = 22) -> str:
-    """Return a name that is not longer than ``most`` letters."""
+    """Return a name, cut to ``most`` letters."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def loss_and_accuracy(title: str) -> tuple[Figure, Axes, Axes]:
-    """Return a figure for two curves side by side, and the places for the loss and for the accuracy."""
+    """Return a figure with two axes side by side, and the axes: for the loss and for the accuracy."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     loss.set_ylabel("loss (cross-entropy)")
@@ -50,22 +50,30 @@ def loss_and_accuracy(title: str) -> tuple[Figure, Axes, Axes]:
 
 
 def epoch_axis(axes: Axes, epochs: int) -> None:
-    """Let the axis from left to right count the epochs, in whole numbers."""
+    """Let the x axis count epochs, in whole numbers."""
     axes.set_xlabel("epoch")
     axes.set_xlim(0.5, epochs + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
 
 
-def image_grid(images: np.ndarray, captions: Sequence[str], title: str, columns: int | None = None) -> Figure:
-    """Draw images (K, H, W, C) in a grid, a square one if nothing else is said, each below its caption."""
-    columns = max(1, int(np.ceil(np.sqrt(len(images))))) if columns is None else columns
-    rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(max(2.1 * columns + 0.4, 5), 2.2 * rows + 0.5), layout="constrained")
+def picture_grid(
+    title: str, rows: int, columns: int, size: tuple[float, float], widths: Sequence[float] | None = None
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure of ``size`` inches and its axes, (rows, columns), without frames and ticks."""
+    figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title)
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(rows, columns, squeeze=False, width_ratios=widths)
     for axes in grid.flat:
         axes.set_axis_off()
+    return figure, grid
+
+
+def image_grid(images: np.ndarray, captions: Sequence[str], title: str, columns: int | None = None) -> Figure:
+    """Draw images (K, H, W, C) with captions in a grid, by default a square one."""
+    columns = max(1, int(np.ceil(np.sqrt(len(images))))) if columns is None else columns
+    rows = max(1, -(-len(images) // columns))
+    figure, grid = picture_grid(title, rows, columns, (max(2.1 * columns + 0.4, 5), 2.2 * rows + 0.5))
     for axes, image, caption in zip(grid.flat, images, captions, strict=False):
         show(axes, image)
         axes.set_title(caption, fontsize=8)
@@ -73,6 +81,6 @@ def image_grid(images: np.ndarray, captions: Sequence[str], title: str, columns:
 
 
 def show(axes: Axes, image: np.ndarray) -> None:
-    """Draw an image: three channels are RGB, four RGBA, else the first is shown in gray, light on dark."""
+    """Draw an image: three channels are RGB, four RGBA; otherwise the first is drawn in gray."""
     shown = image if image.shape[-1] in (3, 4) else image[..., 0]
     axes.imshow(shown, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)

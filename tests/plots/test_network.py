@@ -55,11 +55,11 @@ class TestModelGraph:
     def test_every_layer_has_a_box_in_order_with_arguments_shape_and_parameters(self):
         assert [texts for _, texts in boxes(network.model_graph(model()))] == [
             ["Input", "8 × 6 × 1"],
-            ["Conv2D  3 @ 2×3, same", "conv2d_1   8 × 6 × 3   21 parameters"],
+            ["Conv2D  3, 2×3, padding same", "conv2d_1   8 × 6 × 3   21 parameters"],
             ["BatchNorm", "batchnorm_1   8 × 6 × 3   6 parameters"],
             ["ReLU", "relu_1   8 × 6 × 3"],
-            ["MaxPool2D  2×2", "maxpool2d_1   4 × 3 × 3"],
-            ["Conv2D  5 @ 2×2", "conv2d_2   3 × 2 × 5   60 parameters"],
+            ["MaxPool2D", "maxpool2d_1   4 × 3 × 3"],
+            ["Conv2D  5, 2×2, use_bias False", "conv2d_2   3 × 2 × 5   60 parameters"],
             ["Dropout  0.25", "dropout_1   3 × 2 × 5"],
             ["Flatten", "flatten_1   30"],
             ["Dense  10", "dense_1   10   310 parameters"],
@@ -68,20 +68,51 @@ class TestModelGraph:
     @pytest.mark.parametrize(
         ("layer", "heading"),
         [
-            (L.Conv2D(4, 3, strides=2), "Conv2D  4 @ 3×3, stride 2×2"),
-            (L.Conv2D(4, 3, dilation_rate=(1, 2)), "Conv2D  4 @ 3×3, dilation 1×2"),
-            (L.Conv2D(4, 3, padding=1), "Conv2D  4 @ 3×3, padding ((1, 1), (1, 1))"),
-            (L.MaxPool2D(3, strides=2, padding="same"), "MaxPool2D  3×3, same, stride 2×2"),
-            (L.AvgPool2D((2, 3), strides=(2, 3)), "AvgPool2D  2×3"),
+            (L.Conv2D(4, 3, strides=2), "Conv2D  4, 3×3, strides 2×2"),
+            (L.Conv2D(4, 3, dilation_rate=(1, 2)), "Conv2D  4, 3×3, dilation_rate 1×2"),
+            (L.Conv2D(4, 3, padding=1), "Conv2D  4, 3×3, padding ((1, 1), (1, 1))"),
+            (
+                L.MaxPool2D(3, strides=2, padding="same"),
+                "MaxPool2D  pool_size 3×3, strides 2×2, padding same",
+            ),
+            (L.AvgPool2D((2, 3), strides=(2, 3)), "AvgPool2D  pool_size 2×3"),
             (L.GlobalAvgPool2D(), "GlobalAvgPool2D"),
-            (L.LeakyReLU(0.1), "LeakyReLU  0.1"),
+            (L.LeakyReLU(0.1), "LeakyReLU  negative_slope 0.1"),
         ],
         ids=repr,
     )
-    def test_arguments_are_written_where_they_are_not_the_usual(self, layer, heading):
+    def test_arguments_are_shown_unless_they_are_the_default(self, layer, heading):
         layer.in_model = False  # each test makes a model of it
         _, (_, texts) = boxes(network.model_graph(Sequential([layer], (8, 6, 1))))
         assert texts[0] == heading
+
+    def test_a_custom_layer_is_drawn_from_what_it_says_of_itself(self, tmp_path):
+        class Mix(L.Layer):
+            def __init__(self, factors, power=2.0, unstored=None):
+                super().__init__()
+                self.factors, self.power = np.array(factors), power
+
+            def param_shapes(self, input_shape):
+                return {"a": (3,)}
+
+            def _build(self, input_shape, rng):
+                self.params["a"] = np.ones(3, self.dtype)
+
+            def for_inference(self):
+                return None
+
+        figure = network.model_graph(Sequential([Mix([1, 2], power=3.0)], (8, 6, 1)))
+        _, (patch, texts) = boxes(figure)
+        assert texts == ["Mix  [1 2], power 3", "mix_1   8 × 6 × 1   3 parameters"]
+        assert patch.get_linestyle() == "--"
+        save(figure, tmp_path / "a.png")
+
+    def test_filters_of_a_custom_convolution_are_drawn(self):
+        class Blur(L.Conv2D):
+            pass
+
+        figure = network.filters(Sequential([L.ReLU(), Blur(4, 3)], (8, 6, 1)))
+        assert figure.get_suptitle() == "blur_1: 4 filters of 3×3×1"
 
     def test_kinds_differ_in_gray_and_by_their_border(self):
         drawn = {
@@ -203,11 +234,11 @@ class TestFilters:
 
     @pytest.mark.parametrize("name", ["conv2d_9", "dense_1"])
     def test_a_layer_that_is_no_convolution_is_refused(self, name):
-        with pytest.raises(ConfigError, match=f"no Conv2D '{name}': choose one of conv2d_1, conv2d_2"):
+        with pytest.raises(ConfigError, match=f"no convolution '{name}': choose one of conv2d_1, conv2d_2"):
             network.filters(model(), name)
 
     def test_a_model_without_convolutions_is_refused(self):
-        with pytest.raises(ConfigError, match="has no Conv2D"):
+        with pytest.raises(ConfigError, match="has no convolution"):
             network.filters(Sequential([L.Flatten(), L.Dense(2)], (4, 4, 1)))
 
 
