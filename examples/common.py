@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import minicnn as mc
-from minicnn import experiment, zoo
+from minicnn import experiment, report, zoo
 from minicnn.cli import options
 from minicnn.data import Dataset, DatasetSpec
 from minicnn.report import Run
@@ -62,7 +62,7 @@ def train_and_report(name: str, args: argparse.Namespace, out: str, stand_in: bo
     """Train by a recipe, use the test set once, and write the run, to ``out`` if no other place is named."""
     recipe = options.changed(zoo.recipe(name), args)
     spec, train, test = load(DatasetSpec(recipe.dataset, args.data, images=args.images), stand_in)
-    out = experiment.prepare_folder(
+    out = report.prepare_folder(
         args.out, out if train.name == recipe.dataset else f"runs/{train.name}", args.force
     )
     run = experiment.train_recipe(recipe, train, test, spec, out, command(), START, args.seed, args.device)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import common
 
-from minicnn import experiment, zoo
+from minicnn import experiment, report, zoo
 from minicnn.cli import options
 from minicnn.data import DatasetSpec, write_csv
 from minicnn.errors import ConfigError
@@ -31,7 +31,7 @@ def main() -> int:
     train, test = spec.load()
 
     recipe = options.changed(zoo.recipe("fashion-basic"), args)
-    out = experiment.prepare_folder(args.out, "runs/fashion-basic", args.force)
+    out = report.prepare_folder(args.out, "runs/fashion-basic", args.force)
     # A tenth of the training images is held out: validation never sees the test images.
     run = experiment.train_recipe(
         recipe,

@@ -3,7 +3,7 @@
 import common
 
 import minicnn as mc
-from minicnn import experiment, plots
+from minicnn import experiment, plots, report
 from minicnn.cli import options
 from minicnn.data import Dataset, DatasetSpec
 from minicnn.report import Page
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--folds", type=options.count, default=5, help="at least 2 (default: 5)")
     parser.epilog = "The target is for the mean of the baseline's folds."
     args = parser.parse_args()
-    out = experiment.prepare_folder(args.out, "runs/fashion-harness", args.force)
+    out = report.prepare_folder(args.out, "runs/fashion-harness", args.force)
     spec, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
     recipes = [options.changed(mc.zoo.recipe(name), args) for name in RECIPES]
     results = [recipe.cross_validate(train, args.folds, args.seed, args.device) for recipe in recipes]

@@ -3,7 +3,7 @@
 import common
 import numpy as np
 
-from minicnn import experiment, explain, plots, zoo
+from minicnn import experiment, explain, plots, report, zoo
 from minicnn.cli import options
 from minicnn.data import Dataset, DatasetSpec
 from minicnn.errors import ConfigError
@@ -32,7 +32,7 @@ def main() -> int:
         add_search(page, run, test)
 
     recipe = options.changed(zoo.recipe("fashion-multi"), args)
-    out = experiment.prepare_folder(args.out, "runs/fashion-multi", args.force)
+    out = report.prepare_folder(args.out, "runs/fashion-multi", args.force)
     run = experiment.train_recipe(
         recipe, train, test, spec, out, common.command(), common.START, args.seed, args.device,
         add=look_inside,

@@ -3,7 +3,7 @@
 import common
 
 import minicnn as mc
-from minicnn import experiment, zoo
+from minicnn import experiment, report, zoo
 from minicnn.cli import options
 from minicnn.data import DatasetSpec
 
@@ -13,7 +13,7 @@ def main() -> int:
     args = common.parser(__doc__).parse_args()
     spec, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
     recipe = options.changed(zoo.recipe("fashion-vgg3"), args)
-    out = experiment.prepare_folder(args.out, "runs/fashion-vgg3", args.force)
+    out = report.prepare_folder(args.out, "runs/fashion-vgg3", args.force)
     run = experiment.train_recipe(
         recipe, train, test, spec, out, common.command(), common.START, args.seed, args.device
     )

@@ -6,7 +6,7 @@ import common
 from common import START, command
 
 import minicnn as mc
-from minicnn import experiment, plots, report
+from minicnn import plots, report
 from minicnn.cli import options
 from minicnn.data import Dataset, DatasetSpec
 from minicnn.report import Page, Run
@@ -20,7 +20,7 @@ RECIPES = "mnist-baseline", "mnist-improved"
 def main() -> int:
     """Do what the module says. The test images choose nothing: the validation has chosen before."""
     args = common.parser(__doc__).parse_args()
-    out = experiment.prepare_folder(args.out, "runs/mnist-improve", args.force)
+    out = report.prepare_folder(args.out, "runs/mnist-improve", args.force)
     spec, train, test = common.load(DatasetSpec("mnist", args.data, images=args.images))
     kept, held_out = mc.data.split(train, 1 / 6, args.seed)
 

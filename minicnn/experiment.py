@@ -7,29 +7,12 @@ from typing import Any
 
 from minicnn import report
 from minicnn.data import Dataset, DatasetSpec, split
-from minicnn.errors import ConfigError, MiniCNNError
+from minicnn.errors import MiniCNNError
 from minicnn.evaluate import match_classes
 from minicnn.runtime.threads import num_threads
 from minicnn.text import echo
 from minicnn.train import Checkpoint, Trainer
 from minicnn.zoo import Recipe
-
-
-def prepare_folder(out: str | None, default: str, force: bool = False) -> Path:
-    """Return the folder of a new run: ``out``, or where none is named ``default``, numbered if it is there.
-
-    Raises
-    ------
-    ConfigError
-        If ``force`` is to replace the run in no folder that is named.
-    OutputError
-        See ``report.check_run``, to which ``force`` goes, and ``report.new_run``.
-    """
-    if out is not None:
-        return report.check_run(out, force)
-    if force:
-        raise ConfigError("--force replaces the run in the folder of --out: name it")
-    return report.new_run(default)
 
 
 def train_recipe(
@@ -61,7 +44,7 @@ def train_recipe(
     spec, command, started
         See ``report.write_run``.
     out : str or Path
-        Claimed by ``report.check_run``, unless it was before, as by ``prepare_folder``.
+        Claimed by ``report.check_run``, unless it was before, as by ``report.prepare_folder``.
     seed : int
         Of weights, held-out images, their order and their augmentation.
     device : "cpu", "cuda" or "auto"

@@ -1,11 +1,10 @@
 """The command line: ``minicnn train``, ``predict`` and the rest, also as ``python -m minicnn …``.
 
-Each command is a file: ``add`` tells its options, ``run`` does it and returns the exit status. Results go
-to stdout, all else to stderr.
+Each command is a file: ``add`` declares its options, ``main`` runs it and returns the exit status. Results go
+to stdout, everything else to stderr.
 """
 
 import argparse
-import os
 import shlex
 import sys
 import warnings
@@ -19,7 +18,7 @@ from minicnn.text import did_you_mean, tolerate_every_terminal
 
 COMMANDS = train, evaluate, predict, crossval, report, gradcheck, data, info
 NAMES = [command.__name__.rpartition(".")[2] for command in COMMANDS]
-INTERRUPTED, CLOSED = 130, 141  # what a shell gives for Ctrl-C, and for a pipe that nobody reads
+INTERRUPTED = 130  # as a shell reports Ctrl-C
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,33 +27,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = _parser()
     if arguments and arguments[0][:1] != "-" and arguments[0] not in NAMES:
-        hint = did_you_mean(arguments[0], NAMES) or f"; there are {', '.join(NAMES)}"
+        hint = did_you_mean(arguments[0], NAMES) or f"; choose from {', '.join(NAMES)}"
         parser.error(f"unknown command {arguments[0]!r}{hint}")
     args = parser.parse_args(arguments)
     args.command = shlex.join(["minicnn", *arguments])
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _tell
-            status = args.run(args)
-        sys.stdout.flush()
-        return status
+            warnings.showwarning = _show_warning
+            return args.main(args)
     except MiniCNNError as error:
         print(f"minicnn: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nminicnn: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except OSError as error:  # from stdout: any other file's is a MiniCNNError
-        # What it still holds goes nowhere, or Python would complain of it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # as in "minicnn data | head": who reads has seen enough
-            return CLOSED
-        print(f"minicnn: the result cannot be written: {error}", file=sys.stderr)
-        return 2
 
 
-def _tell(message: Warning, *_: Any) -> None:
-    """Print a warning without the place in the code that it comes from."""
+def _show_warning(message: Warning, *_: Any) -> None:
+    """Print a warning without the line of code it comes from."""
     print(f"minicnn: {message}", file=sys.stderr)
 
 

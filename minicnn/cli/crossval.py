@@ -1,26 +1,25 @@
-"""``minicnn crossval``: k-fold cross-validation of recipes, compared in pairs."""
+"""Cross-validate recipes on the training images.
+
+Each is trained k times, on all folds but one, and tested on that one; all others are compared
+with the first. The test set is not used. Exit status 1 if a training ends no better than always
+answering the most frequent class.
+"""
 
 import argparse
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from minicnn.cli import options
 from minicnn.errors import ConfigError
 from minicnn.text import echo
-from minicnn.train import compare_with
+from minicnn.train import CrossValidation, compare_with
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = options.command(
-        commands,
-        "crossval",
-        run,
-        "Cross-validate recipes on the training images. Each is trained k times, on all folds but one, and "
-        "tested on that one; further recipes are compared with the first. The test set is not touched. Exit "
-        "status 1 if a training ends no better than always answering the most frequent class.",
-        "minicnn crossval --recipe fashion-baseline fashion-64 --folds 5",
-    )
+    example = "minicnn crossval --recipe fashion-baseline fashion-64 --folds 5"
+    parser = options.command(commands, main, __doc__, example)
     parser.add_argument(
         "--recipe",
         type=options.recipe,
@@ -29,11 +28,11 @@ def add(commands: Any) -> None:
         help="one or more, see minicnn train --help",
     )
     parser.add_argument("--folds", type=options.count, default=5, help="at least 2 (default: 5)")
-    options.add_data(parser, test=False, images="only so many training images")
+    options.add_data(parser, test=False, images="use only this many training images")
     options.add_training(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> int:
     """Cross-validate, compare, print."""
     if args.folds < 2:
         raise ConfigError(f"cross-validation needs at least 2 folds, got {args.folds}")
@@ -41,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     datasets = sorted({recipe.dataset for recipe in recipes})
     if len(datasets) > 1 and not (args.dataset or args.train_csv):
         raise ConfigError(
-            f"the recipes are for {' and '.join(datasets)}, and are compared on the same images: "
-            "say on which, with --dataset"
+            f"the recipes are for {' and '.join(datasets)}, but must be compared on the same images: "
+            "choose the data with --dataset"
         )
     train = options.dataset_spec(args, datasets[0]).load_train()
     results = []
@@ -54,27 +53,20 @@ def run(args: argparse.Namespace) -> int:
         "dataset": train.name,
         "folds": args.folds,
         "seed": args.seed,
-        "recipes": [
-            {
-                "recipe": r.name,
-                "accuracies": list(map(float, r.accuracies)),
-                "learned": [evaluation.learned for evaluation in r.evaluations],
-                "mean": r.mean,
-                "std": r.std,
-            }
-            for r in results
-        ],
-        "comparisons": [
-            {
-                "difference": c.difference,
-                "interval": c.interval and list(c.interval),
-                "p": c.p,
-                "level": c.level,
-                "text": str(c),
-            }
-            for c in comparisons
-        ],
+        "recipes": [_facts(result) for result in results],
+        "comparisons": [asdict(comparison) | {"text": str(comparison)} for comparison in comparisons],
     }
     options.show(args, facts, "\n".join([*(f"{r.name}: {r}" for r in results), *map(str, comparisons)]))
     folds = {f"{r.name}, fold {i}": e for r in results for i, e in enumerate(r.evaluations, start=1)}
-    return 1 if options.failed(folds) else 0
+    return 1 if options.warn_of_failures(folds) else 0
+
+
+def _facts(result: CrossValidation) -> dict[str, Any]:
+    """Return the result of one recipe for JSON."""
+    return {
+        "recipe": result.name,
+        "accuracies": result.accuracies.tolist(),
+        "learned": [evaluation.learned for evaluation in result.evaluations],
+        "mean": result.mean,
+        "std": result.std,
+    }

@@ -1,4 +1,7 @@
-"""``minicnn evaluate``: how well a saved model does on a test set."""
+"""Evaluate a saved model on a test set.
+
+By default on that of the data set it was trained on. Exit status 1 if a target is missed.
+"""
 
 import argparse
 from typing import Any
@@ -11,31 +14,23 @@ from minicnn.errors import DataError
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = options.command(
-        commands,
-        "evaluate",
-        run,
-        "Evaluate a saved model on a test set. By default on that of the data set that it was trained on. "
-        "Exit status 1 if a target is missed.",
-        "minicnn evaluate runs/fashion-quick/model.safetensors",
-    )
-    parser.add_argument("model", help="a file that was saved with model.save, or by minicnn train")
-    options.add_data(parser, train=False, images="only so many test images")
+    parser = options.command(commands, main, __doc__, "minicnn evaluate runs/fashion-quick/model.safetensors")
+    parser.add_argument("model", help=options.MODEL)
+    options.add_data(parser, train=False, images="use only this many test images")
     parser.add_argument(
         "--flip-tta", action="store_true", help="average the logits of each image and its mirror image"
     )
     options.add_target(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> int:
     """Load, evaluate, print."""
     model = minicnn.load(args.model)
     trained_on = model.info.get("dataset")
     if not (args.dataset or args.data or args.test_csv) and trained_on not in data.names:
-        said = f"was trained on {trained_on!r}" if trained_on else "does not say what it was trained on"
-        raise DataError(f"the model {said}: name a test set with --dataset, --data or --test-csv")
-    spec = options.dataset_spec(args, trained_on or "")
-    test = spec.load_test(model.class_names or ())
+        known = f"was trained on {trained_on!r}" if trained_on else "does not say what it was trained on"
+        raise DataError(f"the model {known}: name a test set with --dataset, --data or --test-csv")
+    test = options.dataset_spec(args, trained_on or "").load_test(model.class_names or ())
     result = minicnn.evaluate(model, test, flip_tta=args.flip_tta)
     scores = result.scores()
     facts = {
@@ -47,9 +42,7 @@ def run(args: argparse.Namespace) -> int:
         "confusion": result.confusion.tolist(),
         "class_names": list(result.class_names),
     }
-    told = f"{test.name}, {len(test):,} test images: {result}"
-    further = ", ".join(
-        f"{name.replace('_', ' ')} {score:.4f}" for name, score in scores.items() if isinstance(score, float)
-    )
-    options.show(args, facts, f"{result.table()}\n\n{told}\n{further}")
+    more = [f"{name.replace('_', ' ')} {s:.4f}" for name, s in scores.items() if isinstance(s, float)]
+    lines = [result.table(), "", f"{test.name}, {len(test):,} test images: {result}", ", ".join(more)]
+    options.show(args, facts, "\n".join(lines))
     return options.status(args, result.accuracy)

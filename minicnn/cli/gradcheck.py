@@ -1,4 +1,10 @@
-"""``minicnn gradcheck``: every backward pass against numerical gradients."""
+"""Check every backward pass against numerical gradients.
+
+Those of every layer, of the loss and of a small model, in float64; prints the worst relative
+error of each. Exit status 1 if one is 1e-6 or more. With --engine fused, which trains in
+float32 by default: its gradients and its update, for every layer, loss and optimizer, against
+the layers in float64; then the limit is 1e-4.
+"""
 
 import argparse
 from typing import Any
@@ -9,37 +15,28 @@ from minicnn.cli import options
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = options.command(
-        commands,
-        "gradcheck",
-        run,
-        "Check every backward pass against numerical gradients. Those of every layer, of the loss and of a "
-        "small model, in float64; prints the worst relative error of each. Exit status 1 if one is 1e-6 or "
-        "more. With --engine fused, which trains in float32 by default: its gradients and its update, for "
-        "every layer, loss and optimizer, against the layers in float64; then 1e-4 is too much.",
-        "minicnn gradcheck --engine fused",
-    )
+    parser = options.command(commands, main, __doc__, "minicnn gradcheck --engine fused")
     parser.add_argument("--engine", choices=["fused"], help="check this engine against the layers")
     parser.add_argument("--seed", type=options.seed, default=0, help="of the random numbers (default: 0)")
     parser.add_argument("--kernels", choices=ops.KERNELS, default="cpu", help="default: cpu, Numba")
 
 
-def run(args: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> int:
     """Check, print."""
     with ops.use(args.kernels):
         if args.engine:
             results = gradcheck.check_engine(args.engine, args.seed)
         else:
             results = gradcheck.check_all(args.seed)
-    wrong = [r for r in results if not r.ok]
+    wrong = sum(not r.ok for r in results)
     worst = max(r.error for r in results)
     facts = {
         "gradients": [{"name": r.name, "error": r.error, "ok": r.ok} for r in results],
-        "wrong": len(wrong),
+        "wrong": wrong,
         "worst": worst,
         "seed": args.seed,
     }
     what = "gradients and updates" if args.engine else "gradients"
-    text = f"{len(results)} {what}, {len(wrong)} wrong, worst error {worst:.1e} (seed {args.seed})"
+    text = f"{len(results)} {what}, {wrong} wrong, worst error {worst:.1e} (seed {args.seed})"
     options.show(args, facts, f"{gradcheck.table(results)}\n\n{text}")
     return 1 if wrong else 0

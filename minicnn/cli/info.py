@@ -1,4 +1,7 @@
-"""``minicnn info``: what minicnn runs on."""
+"""Show versions, processor, threads, BLAS and GPU.
+
+If a GPU cannot be used, it says why.
+"""
 
 import argparse
 from typing import Any
@@ -9,17 +12,11 @@ from minicnn.cli import options
 
 def add(commands: Any) -> None:
     """Add the command."""
-    options.command(
-        commands,
-        "info",
-        run,
-        "Show versions, processor, threads, BLAS and GPU. Where a GPU cannot be used, it says why.",
-        "minicnn info --json",
-    )
+    options.command(commands, main, __doc__, "minicnn info --json")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Find out, print."""
+def main(args: argparse.Namespace) -> int:
+    """Describe the machine, print."""
     facts = info.describe()
     width = max(map(len, facts))
     options.show(args, facts, "\n".join(f"{name:{width}}  {value}" for name, value in facts.items()))

@@ -1,8 +1,9 @@
-"""What the commands share: how their options are read, where data come from, how results are printed."""
+"""What the commands share: options and how they are read, the data they name, and how results are printed."""
 
 import argparse
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -18,40 +19,39 @@ from minicnn.metrics import Evaluation
 from minicnn.text import did_you_mean, echo
 from minicnn.zoo import Recipe
 
-WIDTH = 88
-"""Of what is said loudly."""
+MODEL = "a file that was saved with model.save, or by minicnn train"
+WIDTH = 88  # of the box around a failure
+CLOSED = 141  # what a shell reports for a pipe that nobody reads
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses what it does not know with the usage of the command at hand, and names what may be meant."""
+    """Report unknown options with the usage of the command they were given to, and the nearest known one."""
 
     def parse_known_args(
         self, args: Any = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Read the options; without subcommands as with one, what is left over is an error here."""
+        """Parse the options; end the program if some are left over."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            options = re.findall(r"--[\w-]+", self.format_usage())
-            meant = [
-                did_you_mean(text.partition("=")[0], options) for text in unknown if text.startswith("-")
-            ]
-            self.error(f"unknown: {' '.join(unknown)}{''.join(meant)}")
+            known = re.findall(r"--[\w-]+", self.format_usage())
+            hints = [did_you_mean(text.partition("=")[0], known) for text in unknown if text[0] == "-"]
+            self.error(f"unknown: {' '.join(unknown)}{''.join(hints)}")
         return found, unknown
 
 
-def command(commands: Any, name: str, run: Callable, text: str, example: str) -> argparse.ArgumentParser:
-    """Add a command with its help, which ends in an example, and the option ``--json``."""
-    first = text.partition(". ")[0].rstrip(".")
+def command(commands: Any, main: Callable, doc: str, example: str) -> argparse.ArgumentParser:
+    """Add the command of a module with the function ``main``, whose help is the docstring and an example."""
+    summary = doc.partition("\n")[0].rstrip(".")
     parser = commands.add_parser(
-        name,
-        help=first[0].lower() + first[1:],
-        description="\n".join(wrap(text, 96)),
+        main.__module__.rpartition(".")[2],
+        help=summary[0].lower() + summary[1:],
+        description=doc,
         epilog=f"example: {example}",
-        # As they are: argparse would break the example at a hyphen.
+        # Raw: argparse would break the example at a hyphen.
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--json", action="store_true", help="print the result for a program to read")
-    parser.set_defaults(run=run)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(main=main)
     return parser
 
 
@@ -59,17 +59,17 @@ def add_data(
     parser: argparse.ArgumentParser,
     train: bool = True,
     test: bool = True,
-    images: str = "only so many images to train, a fifth of it to test",
+    images: str = "use only this many images to train, and a fifth of it to test",
 ) -> None:
     """Add the options that choose the data."""
     parser.add_argument(
         "--dataset",
-        help=f"{', '.join(data.names)}; your own files have any name, or that of whose class names they have",
+        help=f"{', '.join(data.names)}; for your own files any name, or one of these for its class names",
     )
     parser.add_argument(
         "--data",
         metavar="FOLDER",
-        help="that holds it, or your own images as IDX files that are called as MNIST's are "
+        help="with the data set, or with your own images as IDX files that are named as MNIST's are "
         "(default: MINICNN_DATA, else it is downloaded)",
     )
     if train:
@@ -85,22 +85,20 @@ def add_data(
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
-    """Add the options that change a recipe, and the seed."""
+    """Add the options that change a recipe, the seed and the device."""
     parser.add_argument("--epochs", type=count, help="passes over the data (default: the recipe's)")
     parser.add_argument("--batch-size", type=count, help="default: the recipe's")
     parser.add_argument("--lr", type=rate, help="highest learning rate (default: the recipe's)")
-    parser.add_argument("--seed", type=seed, default=0, help="of everything that is drawn (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: 0)")
     parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="default: cpu")
 
 
-def add_out(parser: argparse.ArgumentParser, what: str) -> None:
+def add_out(parser: argparse.ArgumentParser, name: str) -> None:
     """Add the folder of the run."""
     parser.add_argument(
-        "--out",
-        metavar="FOLDER",
-        help=f"for the run (default: runs/ and {what}, with a number where that is there already)",
+        "--out", metavar="FOLDER", help=f"for the run (default: runs/ and {name}, numbered if it exists)"
     )
-    parser.add_argument("--force", action="store_true", help="replace the run that is in the folder of --out")
+    parser.add_argument("--force", action="store_true", help="replace the run in the folder of --out")
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -135,55 +133,47 @@ def recipe(name: str) -> Recipe:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def count(text: str) -> int:
-    """Read a whole number of at least 1."""
-    return _read(int, text, lambda value: value >= 1, "a whole number of at least 1")
+def _reader(kind: type, fits: Callable[[Any], bool], expected: str) -> Callable[[str], Any]:
+    """Return a function that reads the number of an option and checks it."""
+
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not fits(value):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return value
+
+    return read
 
 
-def seed(text: str) -> int:
-    """Read a whole number of at least 0."""
-    return _read(int, text, lambda value: value >= 0, "a whole number of at least 0")
-
-
-def rate(text: str) -> float:
-    """Read a learning rate."""
-    return _read(float, text, lambda value: 0 < value < math.inf, "a number above 0")
-
-
-def margin(text: str) -> float:
-    """Read the share of an image that stays empty on each side."""
-    return _read(float, text, lambda value: 0 <= value < 0.5, "a share of at least 0, below 0.5")
+count = _reader(int, lambda value: value >= 1, "a whole number of at least 1")
+seed = _reader(int, lambda value: value >= 0, "a whole number of at least 0")
+rate = _reader(float, lambda value: 0 < value < math.inf, "a number above 0")
+margin = _reader(float, lambda value: 0 <= value < 0.5, "a share of at least 0, below 0.5")
+_percentage = _reader(float, lambda value: 0 <= value <= 100, "a share (0…1) or a percentage (1…100)")
 
 
 def accuracy(text: str) -> float:
-    """Read an accuracy as a share (0.915) or in per cent (91.5)."""
-    value = _read(float, text, lambda value: 0 <= value <= 100, "a share (0…1) or a percentage (1…100)")
+    """Read an accuracy as a share (0.915) or in percent (91.5)."""
+    value = _percentage(text)
     return value if value <= 1 else value / 100
 
 
-def _read(kind: Callable, text: str, fits: Callable, expected: str) -> Any:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = math.nan
-    if not fits(value):
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
-    return value
-
-
 def status(args: argparse.Namespace, accuracy: float, trained: Mapping[str, Evaluation] | None = None) -> int:
-    """Return the exit status: 1, and say why, if a training failed or the target of ``add_target`` is missed.
+    """Return the exit status: 1, with the reason on stderr, if a target is missed or a training failed.
 
-    ``trained`` are the evaluations of trainings, by a name; see ``failed``.
+    ``trained`` are the evaluations of trainings by name, see ``warn_of_failures``.
     """
     missed = args.target_accuracy is not None and accuracy < args.target_accuracy
     if missed:
         print(f"minicnn: below the target of {args.target_accuracy:.2%}", file=sys.stderr)
-    return 1 if failed(trained or {}) or missed else 0
+    return 1 if warn_of_failures(trained or {}) or missed else 0
 
 
-def failed(trained: Mapping[str, Evaluation]) -> bool:
-    """Say loudly in which trainings nothing was learned, and return whether there are any."""
+def warn_of_failures(trained: Mapping[str, Evaluation]) -> bool:
+    """Print a box with the trainings in which nothing was learned, and return whether there are any."""
     texts = [f"{name}: {found.failure()}" for name, found in trained.items() if not found.learned]
     if texts:
         lines = [f"!!  {line}" for text in texts for line in wrap(text, WIDTH - 4)]
@@ -192,5 +182,13 @@ def failed(trained: Mapping[str, Evaluation]) -> bool:
 
 
 def show(args: argparse.Namespace, facts: Any, text: str) -> None:
-    """Print a result, as text or as JSON."""
-    echo(json.dumps(facts, indent=2) if args.json else text)
+    """Print a result as text or as JSON; end the program if stdout cannot be written."""
+    try:
+        echo(json.dumps(facts, indent=2) if args.json else text)
+    except OSError as error:
+        # Discard what is still buffered, or Python would complain about it when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # as in "minicnn data | head": the reader has seen enough
+            sys.exit(CLOSED)
+        print(f"minicnn: cannot write the result: {error}", file=sys.stderr)
+        sys.exit(2)

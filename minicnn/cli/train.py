@@ -1,4 +1,9 @@
-"""``minicnn train``: train by a recipe, test once, and write the run with its report."""
+"""Train a network by a recipe.
+
+Tests it once, and writes a folder with the model, its numbers and a report. Exit status 1 if a
+target is missed, or if the network ends no better than always answering the most frequent
+class.
+"""
 
 import argparse
 import time
@@ -6,19 +11,13 @@ from typing import Any
 
 from minicnn import zoo
 from minicnn.cli import options
+from minicnn.errors import ConfigError
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = options.command(
-        commands,
-        "train",
-        run,
-        "Train a network by a recipe. Tests it once, and leaves a folder with the model, its numbers, and a "
-        "report to look at. Exit status 1 if a target is missed, or if the network ends no better than "
-        "always answering the most frequent class.",
-        "minicnn train --recipe fashion-quick --out runs/fashion --target-accuracy 91.5",
-    )
+    example = "minicnn train --recipe fashion-quick --out runs/fashion --target-accuracy 91.5"
+    parser = options.command(commands, main, __doc__, example)
     parser.add_argument(
         "--recipe",
         type=options.recipe,
@@ -35,18 +34,20 @@ def add(commands: Any) -> None:
     parser.epilog = f"recipes:\n{recipes}\n\n{parser.epilog}"
 
 
-def run(args: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> int:
     """Train, evaluate, report."""
-    from minicnn import experiment  # here, because it brings matplotlib, which takes a while to import
+    from minicnn import experiment, report  # here, because matplotlib takes long to import
 
     started = time.perf_counter()
+    if args.force and args.out is None:
+        raise ConfigError("--force replaces the run in the folder of --out: name it")
     recipe = options.changed(args.recipe, args)
     spec = options.dataset_spec(args, recipe.dataset)
     train, test = spec.load()
-    out = experiment.prepare_folder(args.out, f"runs/{recipe.name}", args.force)
-    done = experiment.train_recipe(
+    out = report.prepare_folder(args.out, f"runs/{recipe.name}", args.force)
+    run = experiment.train_recipe(
         recipe, train, test, spec, out, args.command, started, args.seed, args.device
     )
-    told = f"{test.name}, test set: {done.evaluation}\nsee {done.folder}/report.html"
-    options.show(args, done.metrics, f"{done.evaluation.table()}\n\n{told}")
-    return options.status(args, done.evaluation.accuracy, {recipe.name: done.evaluation})
+    summary = f"{test.name}, test set: {run.evaluation}\nsee {run.folder}/report.html"
+    options.show(args, run.metrics, f"{run.evaluation.table()}\n\n{summary}")
+    return options.status(args, run.evaluation.accuracy, {recipe.name: run.evaluation})

@@ -1,6 +1,6 @@
-"""What a run leaves behind: a folder with the model, its numbers and figures, and a page to look at."""
+"""What a run leaves: a folder with the model, its numbers and its figures, and a page that shows them."""
 
-from minicnn.report.folder import CHECKPOINT, MODEL, check_run, claimed, new_run
+from minicnn.report.folder import CHECKPOINT, MODEL, check_run, claimed, new_run, prepare_folder
 from minicnn.report.page import Page
 from minicnn.report.read import read_run
 from minicnn.report.run import Run, page_of, write_run
@@ -14,6 +14,7 @@ __all__ = [
     "claimed",
     "new_run",
     "page_of",
+    "prepare_folder",
     "read_run",
     "write_run",
 ]

@@ -1,4 +1,4 @@
-"""The folder of a run: found free before the training, and kept from other processes until it is written."""
+"""The folder of a run: claimed before the training, and locked until the run is written."""
 
 import itertools
 import os
@@ -6,35 +6,51 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from minicnn.errors import OutputError
+from minicnn.errors import ConfigError, OutputError
 from minicnn.files import check_file, check_path, lock_folder, make_folder
 from minicnn.report.page import NAME
 
 MODEL, HISTORY, METRICS, PREDICTIONS = "model.safetensors", "history.csv", "metrics.json", "predictions.npz"
 CHECKPOINT = "checkpoint.safetensors"
 FILES = MODEL, HISTORY, METRICS, PREDICTIONS, NAME
-"""What a finished run leaves; one that was broken off leaves the checkpoint."""
+"""What a finished run leaves; an interrupted one leaves the checkpoint."""
 
-# This process's folders: whether it made each of them, and the descriptor that holds its lock.
+# The folders claimed by this process: whether it made the folder, and the descriptor that holds its lock.
 _claimed: dict[str, tuple[bool, int | None]] = {}
 
 
-def check_run(folder: str | Path, force: bool = False) -> Path:
-    """Check, before any training, that a run can be written to ``folder``; make it, claim it, and return it.
+def prepare_folder(out: str | Path | None, default: str | Path, force: bool = False) -> Path:
+    """Claim and return the folder for a new run: ``out``, or by default ``default``, numbered if it exists.
 
-    It stays claimed until ``release``, so that no other process trains into it. A process may claim its
-    folder again.
+    Raises
+    ------
+    ConfigError
+        If ``force`` is given without ``out``.
+    OutputError
+        See ``check_run``, which ``force`` is passed to, and ``new_run``.
+    """
+    if out is not None:
+        return check_run(out, force)
+    if force:
+        raise ConfigError("force replaces the run in the folder given as out, but none was given")
+    return new_run(default)
+
+
+def check_run(folder: str | Path, force: bool = False) -> Path:
+    """Check that a run can be written to ``folder``, make and claim the folder, and return it.
+
+    Until ``release`` no other process can claim it; this process may claim it again.
 
     Parameters
     ----------
+    folder : str or Path
     force : bool
-        Let the new run take the place of one that is there.
+        Allow the new run to replace one that is there.
 
     Raises
     ------
     OutputError
-        If it cannot be made or written, if it holds a run, finished or broken off, or if another process has
-        claimed it.
+        If it cannot be written, holds a finished or interrupted run, or is claimed by another process.
     """
     folder = check_path(folder)
     # Not Path.exists, which raises for a name that is too long.
@@ -42,7 +58,7 @@ def check_run(folder: str | Path, force: bool = False) -> Path:
 
 
 def new_run(folder: str | Path) -> Path:
-    """Make ``folder`` and claim it; if it is there already, ``folder-2``, or the next number that is free.
+    """Make and claim ``folder``, or if it exists ``folder-2`` or the next free number, and return it.
 
     Raises
     ------
@@ -54,7 +70,7 @@ def new_run(folder: str | Path) -> Path:
     for number in itertools.count(1):
         folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
         try:
-            folder.mkdir()  # of two processes only one can
+            folder.mkdir()  # of two processes only one succeeds
         except FileExistsError:
             continue
         except OSError as reason:
@@ -65,15 +81,24 @@ def new_run(folder: str | Path) -> Path:
 def _claim(folder: Path, force: bool, made: bool) -> Path:
     for name in (*FILES, CHECKPOINT):
         check_file(folder / name)
-    if os.path.realpath(folder) not in _claimed:
-        _refuse_a_run(folder, force)
-        _claimed[os.path.realpath(folder)] = made, _lock(folder)
+    key = os.path.realpath(folder)
+    if key in _claimed:
+        return folder
+    held = [name for name in (*FILES, CHECKPOINT) if (folder / name).exists()]
+    if held and not force:
+        raise OutputError(
+            f"{folder} holds a run already, with {held[0]}: name another folder, or use force to replace it"
+        )
+    try:
+        _claimed[key] = made, lock_folder(folder)
+    except BlockingIOError as reason:
+        raise OutputError(f"another process is training into {folder}: name another folder") from reason
     return folder
 
 
 @contextmanager
 def claimed(folder: str | Path) -> Iterator[Path]:
-    """Claim a folder by ``check_run`` for a block of code."""
+    """Claim a folder with ``check_run`` for the time of a ``with`` block."""
     folder = check_run(folder)
     try:
         yield folder
@@ -82,28 +107,10 @@ def claimed(folder: str | Path) -> Iterator[Path]:
 
 
 def release(folder: str | Path) -> None:
-    """End the claim that ``check_run`` made, if there is one; an empty folder that was made for it goes."""
+    """End the claim, if there is one; remove the folder if it was made for the run and is still empty."""
     made, lock = _claimed.pop(os.path.realpath(folder), (False, None))
     if lock is not None:
         os.close(lock)
     if made:
-        with suppress(OSError):  # something was left in it
+        with suppress(OSError):  # it is not empty
             os.rmdir(folder)
-
-
-def _refuse_a_run(folder: Path, force: bool) -> None:
-    """Refuse a folder in which something would be lost."""
-    held = [name for name in (*FILES, CHECKPOINT) if (folder / name).exists()]
-    if held and not force:
-        raise OutputError(
-            f"{folder} holds a run already, with {held[0]}: name another folder, or have it replaced with "
-            "--force, in Python by report.check_run(folder, force=True) before"
-        )
-
-
-def _lock(folder: Path) -> int | None:
-    """Lock a folder; without locks only what is in it keeps it from other processes."""
-    try:
-        return lock_folder(folder)
-    except BlockingIOError as reason:
-        raise OutputError(f"another process is training into {folder}: name another folder") from reason

@@ -1,8 +1,8 @@
-"""`Page`: one HTML file that holds all it shows, so that it can be mailed, and opened without a network."""
+"""`Page`: a report in one HTML file with everything it shows, so that it can be mailed and opened offline."""
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ class _Picture:
 
     @property
     def width(self) -> int:
-        """The figure's width in CSS pixels, of which there are 96 to an inch."""
+        """The figure's width in CSS pixels, 96 to the inch."""
         return round(96 * self.figure.get_figwidth())
 
 
@@ -33,17 +33,17 @@ class _Section:
     title: str
     text: str
     pictures: list[_Picture]
-    table: list[Sequence[object]]
+    table: Sequence[Sequence[object]]
     code: str
     last: bool
-    anchor: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.anchor = self.title.lower().replace(" ", "-")
+    @property
+    def anchor(self) -> str:
+        return self.title.lower().replace(" ", "-")
 
 
 class Page:
-    """A report, put together section by section.
+    """A report, built section by section.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ class Page:
     lead : str
         A sentence or two below the title.
     facts : dict of str to str, optional
-        The few numbers that matter, name to value, shown large.
+        The few numbers that matter, name to value, in large type.
     warning : str
-        What went wrong, shown loudly.
+        What went wrong, in a red box.
     """
 
     def __init__(
@@ -77,29 +77,29 @@ class Page:
         ----------
         title, text : str
         figures : dict of str to (Figure, str), optional
-            By the name of the file, without ``.png``: the figure, and what it shows, for its caption and for
-            those who cannot see it.
+            File name without ``.png`` to the figure and its caption, which is also its alternative text.
         table : sequence of rows
-            The first holds the headings. Cells are text; numbers are written as they are.
+            The first row holds the headings.
         code : str
-            Text to be shown as it is: a command, a summary.
+            Shown in a fixed-width font: a command, a summary.
         last : bool
-            Whether it stands at the end, behind what is added later.
+            Whether the section stays behind those added later.
 
         Raises
         ------
         ConfigError
-            If there is a section of that title, or a figure of that name, on the page already.
+            If the page already has a section of this title or a figure of this name.
         """
-        names = [picture.name for section in self.sections for picture in section.pictures]
-        taken = {*names, *(section.title for section in self.sections)} & {title, *(figures or {})}
+        figures = figures or {}
+        names = {picture.name for section in self.sections for picture in section.pictures}
+        taken = names & figures.keys() or {section.title for section in self.sections} & {title}
         if taken:
             raise ConfigError(
                 f"the page has {min(taken)!r} already: give the section and each figure another name"
             )
-        pictures = [_Picture(name, caption, figure) for name, (figure, caption) in (figures or {}).items()]
-        self.sections.append(_Section(title, text, pictures, list(table), code, last))
-        self.sections.sort(key=lambda section: section.last)  # keeps the order otherwise
+        pictures = [_Picture(name, caption, figure) for name, (figure, caption) in figures.items()]
+        self.sections.append(_Section(title, text, pictures, table, code, last))
+        self.sections.sort(key=lambda section: section.last)  # stable
 
     def write(self, folder: str | Path) -> Path:
         """Write every figure as PNG and the page, ``report.html``, to ``folder``; return the page's path.
@@ -117,10 +117,9 @@ class Page:
             path = folder / f"{picture.name}.png"
             plots.save(picture.figure, path)
             picture.data = base64.b64encode(path.read_bytes()).decode()
-        # Everything that is filled in is escaped: a class may be called "<b>".
         templates = Environment(
             loader=PackageLoader("minicnn", "report"),
-            autoescape=True,
+            autoescape=True,  # a class may be called "<b>"
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,

@@ -1,4 +1,4 @@
-"""Reading the folder of a run: every file is the one that the run wrote, and holds what a page needs."""
+"""Reading the folder of a run, and checking that its files belong together and hold what a page needs."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from minicnn.report.folder import HISTORY, METRICS, MODEL, PREDICTIONS
 from minicnn.report.run import SIGNED, Run
 from minicnn.train import History
 
-# The most bytes that a file is read of, and that the arrays in the predictions may take.
+# The most bytes that a file may have, and that the arrays in the predictions may take.
 MOST = {METRICS: 2**20, HISTORY: 2**22, PREDICTIONS: 2**26, MODEL: 2**31}
 MOST_UNPACKED = 2**28
 
@@ -27,8 +27,7 @@ def read_run(folder: str | Path) -> Run:
     Raises
     ------
     DataError
-        If a file is missing or damaged, or is not the one that the run wrote: ``metrics.json`` holds the
-        SHA-256 of each.
+        If a file is missing or damaged, or its SHA-256 is not the one in ``metrics.json``.
     ModelFileError
         If the model cannot be loaded.
     """
@@ -42,8 +41,8 @@ def read_run(folder: str | Path) -> Run:
     changed = [name for name in SIGNED if digests[name] != metrics["digests"][name]]
     if changed:
         raise DataError(
-            f"{folder}: {', '.join(changed)} changed since the run of {METRICS} ended: damaged, edited or of "
-            f"another run; put its own files back, or make it again with: {metrics['command']}"
+            f"{folder}: {', '.join(changed)} changed since the run wrote {METRICS}: damaged, edited or from "
+            f"another run; restore the original, or repeat the run with: {metrics['command']}"
         )
     model = serialize.load(folder / MODEL)
     try:
@@ -63,9 +62,9 @@ def _no_run(folder: Path, reason: Exception) -> DataError:
 
 
 def _check_metrics(metrics: dict[str, Any]) -> None:
-    """Refuse metrics without what a page needs; raises ValueError."""
+    """Raise ValueError if something that a page needs is missing or out of range."""
     for name in ("test_accuracy", "mirrored_accuracy"):
-        if name != "mirrored_accuracy" or name in metrics:
+        if name in metrics or name == "test_accuracy":
             number(typed(metrics, name, float), name, "[0, 1]")
     for name in ("test_loss", "seconds_training"):
         number(typed(metrics, name, float), name, "[0, ∞)")
@@ -86,7 +85,7 @@ def _check_metrics(metrics: dict[str, Any]) -> None:
 
 
 def _evaluation(path: Path, metrics: dict[str, Any], model: Sequential) -> Evaluation:
-    """Return the answers on the test set, if they are those of such a model; raises ValueError."""
+    """Return the predictions on the test set; raise ValueError if they cannot be the model's."""
     arrays = npz(path, {"labels": "iu", "probabilities": "f"}, MOST_UNPACKED)
     labels, probabilities = arrays["labels"], arrays["probabilities"]
     classes = len(model.class_names or ())
@@ -107,14 +106,14 @@ def _evaluation(path: Path, metrics: dict[str, Any], model: Sequential) -> Evalu
 def _check_numbers(
     metrics: dict[str, Any], model: Sequential, history: History, evaluation: Evaluation
 ) -> None:
-    """Refuse metrics that tell of another model, history or answers; raises ValueError."""
-    told = {
+    """Raise ValueError if the metrics are of another model, history or predictions."""
+    found = {
         "test_accuracy": evaluation.accuracy,
         "parameters": model.num_params,
         "epochs": len(history),
     }
-    for name, value in told.items():
+    for name, value in found.items():
         if metrics[name] != value:
-            raise ValueError(f"{name} is {metrics[name]} in {METRICS}, and {value} in the files beside it")
+            raise ValueError(f"{name} is {metrics[name]} in {METRICS}, and {value} in the other files")
     if metrics["images"]["test"] != len(evaluation.labels):
-        raise ValueError(f"{METRICS} tells of another number of test images than {PREDICTIONS}")
+        raise ValueError(f"{METRICS} and {PREDICTIONS} differ in the number of test images")

@@ -1,4 +1,4 @@
-"""A finished training run: the folder that it is written to, and the page that shows it."""
+"""A finished run: the folder it is written to, and the page that shows it."""
 
 import hashlib
 import json
@@ -24,12 +24,12 @@ from minicnn.text import printable
 from minicnn.train import History, Trainer
 
 SIGNED = MODEL, HISTORY, PREDICTIONS
-"""The files whose SHA-256 is in ``metrics.json``, so that those of another run are noticed."""
+"""The files whose SHA-256 is in ``metrics.json``, so that files of another run are detected."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, as ``read_run`` finds it.
+    """A finished run.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Run:
     evaluation : Evaluation
         On the test set.
     metrics : dict
-        All numbers, the settings, the machine, the command and the ``DatasetSpec``.
+        What is in ``metrics.json``: scores, settings, the data set, the machine and the command.
     """
 
     folder: Path
@@ -64,28 +64,28 @@ def write_run(
     validation: Dataset | None = None,
     **settings: Any,
 ) -> Run:
-    """Write the model and the numbers of a finished run to ``folder``, and return it.
+    """Write the model and the numbers of a finished run to ``folder``, and return the run.
 
-    The files are those of ``folder.FILES`` but for the page, which ``page_of`` makes. Each is replaced only
-    by a complete one. The folder is claimed by ``check_run``, unless it was before, and released at the end.
+    Writes all files but the page, which ``page_of`` makes. The folder is claimed with ``check_run``, unless
+    this process has claimed it before, and released at the end.
 
     Parameters
     ----------
-    trainer
+    folder : str or Path
+    trainer : Trainer
         After ``fit``.
-    train, test
-        The images that it was trained on, and those that it was tested on.
-    evaluation
-        What ``trainer.evaluate(test)`` returned.
-    spec
+    train, test : Dataset
+        The images the model was trained and tested on.
+    evaluation : Evaluation
+        On ``test``.
+    spec : DatasetSpec
         Where the data came from.
-    command
-        What a person types to have the same run.
-    started
-        What ``time.perf_counter()`` gave when the program began; for ``seconds_until_written``: the
-        model is written then, the figures are not drawn yet.
-    validation
-        The images that were held out for the learning curves, if any were.
+    command : str
+        The command line that reproduces the run.
+    started : float
+        ``time.perf_counter()`` at the start of the program, for ``seconds_until_written``.
+    validation : Dataset, optional
+        The images held out during training.
     settings
         More numbers and names for ``metrics.json``, such as the seed and ``Recipe.settings()``.
 
@@ -94,13 +94,13 @@ def write_run(
     OutputError
         If the folder cannot be written, or holds a run; see ``check_run``.
     StateError
-        If nothing was trained yet.
+        If the trainer has not trained yet.
     ConfigError
         If a setting cannot be written as JSON.
     """
     folder, history = check_run(folder), trainer.history
     if len(history) == 0:
-        raise StateError("write_run: nothing was trained yet; call trainer.fit(…) first")
+        raise StateError("write_run: the trainer has not trained yet; call trainer.fit(…) first")
     metrics = {
         "dataset": test.name,
         "test_accuracy": evaluation.accuracy,
@@ -119,6 +119,21 @@ def write_run(
         },
         "data": spec.asdict(),
         "command": command,
+        **_environment(trainer),
+    }
+    try:
+        json.dumps(metrics, allow_nan=False)
+    except (TypeError, ValueError) as reason:
+        raise ConfigError(f"write_run: a setting is neither text nor a plain number: {reason}") from reason
+    trainer.model.info |= {"dataset": train.name, "test_accuracy": f"{evaluation.accuracy:.4f}"}
+    _write_files(folder, trainer, evaluation, metrics, test)
+    release(folder)
+    return Run(folder, trainer.model, history, evaluation, metrics)
+
+
+def _environment(trainer: Trainer) -> dict[str, Any]:
+    """Return what the run was computed with."""
+    return {
         "device": trainer.device,
         "engine": trainer.engine.name,
         "precision": trainer.model.precision,
@@ -127,24 +142,23 @@ def write_run(
         "blas": info.blas(),
         "versions": info.versions(),
     }
-    try:
-        json.dumps(metrics, allow_nan=False)
-    except (TypeError, ValueError) as reason:
-        raise ConfigError(f"write_run: a setting is neither text nor a plain number: {reason}") from reason
-    trainer.model.info |= {"dataset": train.name, "test_accuracy": f"{evaluation.accuracy:.4f}"}
+
+
+def _write_files(
+    folder: Path, trainer: Trainer, evaluation: Evaluation, metrics: dict[str, Any], test: Dataset
+) -> None:
+    """Write model, history, predictions and, last, the metrics, to which the digests are added."""
     trainer.model.save(folder / MODEL)
-    history.to_csv(folder / HISTORY)
+    trainer.history.to_csv(folder / HISTORY)
     with replacing(folder / PREDICTIONS) as temporary:
         np.savez_compressed(temporary, labels=evaluation.labels, probabilities=evaluation.probabilities)
     metrics["digests"] = {name: sha256(folder / name) for name in SIGNED} | {"test set": _digest(test)}
     with replacing(folder / METRICS) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    release(folder)
-    return Run(folder, trainer.model, history, evaluation, metrics)
 
 
 def _digest(data: Dataset) -> str:
-    """Return the SHA-256 of images and labels, in hexadecimal digits."""
+    """Return the SHA-256 of images and labels as hexadecimal digits."""
     digest = hashlib.sha256()
     for array in (data.images, data.labels):
         digest.update(f"{array.dtype.str} {array.shape}".encode())
@@ -153,13 +167,12 @@ def _digest(data: Dataset) -> str:
 
 
 def page_of(run: Run, train: Dataset, test: Dataset) -> Page:
-    """Return the page of a run, with its figures drawn, to be added to or written to ``run.folder``.
+    """Draw the page of a run; sections can be added before it is written to ``run.folder``.
 
     Raises
     ------
     DataError
-        If ``test`` is not the set that the run was tested on, or ``train`` has other classes or images of
-        another shape.
+        If the run was not tested on ``test``, or ``train`` has other classes or images of another shape.
     """
     if run.metrics["digests"]["test set"] != _digest(test) or run.evaluation.class_names != test.class_names:
         raise DataError(
@@ -168,8 +181,8 @@ def page_of(run: Run, train: Dataset, test: Dataset) -> Page:
         )
     if (train.class_names, train.image_shape) != (test.class_names, test.image_shape):
         raise DataError(
-            f"{run.folder}: the training set, {train.name}, has other classes or images of another shape "
-            "than the test set: give the data that the run was made with"
+            f"{run.folder}: the training set, {train.name}, has other classes or another image shape than "
+            "the test set: give the data that the run was made with"
         )
     metrics = run.metrics
     facts = {
@@ -194,7 +207,7 @@ def page_of(run: Run, train: Dataset, test: Dataset) -> Page:
 
 
 def _lead(run: Run, name: str) -> str:
-    """Return what was trained, how, and on how many images of the data set of that name."""
+    """Return one sentence on what was trained, how, and on how many images of the data set ``name``."""
     images = run.metrics["images"]
     recipe = f" by the recipe {run.metrics['recipe']}" if "recipe" in run.metrics else ""
     held_out = f", {images['validation']:,} more for the learning curves," if images["validation"] else ""

@@ -1,4 +1,4 @@
-"""The sections that reports are put together from."""
+"""The sections of a report."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from minicnn.model import Sequential
 from minicnn.report.page import Page
 from minicnn.train import History
 
-# How the network was trained: the name of a number in the metrics, and what the page calls it.
+# The metrics that say how the network was trained, and what the page calls them.
 SETTINGS = {
     "optimizer": "optimizer",
     "learning_rate": "highest learning rate",
-    "schedule": "schedule of the rate",
+    "schedule": "learning rate schedule",
     "momentum": "momentum",
     "nesterov": "Nesterov",
     "weight_decay": "weight decay",
@@ -23,7 +23,7 @@ SETTINGS = {
     "epochs": "epochs",
     "label_smoothing": "label smoothing",
     "augmentation": "augmentation",
-    "ema_decay": "decay of the weight average",
+    "ema_decay": "EMA decay",
     "pixels": "pixels",
     "held_out": "share held out",
     "seed": "seed",
@@ -37,17 +37,17 @@ def add_network(page: Page, model: Sequential) -> None:
 
 
 def add_data(page: Page, train: Dataset, test: Dataset) -> None:
-    """Add what the data look like."""
+    """Add class counts, samples and the mean image of each class."""
     figures = {
-        "class_counts": (plots.class_counts(train, test), "How many images of each class there are."),
-        "samples": (plots.samples(train), "The first nine training images, and what they are."),
-        "class_means": (plots.class_means(train), "Each class's images, averaged pixel by pixel."),
+        "class_counts": (plots.class_counts(train, test), "The number of images in each class."),
+        "samples": (plots.samples(train), "The first nine training images with their classes."),
+        "class_means": (plots.class_means(train), "The mean image of each class."),
     }
     page.section("Data", figures=figures)
 
 
 def add_training(page: Page, history: History, metrics: dict[str, Any]) -> None:
-    """Add how the network was trained, as far as the metrics tell, and the learning curves."""
+    """Add the settings that are in the metrics, and the learning curves."""
     rows = [(label, _text(metrics[name])) for name, label in SETTINGS.items() if name in metrics]
     figure = plots.learning_curves(history, f"{history.dataset}: learning curves")
     page.section(
@@ -58,7 +58,7 @@ def add_training(page: Page, history: History, metrics: dict[str, Any]) -> None:
 
 
 def curves_caption(history: History, settings: dict[str, Any]) -> str:
-    """Return what learning curves show, for a network that was trained with these settings."""
+    """Return the caption of the learning curves of a network that was trained with these settings."""
     caption = "Loss and accuracy over the epochs. Training values are means while the weights still moved"
     harder = ["of augmented images"] if settings.get("augmentation") else []
     harder += ["with label smoothing"] if settings.get("label_smoothing") else []
@@ -71,20 +71,16 @@ def curves_caption(history: History, settings: dict[str, Any]) -> str:
 
 
 def add_results(page: Page, test: Dataset, evaluation: Evaluation) -> None:
-    """Add what the model gets right and wrong on the test set."""
+    """Add the scores of each class, the confusion matrix, the calibration and the worst mistakes."""
+    matrix = plots.confusion_matrix(evaluation, f"{test.name}: accuracy {evaluation.accuracy:.2%}")
     page.section(
         "Classes",
-        f"Of {len(test):,} test images {evaluation.accuracy:.2%} were classified rightly; the 95% interval, "
-        f"Wilson's, is {evaluation.interval_text()}. "
-        "Precision: how many of those called this class are it. Recall: how many of this class were found. "
-        "F1: their harmonic mean. In the macro average each class that has images counts the same, in the "
-        "weighted one each image.",
-        {
-            "confusion_matrix": (
-                plots.confusion_matrix(evaluation, f"{test.name}: accuracy {evaluation.accuracy:.2%}"),
-                "Which class (row) was taken for which (column), in images.",
-            )
-        },
+        f"{evaluation.accuracy:.2%} of the {len(test):,} test images were classified correctly; Wilson's 95% "
+        f"interval is {evaluation.interval_text()}. Precision: the share of images predicted as this class "
+        "that belong to it. Recall: the share of this class's images that were found. F1: their harmonic "
+        "mean. In the macro average every class with images counts the same, in the weighted average every "
+        "image.",
+        {"confusion_matrix": (matrix, "True class (row) against predicted class (column), in images.")},
         [
             ("class", "precision", "recall", "F1", "images"),
             *evaluation.class_rows(decimals=1),
@@ -92,40 +88,40 @@ def add_results(page: Page, test: Dataset, evaluation: Evaluation) -> None:
         ],
     )
     caption = (
-        "Above the diagonal the model is too modest, below it too sure of itself. "
+        "Above the diagonal the model is underconfident, below it overconfident. "
         "The larger a disc, the more images have that confidence."
     )
     page.section("Calibration", figures={"calibration": (plots.calibration(evaluation), caption)})
-    caption = "The test images classified wrongly with the most confidence. Some may be mislabeled."
+    caption = "The misclassified test images with the highest confidence. Some may be mislabeled."
     page.section("Mistakes", figures={"mistakes": (plots.mistakes(test, evaluation), caption)})
 
 
 def add_inside(page: Page, model: Sequential, test: Dataset) -> None:
-    """Add filters, feature maps and the pixels that matter, if the network has convolutions."""
-    seen = [layer for layer in model.layers if len(layer.output_shape) == 3]
-    convolutions = [layer for layer in seen if "W" in layer.params]
-    pixels = [layer for layer in seen if layer.output_shape[0] * layer.output_shape[1] > 1]
+    """Add filters, feature maps, saliency and Grad-CAM, if the network has convolutions."""
+    spatial = [layer for layer in model.layers if len(layer.output_shape) == 3]
+    convolutions = [layer for layer in spatial if "W" in layer.params]
+    pixels = [layer for layer in spatial if layer.output_shape[0] * layer.output_shape[1] > 1]
     if not convolutions or not pixels:
         return
-    image, last = test.images[:1], pixels[-1].name
+    last = pixels[-1].name
     figures = {"filters": (plots.filters(model), "The filters of the first convolution.")}
-    for name, layer in (("first_maps", convolutions[0]), ("last_maps", pixels[-1])):
-        maps = explain.feature_maps(model, image, layer.name)[0]
-        figure = plots.feature_maps(maps, f"What {layer.name} makes of the first test image")
-        figures[name] = figure, f"{figure.get_suptitle()}, a tile for each."
+    for name, layer in (("first_maps", convolutions[0].name), ("last_maps", last)):
+        maps = explain.feature_maps(model, test.images[:1], layer)[0]
+        figure = plots.feature_maps(maps, f"Feature maps of {layer} for the first test image")
+        figures[name] = figure, f"{figure.get_suptitle()}, one tile each."
     shown = [int(np.argmax(test.labels == label)) for label in np.unique(test.labels)][:10]
     images, names = test.images[shown], test.class_names
     captions = [
-        names[is_] if is_ == predicted else f"is {names[is_]}\ntaken for {names[predicted]}"
-        for is_, predicted in zip(test.labels[shown], model.predict(images), strict=True)
+        names[label] if label == predicted else f"is {names[label]}\npredicted {names[predicted]}"
+        for label, predicted in zip(test.labels[shown], model.predict(images), strict=True)
     ]
     figures["saliency"] = (
         plots.heat_maps(images, explain.saliency(model, images), captions, "Saliency"),
-        "Saliency: the pixels whose change moves the predicted class's score most.",
+        "Saliency: the pixels that change the predicted class's score most.",
     )
     figures["grad_cam"] = (
         plots.heat_maps(images, explain.grad_cam(model, images, layer=last), captions, "Grad-CAM"),
-        f"Grad-CAM: where {last} found what speaks for the predicted class.",
+        f"Grad-CAM: where {last} found evidence for the predicted class.",
     )
     page.section("Looking inside", figures=figures)
 
@@ -137,7 +133,7 @@ def add_origin(page: Page, metrics: dict[str, Any]) -> None:
     rows = [(name.replace("_", " "), _text(value)) for name, value in numbers.items()]
     page.section(
         "Origin",
-        "This command makes the run again; where it names this folder, name another one.",
+        "This command repeats the run; if it names this folder, choose another one.",
         code=metrics["command"],
         last=True,
     )
@@ -145,7 +141,7 @@ def add_origin(page: Page, metrics: dict[str, Any]) -> None:
 
 
 def _text(value: object) -> str:
-    """Return a value as a person writes it, a number with as many digits as say something."""
+    """Return a value for people to read, floats with five significant digits."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -158,5 +154,5 @@ def _text(value: object) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as a person says them."""
+    """Return seconds as text, in minutes from two minutes on."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

@@ -109,7 +109,7 @@ def test_bad_input_is_exit_status_2_with_the_usage(arguments, capsys):
     ("arguments", "usage", "error"),
     [
         (["trian"], "minicnn [-h]", "minicnn: error: unknown command 'trian'; did you mean 'train'?"),
-        (["xyz"], "minicnn [-h]", "unknown command 'xyz'; there are train, evaluate, predict, crossval, "),
+        (["xyz"], "minicnn [-h]", "unknown command 'xyz'; choose from train, evaluate, predict, crossval, "),
         (["train", "--epochss", "3"], "minicnn train [-h]", "unknown: --epochss 3; did you mean '--epochs'?"),
         (["data", "--datsaet=x"], "minicnn data [-h]", "unknown: --datsaet=x; did you mean '--dataset'?"),
         (["predict", "a", "b", "--invrt"], "minicnn predict", "unknown: --invrt; did you mean '--invert'?"),
@@ -156,7 +156,7 @@ def test_the_help_of_each_command_shows_an_example_that_can_be_read(name, capsys
     example = text.split("example: minicnn ")[1].split()
     assert example[0] == name
     args = cli._parser().parse_args(example)
-    assert args.run.__module__ == f"minicnn.cli.{name}"
+    assert args.main.__module__ == f"minicnn.cli.{name}"
 
 
 def test_the_help_lists_every_command(capsys):

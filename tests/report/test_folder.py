@@ -8,8 +8,8 @@ import pytest
 
 from minicnn import files, report
 from minicnn.errors import ConfigError, OutputError
-from minicnn.experiment import prepare_folder
 from minicnn.report import folder as module
+from minicnn.report import prepare_folder
 
 FILES = {"model.safetensors", "metrics.json", "history.csv", "predictions.npz", "report.html"}
 HELD = sorted(FILES | {"checkpoint.safetensors"})
@@ -30,7 +30,7 @@ class TestCheckRun:
     @pytest.mark.parametrize("name", HELD)
     def test_a_folder_that_holds_a_run_is_refused_and_stays_as_it_is(self, tmp_path, name):
         (tmp_path / name).write_text("old")
-        message = f"holds a run already, with {name}: name another folder, or have it replaced with --force"
+        message = f"holds a run already, with {name}: name another folder, or use force to replace it"
         with pytest.raises(OutputError, match=message):
             report.check_run(tmp_path)
         assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "old"}
@@ -113,7 +113,7 @@ class TestFolderOfAStudy:
     def test_force_needs_a_folder(self, tmp_path):
         (tmp_path / "metrics.json").write_text("old")
         assert prepare_folder(str(tmp_path), "runs/one", force=True) == tmp_path
-        with pytest.raises(ConfigError, match="--force replaces the run in the folder of --out: name it"):
+        with pytest.raises(ConfigError, match="force replaces the run in the folder given as out"):
             prepare_folder(None, "runs/one", force=True)
 
 

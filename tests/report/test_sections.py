@@ -121,18 +121,17 @@ class TestEveryNetwork:
             [L.ReLU(), L.Conv2D(2, 3), L.MaxPool2D(2), L.MaxPool2D((3, 2)), L.Flatten(), L.Dense(3)]
         )
         drawn = figures(page)
-        assert title(drawn["first_maps"]) == "What conv2d_1 makes of the first test image: 2 channels"
-        assert title(drawn["last_maps"]) == "What maxpool2d_1 makes of the first test image: 2 channels"
+        assert title(drawn["first_maps"]) == "Feature maps of conv2d_1 for the first test image: 2 channels"
+        assert title(drawn["last_maps"]) == "Feature maps of maxpool2d_1 for the first test image: 2 channels"
 
     def test_the_captions_say_which_layer_is_shown_and_how_much_of_it(self):
         page, _ = self.page([L.Conv2D(40, 3), L.ReLU(), L.MaxPool2D(2), L.Flatten(), L.Dense(3)])
         captions = {picture.name: picture.caption for picture in page.sections[1].pictures}
         assert captions["last_maps"] == (
-            "What maxpool2d_1 makes of the first test image: the first 32 of 40 channels, a tile for each."
+            "Feature maps of maxpool2d_1 for the first test image: the first 32 of 40 channels, "
+            "one tile each."
         )
-        assert captions["grad_cam"] == (
-            "Grad-CAM: where maxpool2d_1 found what speaks for the predicted class."
-        )
+        assert captions["grad_cam"] == ("Grad-CAM: where maxpool2d_1 found evidence for the predicted class.")
 
     def test_a_convolution_as_large_as_the_image_leaves_no_pixels_to_look_at(self):
         page, _ = self.page([L.Conv2D(2, SHAPE[:2]), L.ReLU(), L.Flatten(), L.Dense(3)])
@@ -168,8 +167,8 @@ class TestResults:
             ("macro average", "75.0%", "83.3%", "73.3%", "4"),
             ("weighted average", "87.5%", "75.0%", "76.7%", "4"),
         ]
-        assert "Of 4 test images 75.00% were classified rightly" in page.sections[0].text
-        assert "the 95% interval, Wilson's, is 30.06% to 95.44%." in page.sections[0].text
+        assert "75.00% of the 4 test images were classified correctly" in page.sections[0].text
+        assert "Wilson's 95% interval is 30.06% to 95.44%." in page.sections[0].text
         assert titles(page) == ["Classes", "Calibration", "Mistakes"]
 
 
@@ -203,7 +202,7 @@ class TestTraining:
         assert self.section(run.history, settings).table[1:] == [
             ("optimizer", "SGD"),
             ("highest learning rate", "0.1"),
-            ("schedule of the rate", "OneCycle"),
+            ("learning rate schedule", "OneCycle"),
             ("momentum", "0.9"),
             ("Nesterov", "yes"),
             ("weight decay", "0.0005"),
@@ -211,7 +210,7 @@ class TestTraining:
             ("epochs", "50"),
             ("label smoothing", "0.05"),
             ("augmentation", "flip yes, shift 1, erase 0.5"),
-            ("decay of the weight average", "none"),
+            ("EMA decay", "none"),
             ("pixels", "standardized"),
             ("share held out", "none"),
             ("seed", "3"),
