@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from minicnn.data.garments import GARMENTS
+from minicnn.data.synthetic import GARMENTS
 
 
 @dataclass(frozen=True)
