@@ -330,7 +330,7 @@ class TestMistakes:
         self.refused(
             tmp_path,
             content,
-            ", line 1: an index column stands before the label: write the file without it (with pandas, "
+            ", line 1: an index column comes before the label: write the file without it (with pandas, "
             "index=False)",
         )
 
