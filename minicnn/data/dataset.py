@@ -1,4 +1,4 @@
-"""`Dataset`: images with their labels, checked once so that nothing after it has to."""
+"""`Dataset`: images with their labels, checked once so that no later code has to."""
 
 from collections import Counter
 from collections.abc import Sequence, Sized
@@ -14,42 +14,40 @@ from minicnn.text import listed, printable
 
 # A larger label is an id or a time by mistake, and its class names would fill the memory.
 MAX_CLASSES = 65_536
-# How many class names a data set shows of itself.
-SHOWN = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset(Hinted):
-    """Labeled images. Arrays are kept as they are given, without a copy, except labels made int64.
+    """Labeled images. Arrays are not copied, except labels that are not int64.
 
     Parameters
     ----------
     images : ndarray
         (N, H, W, C), uint8 or floating; N is at least 1 and every value is finite.
     labels : ndarray
-        (N,), integer, from 0 to ``len(class_names) - 1``; kept as int64.
-    class_names : sequence of str, kept as a tuple
-        The name of each class; "0", "1", … up to the largest label when left out.
+        (N,), integer, from 0 to ``len(class_names) - 1``; stored as int64.
+    class_names : sequence of str, stored as a tuple
+        The name of each class; by default "0", "1", … up to the largest label.
     name : str
         What the data set is called in messages and reports.
 
     Raises
     ------
     ShapeError
-        Images are not (N, H, W, C), or labels not 1-D.
+        If images are not (N, H, W, C), or labels not 1-D.
     DTypeError
-        Something is not a NumPy array, images are neither uint8 nor floating, labels are not integer.
+        If something is not a NumPy array, images are neither uint8 nor floating, or labels are not integer.
     DataError
-        No images, another number of labels than of images, a label outside the classes, labels that count
-        from 1, or a masked value.
+        If there are no images, not one label for each, a label outside the classes, labels that count from 1,
+        or a masked value.
     NonFiniteError
-        An image holds NaN or infinity.
+        If an image holds NaN or infinity.
     ConfigError
-        ``class_names`` is not a sequence of names that differ.
+        If ``class_names`` is not a sequence of names that differ.
 
     Notes
     -----
-    Where one line of code is sure to mend what was refused, the message ends in it.
+    Where one line of code is sure to fix the data, the message ends with it.
     """
 
     images: np.ndarray
@@ -58,27 +56,27 @@ class Dataset(Hinted):
     name: str = "dataset"
 
     def __post_init__(self) -> None:
-        # The dataclass is frozen, so its own fields are set the long way.
-        object.__setattr__(self, "images", _plain(self.images))
-        object.__setattr__(self, "labels", _plain(self.labels))
-        _check_order(self.images, self.labels)
-        _check_images(self.images, _count(self.labels))
-        _check_labels(self.labels, len(self.images))
+        images, labels = _unmasked(self.images), _unmasked(self.labels)
+        _check_order(images, labels)
+        _check_images(images, _count(labels))
+        _check_labels(labels, len(images))
         given = checked_names(self.class_names)
-        names = given or _default_names(self.labels)
-        _check_range(self.labels, len(names))
+        names = given or _default_names(labels)
+        _check_classes(labels, len(names))
         if not given:
-            _check_first(self.labels)
-        object.__setattr__(self, "name", printable(str(self.name)))
+            _check_first(labels)
+        # The dataclass is frozen, so it cannot assign to its fields.
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "labels", labels.astype(np.int64, copy=False))
         object.__setattr__(self, "class_names", names)
-        object.__setattr__(self, "labels", self.labels.astype(np.int64, copy=False))
+        object.__setattr__(self, "name", printable(str(self.name)))
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __repr__(self) -> str:
         size = " × ".join(map(str, self.image_shape))
-        names = ", ".join([*self.class_names[:SHOWN], *(["…"] if len(self.class_names) > SHOWN else [])])
+        names = ", ".join([*self.class_names[:10], *(["…"] if len(self.class_names) > 10 else [])])
         return printable(
             f"Dataset({self.name}: {len(self):,} images of {size}, {self.images.dtype}, "
             f"{len(self.class_names)} classes: {names})"
@@ -100,9 +98,9 @@ class Dataset(Hinted):
         Raises
         ------
         ConfigError
-            When the indices are not 1-D integers or bools, or point outside the data set.
+            If the indices are not 1-D integers or bools, or point outside the data set.
         DataError
-            When nothing is chosen.
+            If nothing is chosen.
         """
         if not isinstance(indices, slice):
             indices = np.asarray(indices)
@@ -119,10 +117,10 @@ class Dataset(Hinted):
             raise ConfigError(f"Dataset.subset: indices must fit {len(self)} images; {error}") from error
 
     def in_classes(self, class_names: Sequence[str]) -> "Dataset":
-        """Return the data set with these classes, each label being the number of its class among them.
+        """Return the data set with these classes, each label being the index of its class among them.
 
-        Labels whose classes have no names, or are to get none, stay as they are; the last classes may be
-        missing where there are no names, as nobody said how many there are.
+        Where the classes of either have only default names, labels stay as they are; a data set with default
+        names may then have fewer classes, as its last ones may not occur in it.
 
         Raises
         ------
@@ -139,22 +137,47 @@ class Dataset(Hinted):
             raise DataError(
                 f"{self.name} has the classes {listed(self.class_names)}; expected {listed(class_names)}"
             )
-        places = np.array([class_names.index(name) for name in self.class_names])
-        return replace(self, labels=places[self.labels], class_names=class_names)
+        indices = np.array([class_names.index(name) for name in self.class_names])
+        return replace(self, labels=indices[self.labels], class_names=class_names)
 
     def class_counts(self) -> np.ndarray:
         """Return the number of images of each class, int64 (len(class_names),)."""
         return np.bincount(self.labels, minlength=len(self.class_names))
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
-    """Return the values of a masked array without a mask; anything else as it is."""
+class Numbers(tuple):
+    """Default class names "0", "1", …: they say nothing about what the classes are."""
+
+
+def checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the class names as a tuple of different ``text.printable`` texts."""
+    if isinstance(names, Numbers):
+        return names
+    if isinstance(names, np.ndarray) and names.ndim == 1:
+        names = names.tolist()
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise ConfigError(f"class_names must be a sequence such as ('cat', 'dog'), got {names!r}")
+    names = tuple(printable(str(name)) for name in names)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise ConfigError(f"class_names must differ, {twice!r} comes twice: give each class its own name")
+    return names
+
+
+def _default_names(labels: np.ndarray) -> Numbers:
+    """Name the classes "0" … "largest label"."""
+    classes = min(max(int(labels.max()), 0) + 1, MAX_CLASSES)
+    return Numbers(map(str, range(classes)))
+
+
+def _unmasked(array: np.ndarray) -> np.ndarray:
+    """Return the values of a masked array if none is masked; anything else as it is."""
     masked = isinstance(array, np.ma.MaskedArray) and not np.ma.is_masked(array)
     return np.ma.getdata(array) if masked else array
 
 
 def _count(labels: np.ndarray) -> int | None:
-    """Return how many images have labels, if that can be said."""
+    """Return how many images have labels, or None if the labels leave that open."""
     if not isinstance(labels, np.ndarray):
         return len(labels) if isinstance(labels, Sized) else None
     if labels.ndim == 2 and len(labels) == 1 < labels.size:  # a row of labels, or one that is one-hot
@@ -173,7 +196,7 @@ def _check_order(images: np.ndarray, labels: np.ndarray) -> None:
 
 
 def _check_images(images: np.ndarray, n: int | None) -> None:
-    """Raise unless images are a 4-D array of pixels, with at least one image; there are n labels."""
+    """Check that images are a 4-D array of pixels, with at least one image; there are n labels."""
     if not isinstance(images, np.ndarray):
         raise DTypeError(
             f"images must be a NumPy array; got {type(images).__name__}"
@@ -200,13 +223,13 @@ def _is_images(shape: tuple[int, ...], n: int | None) -> bool:
 
 
 def _images_last(shape: tuple[int, ...], n: int | None) -> bool:
-    """Whether (H, W, C, N) was given; of as many gray images as they are high nobody knows."""
+    """Whether the shape is (H, W, C, N); not for gray images that are as many as they are high."""
     last = shape[3] == n and shape[2] in advice.COLORS and min(shape[:2]) >= 8
     return last and n not in advice.COLORS and (shape[0] != n or shape[2] > 1)
 
 
 def _check_labels(labels: np.ndarray, n: int) -> None:
-    """Raise unless labels are n integers."""
+    """Check that labels are n integers."""
     if not isinstance(labels, np.ndarray):
         raise DTypeError(
             f"labels must be a NumPy array; got {type(labels).__name__}"
@@ -214,25 +237,23 @@ def _check_labels(labels: np.ndarray, n: int) -> None:
         )
     if np.ma.is_masked(labels):
         raise DataError(
-            f"labels must not be masked; {np.ma.count_masked(labels)} of {labels.size} are: leave out what "
-            "has no label: write images, labels = images[~labels.mask], labels.compressed()"
+            f"labels must not be masked; {np.ma.count_masked(labels)} of {labels.size} are: leave out images "
+            "without a label: write images, labels = images[~labels.mask], labels.compressed()"
         )
+    line = advice.told(advice.label_line(labels, n))
     if labels.ndim != 1:
         raise ShapeError(
             f"labels must be 1-D, one class index for each image; got shape {labels.shape} for {n} images"
-            f"{advice.told(advice.label_line(labels, n))}"
+            f"{line}"
         )
     if len(labels) != n:
         raise DataError(f"there must be one label for each image; got {n} images and {len(labels)} labels")
     if not np.issubdtype(labels.dtype, np.integer):
-        raise DTypeError(
-            f"labels must be integer class indices; got {labels.dtype}{_found(labels)}"
-            f"{advice.told(advice.label_line(labels, n))}"
-        )
+        raise DTypeError(f"labels must be integer class indices; got {labels.dtype}{_example(labels)}{line}")
 
 
-def _found(labels: np.ndarray) -> str:
-    """Say which label is no class, or what there is."""
+def _example(labels: np.ndarray) -> str:
+    """Return, for the message, the first label that is no class index, or which kinds of labels there are."""
     if labels.dtype.kind == "f" and not advice.is_whole(labels):
         index = int(np.flatnonzero(~np.isfinite(labels) | (labels != np.rint(labels)))[0])
         return f", labels[{index}] is {labels[index]}, which is no class"
@@ -242,8 +263,8 @@ def _found(labels: np.ndarray) -> str:
     return ""
 
 
-def _check_range(labels: np.ndarray, classes: int) -> None:
-    """Raise with the first label that is not a class."""
+def _check_classes(labels: np.ndarray, classes: int) -> None:
+    """Raise with the first label that is not in 0 … classes − 1."""
     bad = (labels < 0) | (labels >= classes)
     if bad.any():
         index = int(bad.argmax())
@@ -256,7 +277,7 @@ def _check_range(labels: np.ndarray, classes: int) -> None:
 
 
 def _check_first(labels: np.ndarray) -> None:
-    """Raise if labels without class names are all of 1 … K, and none is 0: who counts so begins with 1."""
+    """Raise if labels without class names are all of 1 … K, without 0: they probably count from 1."""
     present = np.unique(labels)
     if present[0] == 1 and len(present) == present[-1] > 1:
         raise DataError(
@@ -264,30 +285,3 @@ def _check_first(labels: np.ndarray) -> None:
             "there is a class 0, without an image, name all: Dataset(images, labels, class_names). If not"
             f"{advice.told('labels = labels - 1')}"
         )
-
-
-class Numbers(tuple):
-    """Class names that nobody gave, "0", "1", …: labels are a model's outputs, whatever these are called."""
-
-
-def checked_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the class names as a tuple of text, each another, in ``text.printable`` form."""
-    if isinstance(names, Numbers):
-        return names
-    if isinstance(names, np.ndarray) and names.ndim == 1:
-        names = names.tolist()
-    if isinstance(names, str) or not isinstance(names, Sequence):
-        raise ConfigError(f"class_names must be a sequence such as ('cat', 'dog'), got {names!r}")
-    names = tuple(printable(str(name)) for name in names)
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None:
-        raise ConfigError(
-            f"class_names must differ, {twice!r} comes twice: give each class a name of its own"
-        )
-    return names
-
-
-def _default_names(labels: np.ndarray) -> Numbers:
-    """Name the classes "0" … "largest label"."""
-    classes = min(max(int(labels.max()), 0) + 1, MAX_CLASSES)
-    return Numbers(map(str, range(classes)))

@@ -1,8 +1,7 @@
-"""`load`: a data set by its name, from this machine where it is there, else downloaded."""
+"""`load`: a data set by its name, from this machine if it is there, else downloaded."""
 
 import os
 import shlex
-from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +10,7 @@ import platformdirs
 
 from minicnn.checks import unknown_name, whole_number
 from minicnn.data import synthetic
-from minicnn.data.catalog import NAMES, SOURCES, File, Source
+from minicnn.data.catalog import NAMES, SOURCES, Source
 from minicnn.data.dataset import Dataset
 from minicnn.data.download import fetch, read_verified
 from minicnn.data.idx import parse_idx, read_idx
@@ -32,41 +31,39 @@ def load(
 ) -> tuple[Dataset, Dataset]:
     """Return the training and the test part of a data set.
 
-    The files of a real data set are taken from ``root`` if it is given, and from nowhere else then;
-    else from the folder in the environment variable ``MINICNN_DATA``, if the data set is there; else
-    from the user's cache folder, to which what is missing or damaged is downloaded. The first two
-    are never written to. Every file is checked by its SHA-256 at each load. A mirror has ten minutes for a
-    file, and a download half an hour in all.
+    The files are read from ``root`` if it is given, and from nowhere else then; else from the folder in the
+    environment variable ``MINICNN_DATA``, if the data set is there; else from the user's cache folder, to
+    which missing and damaged files are downloaded, in half an hour at most. The first two are never written
+    to. The SHA-256 of every file is checked at each load.
 
-    Any other name is that of images of your own, as IDX files that are called as MNIST's are, in ``root``
-    or ``MINICNN_DATA``. The classes are then "0", "1", …
+    Any other name is that of custom images, in IDX files called as MNIST's are, in ``root`` or
+    ``MINICNN_DATA``. Their classes are "0", "1", …
 
     Parameters
     ----------
     name : str
-        One of `minicnn.data.names`: "fashion-mnist", "mnist" or "synthetic"; or a name of your own.
+        One of `minicnn.data.names`: "fashion-mnist", "mnist" or "synthetic"; or any name for custom images.
     root : str or path, optional
         A folder with a folder ``name`` in it, or with the four IDX files themselves (with or without
         ``.gz``).
     seed : int, optional
-        For "synthetic" only: which images are drawn; 0 when left out.
+        For "synthetic" only: which images are drawn; by default 0.
     sizes : (int, int), optional
-        For "synthetic" only: how many images to draw; (20_000, 4_000) when left out.
+        For "synthetic" only: how many images to draw; by default (20_000, 4_000).
 
     Returns
     -------
     train, test : Dataset
-        Images uint8 (N, 28, 28, 1), labels int64 (N,). Your own images have the size and type of their files.
+        Images uint8 (N, 28, 28, 1), labels int64 (N,). Custom images have the size and type of their files.
 
     Raises
     ------
     ConfigError
-        When the name is unknown and there are no files of that name, or an argument makes no sense with it.
+        If the name is unknown and there are no files of that name, or an argument makes no sense with it.
     DataNotFoundError
-        When files are missing and could not be, or were not to be, downloaded; the cache folder may be one
-        that cannot be written.
+        If files are missing and could not be downloaded, or not written to the cache folder.
     DataError
-        When a file in ``root`` or ``MINICNN_DATA`` is damaged or another one than it should be.
+        If a file in ``root`` or ``MINICNN_DATA`` is damaged or not the expected one.
     """
     if not isinstance(name, str):
         raise unknown_name(name, "load: the data set", names)
@@ -76,7 +73,17 @@ def load(
         return _draw(0 if seed is None else seed, (20_000, 4_000) if sizes is None else sizes)
     if seed is not None or sizes is not None:
         raise ConfigError(f"load: seed and sizes are for 'synthetic' only; got them with {name!r}: omit them")
-    return _read(SOURCES[name], root) if name in SOURCES else _read_own(name, root)
+    return _read_known(SOURCES[name], root) if name in SOURCES else _read_custom(name, root)
+
+
+def name_in(folder: str | os.PathLike) -> str | None:
+    """Return the name of the data set whose IDX files a folder itself holds, or None if it holds none.
+
+    A known data set is recognized by its test labels; any other is called like the folder.
+    """
+    folder = _expanded(folder)
+    labels = _find(folder, NAMES[3])
+    return None if labels is None else _known(labels) or folder.resolve().name or None
 
 
 def cache_folder() -> Path:
@@ -85,7 +92,7 @@ def cache_folder() -> Path:
     Raises
     ------
     OutputError
-        When there is none, as the user has no home folder.
+        If there is none, as the user has no home folder.
     """
     folder = Path(platformdirs.user_cache_dir("minicnn"))
     if not folder.is_absolute():
@@ -100,18 +107,8 @@ def _draw(seed: int, sizes: tuple[int, int]) -> tuple[Dataset, Dataset]:
     except (TypeError, ValueError) as error:
         raise ConfigError(f"load: sizes must be two numbers, (training, test); got {sizes!r}") from error
     whole_number(seed, "seed", 0)
-    # Even seeds to train, odd ones to test: no seed's training images are another one's test images.
+    # Even seeds for training, odd ones for testing: no test image is in any seed's training set.
     return synthetic.generate(train, 2 * seed), synthetic.generate(test, 2 * seed + 1)
-
-
-def name_in(folder: str | os.PathLike) -> str | None:
-    """Return what the data set is called whose IDX files a folder itself holds, or None if it holds none.
-
-    It is known by the digest of its test labels, else it has the folder's name.
-    """
-    folder = _expanded(folder)
-    labels = _find(folder, NAMES[3])
-    return None if labels is None else _known(labels) or folder.resolve().name or None
 
 
 def _known(labels: Path) -> str | None:
@@ -123,34 +120,30 @@ def _known(labels: Path) -> str | None:
     return None
 
 
-def _read(source: Source, root: str | os.PathLike | None) -> tuple[Dataset, Dataset]:
-    """Read a known data set from root, MINICNN_DATA or the cache, in this order of precedence."""
+def _read_known(source: Source, root: str | os.PathLike | None) -> tuple[Dataset, Dataset]:
+    """Read a known data set from root, MINICNN_DATA or the cache, in this order."""
     folder, origin = _folder(root)
     if folder is not None and (root is not None or _place(source.name, folder)):
         contents = _from_folder(source, folder, origin)
     else:
         contents = _from_cache(source)
-    arrays = [
+    train_images, train_labels, test_images, test_labels = (
         parse_idx(BytesIO(content), file.name, file.size)
         for content, file in zip(contents, source.files, strict=True)
-    ]
-    train_images, train_labels, test_images, test_labels = arrays
+    )
     return (
         Dataset(train_images[..., None], train_labels, source.class_names, source.name),
         Dataset(test_images[..., None], test_labels, source.class_names, source.name),
     )
 
 
-def _read_own(name: str, root: str | os.PathLike | None) -> tuple[Dataset, Dataset]:
-    """Read a person's own IDX files from root or MINICNN_DATA."""
+def _read_custom(name: str, root: str | os.PathLike | None) -> tuple[Dataset, Dataset]:
+    """Read custom IDX files from root or MINICNN_DATA."""
     folder, origin = _folder(root)
     place = None if folder is None else _place(name, folder)
     if place is None:
-        reason = unknown_name(name, "load: the data set", names)
-        where = (
-            f"; no IDX files of that name are in {folder}, which is {origin}" if folder is not None else ""
-        )
-        raise ConfigError(f"{reason}{where}")
+        where = "" if folder is None else f"; no IDX files of that name are in {folder}, which is {origin}"
+        raise ConfigError(f"{unknown_name(name, 'load: the data set', names)}{where}")
     paths = _paths(name, folder, origin)
     known = _known(paths[3])
     if known is not None:
@@ -161,7 +154,7 @@ def _read_own(name: str, root: str | os.PathLike | None) -> tuple[Dataset, Datas
     return train, _dataset(paths[2], paths[3], train.class_names, name)
 
 
-def _dataset(images: Path, labels: Path, class_names: Sequence[str], name: str) -> Dataset:
+def _dataset(images: Path, labels: Path, class_names: tuple[str, ...], name: str) -> Dataset:
     """Read images (N, H, W) or (N, H, W, C) and their labels."""
     pixels = read_idx(images)
     try:
@@ -171,7 +164,7 @@ def _dataset(images: Path, labels: Path, class_names: Sequence[str], name: str) 
 
 
 def _folder(root: str | os.PathLike | None) -> tuple[Path | None, str]:
-    """Return the user's folder with data sets, if there is one, and who named it."""
+    """Return the user's folder with data sets, if there is one, and where it was named."""
     if root is not None:
         return _expanded(check_path(root, "root")), "root (--data)"
     folder = os.environ.get(VARIABLE)
@@ -179,18 +172,18 @@ def _folder(root: str | os.PathLike | None) -> tuple[Path | None, str]:
 
 
 def _expanded(folder: str | os.PathLike) -> Path:
-    return Path(os.path.expanduser(folder))  # Path.expanduser raises where there is no such user
+    return Path(os.path.expanduser(folder))  # Path.expanduser raises if there is no such user
 
 
 def _from_folder(source: Source, folder: Path, origin: str) -> list[bytes]:
-    """Return the contents of the four files from a folder that is the user's; nothing is written."""
+    """Return the contents of the four files from the user's folder."""
     paths = _paths(source.name, folder, origin)
     try:
         return [read_verified(path, file) for path, file in zip(paths, source.files, strict=True)]
     except DataError as error:
         name, place = f"my-{source.name}", str(paths[0].parent)
         raise DataError(
-            f"{error}. If the images are your own, give them a name of their own: "
+            f"{error}. If the images are your own, give them another name: "
             f"--dataset {name} --data {shlex.quote(place)} (in Python, load({name!r}, {place!r}))"
         ) from error
 
@@ -217,52 +210,44 @@ def _place(name: str, folder: Path) -> Path | None:
 
 
 def _from_cache(source: Source) -> list[bytes]:
-    """Return the contents of the four files from the cache, fetching those that are not there or bad."""
+    """Return the contents of the four files from the cache; missing and damaged ones are downloaded."""
     try:
         folder = cache_folder() / source.name
         remove_stale(folder)
-        contents = {file: _cached(file, folder) for file in source.files}
-        missing = [file for file, content in contents.items() if content is None]
+        contents = {}
+        for file in source.files:
+            path = _find(folder, file.name)
+            with suppress(DataError):  # a damaged file is downloaded again
+                if path is not None:
+                    contents[file] = read_verified(path, file)
+        missing = [file for file in source.files if file not in contents]
         contents.update(zip(missing, fetch(missing, folder, source.mirrors), strict=True))
     except DataNotFoundError as error:
         problem = f"it could not be downloaded to {folder}"
         raise DataNotFoundError(f"{_advice(source, problem)}\nwhat the mirrors answered:\n{error}") from error
     except OutputError as error:
-        problem = f"its download cannot be kept: {error.__cause__ or error}"
+        problem = f"its download cannot be saved: {error.__cause__ or error}"
         raise DataNotFoundError(_advice(source, problem)) from error
-    return list(contents.values())
+    return [contents[file] for file in source.files]
 
 
 def _advice(source: Source, problem: str) -> str:
-    """Say in four lines what to do when a data set is not to be had."""
+    """Return what to do if a data set is not available, in four lines."""
     folder = os.environ.get(VARIABLE)
     files = ", ".join(f"{file.name}.gz" for file in source.files)
     places = f"neither in {VARIABLE} ({folder}) nor in the cache" if folder else "not on this machine"
-    return "\n".join(
-        [
-            f"{source.name} is {places}, and {problem}",
-            f"- put {files} into a folder,",
-            f"  and set the environment variable {VARIABLE} to it, or name it with --data (in Python, root=)",
-            '- or take drawn images, which need no files: --dataset synthetic (in Python, load("synthetic"))',
-        ]
+    return (
+        f"{source.name} is {places}, and {problem}\n"
+        f"- put {files} into a folder,\n"
+        f"  and set the environment variable {VARIABLE} to it, or name it with --data (in Python, root=)\n"
+        '- or use drawn images, which need no files: --dataset synthetic (in Python, load("synthetic"))'
     )
 
 
-def _cached(file: File, folder: Path) -> bytes | None:
-    """Return the content of a file in the cache, or None when it is missing or damaged."""
-    path = _find(folder, file.name)
-    if path is None:
-        return None
-    try:
-        return read_verified(path, file)
-    except DataError:
-        return None  # fetched again; a download that broke off elsewhere is no reason to stop
-
-
 def _find(folder: Path, name: str) -> Path | None:
-    """Return the file under one of the names that are in use for it, or None."""
+    """Return the file under one of its usual names, or None."""
     for variant in (f"{name}.gz", name, name.replace("-idx", ".idx")):
         path = folder / variant
-        if os.path.isfile(path):  # not Path.is_file, which raises where a folder may not be entered
+        if os.path.isfile(path):  # Path.is_file raises if the folder is not accessible
             return path
     return None

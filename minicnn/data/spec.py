@@ -1,4 +1,4 @@
-"""A data set as it is chosen on a command line, and noted with what was made of it."""
+"""`DatasetSpec`: a data set as a person names it on a command line, saved with the results of a run."""
 
 import os
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ class DatasetSpec:
     Parameters
     ----------
     name : str
-        One of ``data.names``; with CSV files any name, and one of these lends its class names.
+        One of ``data.names``. With CSV files any name; one of ``data.names`` also gives the class names.
     folder : str, optional
-        That holds the data set; see ``root`` of ``data.load``.
+        The folder of the data set; see ``root`` of ``data.load``.
     train_csv, test_csv : str, optional
         Files for ``data.read_csv``, instead of the data set of that name.
     images : int, optional
-        Take only so many images to train, and a fifth of that number to test; where one of the two sets is
-        loaded alone, so many of it. These are the first of each class, which keeps its share, see ``sample``.
+        How many images to train on; a fifth of that number to test on. A set that is loaded alone gets the
+        whole number. See ``sample``.
     label : str, optional
         The column of labels in the CSV files, see ``data.read_csv``.
 
@@ -55,11 +55,12 @@ class DatasetSpec:
         for name in PATHS:
             if getattr(self, name) is not None:
                 check_path(getattr(self, name), name)
-        if self.folder is not None and (self.train_csv is not None or self.test_csv is not None):
+        files = self.train_csv is not None or self.test_csv is not None
+        if files and self.folder is not None:
             raise ConfigError("a data set comes from a folder or from CSV files, got both: leave one out")
         if self.images is not None:
             whole_number(self.images, "images")
-        if self.label is not None and self.train_csv is None and self.test_csv is None:
+        if self.label is not None and not files:
             raise ConfigError(
                 f"label names a column of CSV files, got {self.label!r} without any: leave it out"
             )
@@ -79,36 +80,36 @@ class DatasetSpec:
         else:
             train = self._read(self.train_csv, ())
             test = self._read(self.test_csv, train.class_names)
-        return self._some(train, 1), self._some(test, 5)
+        return self._sample(train, 1), self._sample(test, 5)
 
     def load_train(self) -> Dataset:
         """Return the training set alone, for which a test file need not be given."""
         if self.train_csv is None:
             return self.load()[0]
-        return self._some(self._read(self.train_csv, ()), 1)
+        return self._sample(self._read(self.train_csv, ()), 1)
 
     def load_test(self, class_names: Sequence[str]) -> Dataset:
         """Return the test set alone, whose classes are a model's."""
         if self.test_csv is None:
-            return self._some(replace(self, images=None).load()[1], 1)
-        return self._some(self._read(self.test_csv, class_names), 1)
+            return self._sample(replace(self, images=None).load()[1], 1)
+        return self._sample(self._read(self.test_csv, class_names), 1)
 
     def _read(self, path: str, class_names: Sequence[str]) -> Dataset:
         if self.name in SOURCES:
             class_names = SOURCES[self.name].class_names
         return read_csv(path, class_names, self.name, label=self.label)
 
-    def _some(self, data: Dataset, divisor: int) -> Dataset:
+    def _sample(self, data: Dataset, divisor: int) -> Dataset:
         return data if self.images is None else sample(data, max(self.images // divisor, 1))
 
     def asdict(self) -> dict[str, Any]:
-        """Return it as plain values, from which ``DatasetSpec(**…)`` makes it again anywhere."""
+        """Return plain values, with absolute paths: ``DatasetSpec(**values)`` works in any folder."""
         given = {name: getattr(self, name) for name in PATHS if getattr(self, name) is not None}
         paths = {name: os.path.abspath(os.path.expanduser(path)) for name, path in given.items()}
         return asdict(self) | paths
 
     def moved(self, folder: str) -> "DatasetSpec":
-        """Return the same data at another place: the folder that holds the data set, or its CSV files."""
+        """Return the same data in another place: the folder of the data set, or of its CSV files."""
         if self.train_csv is None:
             return replace(self, folder=folder)
         train_csv, test_csv = (
@@ -118,7 +119,7 @@ class DatasetSpec:
 
 
 def _same_file(first: str, second: str) -> bool:
-    """Whether two paths lead to one file, by a link or not; a file that is missing is told by its name."""
+    """Whether two paths lead to one file; for files that are missing, whether the paths are the same."""
     try:
         return os.path.samefile(first, second)
     except OSError:

@@ -233,14 +233,14 @@ def source(contents, server, monkeypatch):
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """A mirror that hangs is given up soon; on a busy machine too the others have time to answer."""
-    fetch = download._from_mirror
+    fetch = download._download
 
     def patiently(url, *arguments):
         hangs = unquote(url).split("/")[-2:-1] in [[name] for name in HANGING]
         monkeypatch.setattr(download, "PATIENCE", 0.3 if hangs else 30)
         return fetch(url, *arguments)
 
-    monkeypatch.setattr(download, "_from_mirror", patiently)
+    monkeypatch.setattr(download, "_download", patiently)
     monkeypatch.setattr(download, "TICK", 0.01)
 
 
@@ -450,7 +450,7 @@ def test_when_all_mirrors_fail_each_reason_is_told(source, server, cache):
         "halved": "expected whole gzip data",
         "cut": "IncompleteRead",
         "slow": "bytes came in 0.3 seconds, which is too slow",
-        "to itself": "it leads on to other addresses more than 5 times",
+        "to itself": "it redirects more than 5 times",
         "escapes": r"500 \x1b[31mred\x07",
         "http://127.0.0.1:1/": "Connection refused",
     }
@@ -469,7 +469,7 @@ def test_a_mirror_has_so_many_seconds_however_it_uses_them(source, server, cache
     monkeypatch.setattr(download, "LEAST", 0)
     monkeypatch.setattr(download, "LIMIT", 0.3)
     source("slow")
-    with pytest.raises(DataNotFoundError, match=r"it was not whole after 0\.3 seconds"):
+    with pytest.raises(DataNotFoundError, match=r"it was not complete after 0\.3 seconds"):
         load("mnist")
 
 
@@ -479,7 +479,7 @@ def test_all_mirrors_together_have_so_many_seconds(source, server, cache, monkey
     source("slow", "slow headers")
     with pytest.raises(DataNotFoundError) as caught:
         load("mnist")
-    seconds = [float(found) for found in re.findall(r"not whole after ([0-9.]+) seconds", str(caught.value))]
+    seconds = [float(found) for found in re.findall(r"not complete after ([0-9.]+) seconds", str(caught.value))]
     assert len(seconds) == 2
     assert sum(seconds) <= 0.3 + 0.1 * len(seconds)  # each is rounded
 
@@ -685,7 +685,7 @@ def test_a_cache_that_cannot_be_written_gets_the_same_advice(
         monkeypatch.setattr("platformdirs.user_cache_dir", lambda project: f"~/.cache/{project}")
     else:
         cache.parent.write_text("a file where the folder should be")
-    with pytest.raises(DataNotFoundError, match="its download cannot be kept: ") as caught:
+    with pytest.raises(DataNotFoundError, match="its download cannot be saved: ") as caught:
         load("mnist")
     assert len(str(caught.value).splitlines()) == 4
     assert "MINICNN_DATA" in str(caught.value)

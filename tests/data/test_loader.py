@@ -1,4 +1,4 @@
-"""`load` of a person's own IDX files: under a name of their own, in the layout of the known data sets."""
+"""`load` of custom IDX files: under any name, in the layout of the known data sets."""
 
 import gzip
 import hashlib
@@ -162,9 +162,7 @@ def test_own_files_in_the_place_of_a_known_data_set_are_told_from_it_and_the_adv
     assert main(["data", "--data", str(parent), "--dataset", (tmp_path / folder).name]) == 2
     told = capsys.readouterr().err
     assert "with SHA-256" in told
-    arguments, code = re.search(
-        r"name of their own: (.*) \(in Python, (load\(.*\))\)$", told.strip()
-    ).groups()
+    arguments, code = re.search(r"another name: (.*) \(in Python, (load\(.*\))\)$", told.strip()).groups()
     assert main(["data", *shlex.split(arguments)]) == 0
     assert capsys.readouterr().out.startswith(f"my-{(tmp_path / folder).name}: 9 training and 4 test images")
     check(eval(code), f"my-{(tmp_path / folder).name}")
@@ -172,7 +170,7 @@ def test_own_files_in_the_place_of_a_known_data_set_are_told_from_it_and_the_adv
 
 def test_a_longer_file_in_the_place_of_a_known_one_gets_the_same_advice(known, put, tmp_path):
     put(tmp_path, changes={NAMES[0]: np.zeros((900, 6, 7), np.uint8)})
-    with pytest.raises(DataError, match=r"there are more: .* If the images are your own, give them a name"):
+    with pytest.raises(DataError, match=r"there are more: .* If the images are your own, give them another"):
         load("mnist", tmp_path)
 
 
