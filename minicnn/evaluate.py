@@ -9,7 +9,6 @@ from minicnn.errors import ConfigError, DataError
 from minicnn.losses import SoftmaxCrossEntropy, softmax
 from minicnn.metrics import Evaluation
 from minicnn.model import Sequential
-from minicnn.preprocessing import Preprocessing
 
 
 @hints.arguments
@@ -33,7 +32,7 @@ def evaluate(model: Sequential, data: Dataset, batch_size: int = 256, flip_tta: 
     ConfigError
         If the model is no classifier.
     DataError, ShapeError, DTypeError, NonFiniteError
-        If the model cannot take the data; see ``match_classes`` and ``Preprocessing.check``.
+        If the model cannot take the data; see ``match_classes`` and ``Sequential.logits``.
     NonFiniteError
         If the model's output holds NaN or infinity.
     """
@@ -64,27 +63,15 @@ def check_dataset(data: Dataset) -> None:
         )
 
 
-def match_classes(
-    data: Dataset,
-    model: Sequential,
-    preprocessing: Preprocessing | None = None,
-    class_names: tuple[str, ...] | None = None,
-) -> Dataset:
-    """Return ``data`` with labels that number the model's outputs, after checking that it fits the model.
+def match_classes(data: Dataset, model: Sequential, class_names: tuple[str, ...] | None = None) -> Dataset:
+    """Return ``data`` with labels that number the model's outputs, matched by the names of the classes.
 
-    Parameters
-    ----------
-    data : Dataset
-    model : Sequential
-    preprocessing, class_names
-        Those that the model is about to get; by default those it has.
+    ``class_names`` are by default the model's; if it has none yet, the labels stay as they are.
 
     Raises
     ------
     DataError
         If ``data`` is no Dataset, or its classes are not those of the model, or not as many as its outputs.
-    ShapeError, DTypeError, NonFiniteError, DataError
-        See ``Preprocessing.check``.
     """
     check_dataset(data)
     class_names = class_names or model.class_names
@@ -105,5 +92,4 @@ def match_classes(
             f"outputs: {advice}if some classes have no image, name all classes: "
             "Dataset(images, labels, class_names)"
         )
-    (preprocessing or model.preprocessing).check(data.images, model.input_shape)
     return data

@@ -66,6 +66,7 @@ def train_recipe(
         trainer = recipe.trainer(train, seed, device)
         try:
             test = match_classes(test, trainer.model)
+            trainer.model.preprocessing.check(test.images, trainer.model.input_shape)
         except MiniCNNError as reason:
             raise type(reason)(f"the test set, {test.name}: {reason}") from reason
         trained, held_out = (train, None) if validation is None else split(train, validation, seed)

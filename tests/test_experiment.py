@@ -288,7 +288,7 @@ class TestRefused:
         def work(*_, **__):
             raise AssertionError("it trains")
 
-        monkeypatch.setattr(mc.Trainer, "_train_epoch", work)
+        monkeypatch.setattr(mc.Trainer, "_take_steps", work)
 
     @pytest.mark.parametrize("name", ["metrics.json", "checkpoint.safetensors"])
     def test_a_folder_that_holds_a_run(self, tmp_path, name):

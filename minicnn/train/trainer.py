@@ -28,7 +28,7 @@ from minicnn.train.history import History
 
 
 class Trainer(hints.Hinted):
-    """Trains a model on a data set, and evaluates it.
+    """Trains a model on a data set.
 
     Parameters
     ----------
@@ -40,18 +40,17 @@ class Trainer(hints.Hinted):
     device : "cpu", "cuda" or "auto"
         Where to compute; the model is moved there.
     engine : "auto", "layerwise", "fused" or "cuda_graph"
-        How a step is computed: one layer after the other, or, for float32 models, by the fused engine on
-        the CPU or the captured one on a GPU, which give the same to rounding, faster. "auto" takes the
-        fastest that can be.
+        How a step is computed: layer by layer, or for float32 models by the fused engine on the CPU or the
+        captured one on a GPU, which give the same up to rounding, faster. "auto" takes the fastest possible.
     precision : "auto", "fp32", "tf32" or "bf16"
-        How the captured engine multiplies: in float32, or on the GPU's tensor cores, which round the
-        factors to 10 or 7 bits behind the point and add up in float32. "auto" is "tf32" there, and
-        "fp32" everywhere else. The model keeps it, and predicts in it too; the last trainer's counts.
+        How the captured engine multiplies: in float32, or on the GPU's tensor cores, which round the factors
+        to a mantissa of 10 or 7 bits and add in float32. "auto" is "tf32" there, and "fp32" everywhere else.
+        The model keeps the precision of its last trainer for its predictions.
 
     Raises
     ------
     ConfigError
-        If the model is no classifier, or an argument is of another kind.
+        If the model is no classifier, or an argument is invalid.
     DeviceError
         If the device cannot be used; the message says why.
     """
@@ -107,27 +106,25 @@ class Trainer(hints.Hinted):
     ) -> History:
         """Train for ``epochs`` passes over ``train``.
 
-        Each epoch visits every image once, in a new order. The last batch may be smaller; if it is too
-        small for a layer of the model, see ``Layer.smallest_batch``, it is joined to the one before. Means
-        are weighted by images. The same seed on the same machine with the same number of threads gives
-        the same weights, bit for bit.
+        Each epoch visits every image once, in a new order. The last batch may be smaller; if it is too small
+        for a layer of the model (``Layer.smallest_batch``), it is joined to the one before. The same seed on
+        the same machine with the same number of threads gives the same weights, bit for bit.
 
         Parameters
         ----------
         train : Dataset
         epochs, batch_size : int
-            At least 1. Memory grows with the batch size, also that of the validation and of ``evaluate``.
+            At least 1. Memory grows with the batch size, which is also that of the validation.
         validation : float or Dataset, optional
-            A share of ``train``, held out and stratified by class, or a set of its own; evaluated
-            after each epoch, never trained on.
+            A share of ``train`` to hold out, stratified by class, or a separate set; evaluated after each
+            epoch.
         callbacks : sequence of Callback
         seed : int
-            Of the held-out share and the order of the images.
+            Of the held-out share, the order of the images and the augmentation.
         progress : bool
-            Show the bar and a line an epoch.
+            Show a progress bar and a line for each epoch.
         augmentation : Augmentation, optional
-            What changes the images each time they are trained on; drawn from ``seed``, on a GPU by its
-            own random numbers.
+            Random changes to the images each time they are trained on. On a GPU they are drawn there.
 
         Returns
         -------
@@ -137,83 +134,77 @@ class Trainer(hints.Hinted):
         Raises
         ------
         ConfigError, DataError, ShapeError, DTypeError, NonFiniteError
-            If arguments or data cannot be used; before any work is done.
+            If arguments or data cannot be used; before anything is changed.
         NonFiniteError
             At the first loss that is NaN or infinite, naming the layer that produced it.
         """
-        check_dataset(train)  # first: in fit(images, labels) the labels stand where the epochs do
+        check_dataset(train)  # first: fit(images, labels) would pass the labels as the epochs
         epochs, batch_size = whole_number(epochs, "epochs"), whole_number(batch_size, "batch_size")
-        seed = whole_number(seed, "seed", 0)
+        rng = np.random.default_rng(whole_number(seed, "seed", 0))
         _check_callbacks(callbacks)
         if not isinstance(augmentation, Augmentation | None):
             raise ConfigError(f"expected an Augmentation such as Augmentation(shift=1), got {augmentation!r}")
         train, held_out, preprocessing = self._split(train, validation, seed)
-        _check_batches(self.model, len(train), batch_size)
-        self._begin(train, held_out, epochs, batch_size)
+        edges = _batch_edges(self.model, len(train), batch_size)
+        self.history, self.stop = History(train.name), False
+        self.held_out, self.batch_size = held_out, batch_size
+        self.epoch, self.epochs, self.total_images = 0, epochs, epochs * len(train)
+        self.step, self.total_steps = 0, epochs * (1 + len(edges))
         callbacks = [ProgressBar(), *callbacks] if progress else list(callbacks)
-        with ExitStack() as endings:  # each is called, the last first, however training ends
+        with ExitStack() as stack:  # however training ends, on_fit_end is called, for the last callback first
             for callback in callbacks:
                 callback.on_fit_begin(self)
-                endings.callback(callback.on_fit_end, self)
+                stack.callback(callback.on_fit_end, self)
             if self.model.class_names is None:
                 self.model.set_class_names(train.class_names)
             self.model.preprocessing = preprocessing
             self.model.info.setdefault("dataset", train.name)
             self.model.preparation = Preparation.of(train.images)
             self.engine.load(train.images, train.labels, augmentation, seed)
-            endings.callback(self.engine.unload)
-            self._train_epochs(train, held_out, batch_size, callbacks, np.random.default_rng(seed))
+            stack.callback(self.engine.unload)
+            while self.epoch < epochs and not self.stop:
+                self.epoch += 1
+                self._train_epoch(np.split(rng.permutation(len(train)), edges), callbacks)
         return self.history
 
-    def _train_epochs(
-        self,
-        train: Dataset,
-        held_out: Dataset | None,
-        batch_size: int,
-        callbacks: Sequence[Callback],
-        rng: np.random.Generator,
-    ) -> None:
-        for epoch in range(1, self.epochs + 1):
-            self.epoch = epoch
-            row = self._train_epoch(train, rng.permutation(len(train)), batch_size, callbacks)
-            for callback in callbacks:
-                callback.on_epoch_trained(self)
-            if held_out is not None:
-                result = self.evaluate(held_out)
-                row |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
-            self.history.append(row)
-            for callback in callbacks:
-                callback.on_epoch_end(self, row)
-            if self.stop:
-                return
+    def _train_epoch(self, batches: list[np.ndarray], callbacks: list[Callback]) -> None:
+        """Train on each batch, validate, and add a row to the history."""
+        row = self._take_steps(batches, callbacks)
+        for callback in callbacks:
+            callback.on_epoch_trained(self)
+        if self.held_out is not None:
+            result = self.evaluate(self.held_out)
+            row |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
+        self.history.append(row)
+        for callback in callbacks:
+            callback.on_epoch_end(self, row)
 
-    def _train_epoch(
-        self, train: Dataset, order: np.ndarray, batch_size: int, callbacks: Sequence[Callback]
-    ) -> dict[str, float]:
-        """Train on every image once, in the given order, and return the epoch's row of the history."""
+    def _take_steps(self, batches: list[np.ndarray], callbacks: list[Callback]) -> dict[str, float]:
+        """Take a step on each batch of rows, and return the epoch's row of the history."""
         start, seen, loss_sum, correct = time.perf_counter(), 0, 0.0, 0
         watched = any(callback.watches_steps for callback in callbacks)
-        batches = np.split(order, _edges(self.model, len(order), batch_size))
         for number, batch in enumerate(batches, start=1):
             for callback in callbacks:
                 callback.on_step_begin(self)
             try:
-                news = [self.engine.step(batch)]
+                results = [self.engine.step(batch)]
                 if number == len(batches):
-                    news.append(self.engine.finish())
+                    results.append(self.engine.finish())
             except NonFiniteError as reason:
-                broken = number - reason.steps_ago
-                raise NonFiniteError(f"epoch {self.epoch}, batch {broken}: {reason}") from reason
+                batch_number = number - reason.steps_ago
+                raise NonFiniteError(f"epoch {self.epoch}, batch {batch_number}: {reason}") from reason
             self.step += 1
             if watched:
                 self.engine.launch()
-            for some in filter(None, news):
-                seen, loss_sum, correct = seen + some.images, loss_sum + some.loss_sum, correct + some.correct
-            # An engine that answers later has seen nothing at first.
+            for result in filter(None, results):
+                seen += result.images
+                loss_sum += result.loss_sum
+                correct += result.correct
+            # An engine that reports results later has none at first.
             loss, accuracy = (loss_sum / seen, correct / seen) if seen else (np.nan, np.nan)
             for callback in callbacks:
                 callback.on_step_end(self, len(batch), loss, accuracy)
-        self._refuse_broken_arrays()
+        self._check_finite()
         seconds = time.perf_counter() - start
         return {
             "epoch": self.epoch,
@@ -224,8 +215,8 @@ class Trainer(hints.Hinted):
             "images_per_second": seen / seconds,
         }
 
-    def _refuse_broken_arrays(self) -> None:
-        """Find what the epoch's last step broke: no later loss will show it."""
+    def _check_finite(self) -> None:
+        """Check the arrays after the epoch's last step, which no later loss of this epoch would show."""
         for name, array in self.model.arrays().items():
             if not array_module(array).isfinite(array).all():
                 raise NonFiniteError(
@@ -235,23 +226,25 @@ class Trainer(hints.Hinted):
 
     @hints.arguments
     def evaluate(self, data: Dataset, batch_size: int | None = None, flip_tta: bool = False) -> Evaluation:
-        """Evaluate the model on ``data``, by default in batches of the size given to ``fit``.
+        """Evaluate the model on ``data``; see ``minicnn.evaluate``.
 
-        See ``minicnn.evaluate``.
+        The batch size is by default the one that was given to ``fit``.
         """
         return evaluate(self.model, data, self.batch_size if batch_size is None else batch_size, flip_tta)
 
     def _split(
         self, train: Dataset, validation: float | Dataset | None, seed: int
     ) -> tuple[Dataset, Dataset | None, Preprocessing]:
-        """Return the images to train on, those held out, and the preprocessing that knows the first."""
+        """Check the data; return the images to train on, those held out, and the fitted preprocessing."""
         train = match_classes(train, self.model)
+        self.model.preprocessing.check(train.images, self.model.input_shape)
         _check_training(train)
         preprocessing = self.model.preprocessing.trained(train.images)
         if validation is None:
             return train, None, preprocessing
         if isinstance(validation, Dataset):
-            validation = match_classes(validation, self.model, preprocessing, train.class_names)
+            validation = match_classes(validation, self.model, train.class_names)
+            preprocessing.check(validation.images, self.model.input_shape)
             return train, validation, preprocessing
         if not isinstance(validation, numbers.Real):
             raise ConfigError(
@@ -259,63 +252,47 @@ class Trainer(hints.Hinted):
             )
         return *split(train, validation, seed), preprocessing
 
-    def _begin(self, train: Dataset, held_out: Dataset | None, epochs: int, batch_size: int) -> None:
-        self.history = History(train.name)
-        self.stop = False
-        self.held_out, self.batch_size = held_out, batch_size
-        self.epoch, self.epochs = 0, epochs
-        self.step, self.total_steps = 0, epochs * (1 + len(_edges(self.model, len(train), batch_size)))
-        self.total_images = epochs * len(train)
-
 
 def _check_training(train: Dataset) -> None:
-    """Refuse images that are all alike or of one class, and tell which classes have no image."""
-    black = train.images.min()
-    if black == train.images.max():
+    """Raise DataError if all images are equal or of one class; warn about classes without an image."""
+    pixel = train.images.min()
+    if pixel == train.images.max():
         raise DataError(
-            f"every pixel of all {len(train):,} images of {train.name} is {black}: there is nothing to "
-            "learn; look where the images come from"
+            f"every pixel of all {len(train):,} images of {train.name} is {pixel}: there is nothing to "
+            "learn; check where the images come from"
         )
     counts = train.class_counts()
     present = np.flatnonzero(counts)
     if len(present) == 1:
         raise DataError(
             f"all {len(train):,} images of {train.name} are of one class, {train.class_names[present[0]]!r}: "
-            "there is nothing to learn; look where the labels come from, and whether the images are the "
+            "there is nothing to learn; check where the labels come from, and whether the images are the "
             "first of a sorted file"
         )
     if len(present) < len(counts):
         missing = [train.class_names[k] for k in np.flatnonzero(counts == 0)]
         warnings.warn(
-            f"{train.name} has no image of {listed(missing)}: the model will never answer that",
-            stacklevel=5,  # that of who called fit
+            f"{train.name} has no image of {listed(missing)}: the model will never predict it",
+            stacklevel=5,  # the caller of fit
         )
 
 
-def _check_batches(model: Sequential, images: int, batch_size: int) -> None:
-    """Refuse batches that are too small for a layer."""
-    for layer in model.layers:
-        least = layer.smallest_batch()
-        if min(images, batch_size) < least:
-            name, given = (
-                ("batch_size", batch_size) if batch_size < least else ("the training images", images)
-            )
-            raise ConfigError(
-                f"{name} must be at least {least}, got {given}: layer {layer.name!r} takes averages over the "
-                "batch, and of one value there is no variance"
-            )
-
-
-def _edges(model: Sequential, images: int, batch_size: int) -> list[int]:
-    """Return where the batches but the first begin."""
+def _batch_edges(model: Sequential, images: int, batch_size: int) -> list[int]:
+    """Return where all batches but the first begin; raise ConfigError if they are too small for a layer."""
+    layer = max(model.layers, key=lambda layer: layer.smallest_batch())
+    least = layer.smallest_batch()
+    if min(images, batch_size) < least:
+        name, given = ("batch_size", batch_size) if batch_size < least else ("the training images", images)
+        raise ConfigError(
+            f"{name} must be at least {least}, got {given}: layer {layer.name!r} takes averages over the "
+            "batch, and a single value has no variance"
+        )
     edges = list(range(batch_size, images, batch_size))
-    if edges and images - edges[-1] < max(layer.smallest_batch() for layer in model.layers):
-        edges.pop()
-    return edges
+    return edges[:-1] if edges and images - edges[-1] < least else edges
 
 
 def _precision(precision: str, engine: str) -> str:
-    """Return what ``engine`` is to multiply in."""
+    """Return the precision that ``engine`` multiplies in."""
     if precision not in ("auto", "fp32", "tf32", "bf16"):
         raise ConfigError(f"unknown precision {precision!r}: expected auto, fp32, tf32 or bf16")
     if engine == "cuda_graph" and tensor_cores():
@@ -323,7 +300,7 @@ def _precision(precision: str, engine: str) -> str:
     if precision in ("tf32", "bf16"):
         raise ConfigError(
             f'precision="{precision}" needs the cuda_graph engine and a GPU of compute capability 8.0 or '
-            f'later, this is the {engine} engine: take precision="fp32", or "auto"'
+            f'later, this is the {engine} engine: use precision="fp32" or "auto"'
         )
     return "fp32"
 

@@ -212,8 +212,7 @@ class TestTrain:
             warnings.simplefilter("default")
             cli.main(["train", *files, "--epochs", "1", "--out", str(tmp_path / "run")])
         assert (
-            "\nminicnn: train has no image of 4: the model will never answer that\n"
-            in capsys.readouterr().err
+            "\nminicnn: train has no image of 4: the model will never predict it\n" in capsys.readouterr().err
         )
 
 

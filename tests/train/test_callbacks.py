@@ -70,12 +70,12 @@ class Scripted:
 
     def __init__(self, runner, **columns):
         self.columns = columns
-        self.train_epoch = runner._train_epoch
-        runner._train_epoch = self
+        self.take_steps = runner._take_steps
+        runner._take_steps = self
         self.runner, self.weights = runner, []
 
     def __call__(self, *arguments):
-        row = self.train_epoch(*arguments)
+        row = self.take_steps(*arguments)
         self.weights.append(copies(self.runner.model))
         return row | {name: values[row["epoch"] - 1] for name, values in self.columns.items()}
 

@@ -559,7 +559,7 @@ class TestOneClass:
     def test_a_class_without_an_image_is_told(self):
         two = data(24).subset(data(24).labels > 0)
         with pytest.warns(
-            UserWarning, match="toy has no image of a: the model will never answer that"
+            UserWarning, match="toy has no image of a: the model will never predict it"
         ) as told:
             fit(trainer(), two)
         assert [warning.filename for warning in told] == [__file__]
