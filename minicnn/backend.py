@@ -1,7 +1,7 @@
-"""Which array module an array belongs to, and moving arrays between devices.
+"""The array module of an array, and moving arrays between devices.
 
-The array decides: ``xp = array_module(x)`` is NumPy for an array in main memory and CuPy for one on
-a GPU. CuPy is imported only where a GPU is asked for.
+``xp = array_module(x)`` is NumPy for an array in main memory and CuPy for one on a GPU. CuPy is imported only
+when a GPU is requested.
 """
 
 import importlib
@@ -26,7 +26,7 @@ def array_module(x: Array) -> ModuleType:
     Raises
     ------
     DTypeError
-        If ``x`` is not an array (a list, a tensor of another library).
+        If ``x`` is a list, a tensor of another library, or no array at all.
     """
     if isinstance(x, np.ndarray):
         return np
@@ -37,14 +37,14 @@ def array_module(x: Array) -> ModuleType:
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """Return ``x`` in main memory: itself if it is there already, else a copy."""
+    """Return ``x`` itself if it is in main memory, else a copy there."""
     return x if isinstance(x, np.ndarray) else array_module(x).asnumpy(x)
 
 
 def to_device(x: Array, device: str) -> Array:
     """Return ``x`` on ``device`` (``"cpu"`` or ``"cuda"``), copied only if it is elsewhere.
 
-    A GPU has no other byte order, and no floats of more than 64 bits: these become what it has.
+    A GPU has only native byte order and floats of at most 64 bits, so others are converted.
     """
     if device == "cpu":
         return to_numpy(x)
@@ -54,7 +54,7 @@ def to_device(x: Array, device: str) -> Array:
 
 
 def device_of(x: Array) -> str:
-    """Return ``"cpu"`` or ``"cuda"``: where ``x`` lives."""
+    """Return the device of ``x``, ``"cpu"`` or ``"cuda"``."""
     return "cpu" if array_module(x) is np else "cuda"
 
 
@@ -64,7 +64,7 @@ def array_class(device: str) -> type:
 
 
 def resolve_device(device: str) -> str:
-    """Turn what a user asked for into the device that will be used.
+    """Return the device to use for a requested one.
 
     Parameters
     ----------
@@ -74,9 +74,9 @@ def resolve_device(device: str) -> str:
     Raises
     ------
     ConfigError
-        If ``device`` is none of the three.
+        If ``device`` is not one of these.
     DeviceError
-        If ``"cuda"`` is asked for and cannot be used; the message says why.
+        If ``"cuda"`` is requested and cannot be used; the message gives the reason.
     """
     if device not in DEVICES:
         raise ConfigError(f"unknown device {device!r}: expected one of {', '.join(DEVICES)}")
@@ -92,29 +92,27 @@ def resolve_device(device: str) -> str:
 
 
 def tensor_cores() -> bool:
-    """Whether the GPU multiplies in TF32 and bf16: those of compute capability 8.0 (Ampere) and later do."""
+    """Return whether the GPU multiplies in TF32 and bf16: from compute capability 8.0 (Ampere) on."""
     return int(_cupy().cuda.Device().compute_capability) >= 80
 
 
-# What CuPy's errors say, and what is to be done then. The first that is found counts.
-_REMEDIES = (
-    (
-        "InsufficientDriver",
-        "there is no driver, or it is too old for this CuPy: update it, or install an older CuPy",
-    ),
-    ("NoDevice", "no NVIDIA GPU is visible: look at nvidia-smi and CUDA_VISIBLE_DEVICES"),
-    ("OutOfMemory", "its memory is full: end other programs that use it, see nvidia-smi"),
-    ("MemoryAllocation", "its memory is full: end other programs that use it, see nvidia-smi"),
-    ("nvrtc", 'CUDA\'s run-time compiler is missing: pip install "cupy-cuda12x[ctk]", or cupy-cuda13x'),
-    ("", "check the driver with nvidia-smi"),
-)
+# A part of CuPy's error message, and what to do about it; the first match counts.
+_MEMORY_FULL = "its memory is full: end other programs that use it, see nvidia-smi"
+_REMEDIES = {
+    "InsufficientDriver": "there is no driver, or it is too old for CuPy: update it, or install an older CuPy",
+    "NoDevice": "no NVIDIA GPU is visible: look at nvidia-smi and CUDA_VISIBLE_DEVICES",
+    "OutOfMemory": _MEMORY_FULL,
+    "MemoryAllocation": _MEMORY_FULL,
+    "nvrtc": 'CUDA\'s run-time compiler is missing: pip install "cupy-cuda12x[ctk]", or cupy-cuda13x',
+    "": "check the driver with nvidia-smi",
+}
 
 
 def _cupy() -> Any:
-    """Import CuPy and prove that a device works by running one tiny kernel on it."""
+    """Import CuPy and run one small kernel, which proves that the device works."""
     try:
         cupy = importlib.import_module("cupy")
-    except Exception as reason:  # an installed CuPy that does not fit the driver may raise anything
+    except Exception as reason:  # a CuPy that does not match the driver may raise anything
         missing = isinstance(reason, ModuleNotFoundError)
         what = "is not installed" if missing else f"could not be imported ({reason})"
         raise DeviceError(
@@ -125,12 +123,14 @@ def _cupy() -> Any:
     return cupy
 
 
-@lru_cache  # once for each module: what has failed is tried again
+@lru_cache  # errors are not cached, so a failure is tried again
 def _prove(cupy: ModuleType) -> None:
     try:
         if int(cupy.arange(3).sum()) != 3:
             raise DeviceError("the GPU computed a wrong sum")
-    except Exception as reason:  # CuPy raises errors of many unrelated classes: driver, runtime, compiler
-        told = f"{type(reason).__name__}: {reason}"
-        remedy = next(remedy for sign, remedy in _REMEDIES if sign.lower() in told.lower())
-        raise DeviceError(f'device "cuda" cannot be used: {told}; {remedy}, or use device="cpu".') from reason
+    except Exception as reason:  # CuPy raises many unrelated classes: driver, runtime, compiler
+        error = f"{type(reason).__name__}: {reason}"
+        remedy = next(remedy for sign, remedy in _REMEDIES.items() if sign.lower() in error.lower())
+        raise DeviceError(
+            f'device "cuda" cannot be used: {error}; {remedy}, or use device="cpu".'
+        ) from reason

@@ -1,4 +1,7 @@
-"""The checks of numbers, for every function and constructor that takes one."""
+"""Checks of arguments: numbers, sizes, flags, shapes, dtypes and names.
+
+All of them return the checked value, or raise ConfigError with a message that names the argument.
+"""
 
 import math
 import numbers
@@ -10,7 +13,7 @@ from minicnn.errors import ConfigError
 from minicnn.text import did_you_mean, shown
 
 LARGEST_SIZE = 2**31 - 1
-"""The largest size of an axis, a window or a step: sums and products of these stay exact everywhere."""
+"""The largest size of an axis, a window or a step: sums and products of such sizes are exact."""
 MOST_AXES = 16
 
 INTERVALS = {
@@ -22,17 +25,11 @@ INTERVALS = {
     "[0, 1]": lambda x: 0 <= x <= 1,
     "(−∞, ∞)": lambda x: -math.inf < x < math.inf,
 }
-"""What a number may have to be in; a round bracket leaves the end out."""
+"""The intervals for ``number``; a round bracket excludes the end."""
 
 
 def number(value: float, name: str, interval: str) -> float:
-    """Return ``value`` as a float in ``interval``, one of ``INTERVALS``; ``name`` is for the message.
-
-    Raises
-    ------
-    ConfigError
-        If it is not a number (NaN is in no interval, True is none), or outside.
-    """
+    """Return ``value`` as a float in ``interval``, one of ``INTERVALS``; neither NaN nor True is one."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     try:
         found = float(value) if real else math.nan
@@ -44,13 +41,7 @@ def number(value: float, name: str, interval: str) -> float:
 
 
 def whole_number(value: int, name: str, minimum: int = 1) -> int:
-    """Return ``value`` as an int of at least ``minimum``; ``name`` is for the message.
-
-    Raises
-    ------
-    ConfigError
-        If it is not a whole number (True and 3.0 are not), or too small.
-    """
+    """Return ``value`` as an int of at least ``minimum``; True and 3.0 are not whole numbers."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < minimum:
         raise ConfigError(f"{name} must be a whole number of at least {minimum}, got {shown(value)}")
@@ -58,13 +49,7 @@ def whole_number(value: int, name: str, minimum: int = 1) -> int:
 
 
 def size(value: int, name: str, minimum: int = 1) -> int:
-    """Return ``value`` as a ``whole_number`` that is no larger than ``LARGEST_SIZE``.
-
-    Raises
-    ------
-    ConfigError
-        If it is none.
-    """
+    """Return ``value`` as a ``whole_number`` of at most ``LARGEST_SIZE``."""
     value = whole_number(value, name, minimum)
     if value > LARGEST_SIZE:
         raise ConfigError(f"{name} must be at most {LARGEST_SIZE:,}, got {shown(value)}")
@@ -72,26 +57,14 @@ def size(value: int, name: str, minimum: int = 1) -> int:
 
 
 def flag(value: bool, name: str) -> bool:
-    """Return ``value``, True or False, as a plain bool; ``name`` is for the message.
-
-    Raises
-    ------
-    ConfigError
-        If it is anything else: "no" would count as true.
-    """
+    """Return ``value`` as a plain bool; only True and False are flags, as "no" would count as true."""
     if not isinstance(value, bool | np.bool_):
         raise ConfigError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
 def shape(value: tuple[int, ...], name: str) -> tuple[int, ...]:
-    """Return ``value`` as a tuple of one to ``MOST_AXES`` numbers, each a ``size`` of at least 1.
-
-    Raises
-    ------
-    ConfigError
-        If it is anything else.
-    """
+    """Return ``value`` as a tuple of one to ``MOST_AXES`` numbers, each a ``size`` of at least 1."""
     if not isinstance(value, (tuple, list)) or not value:
         raise ConfigError(f"{name} must be a tuple such as (28, 28, 1), got {shown(value)}")
     if len(value) > MOST_AXES:
@@ -100,19 +73,13 @@ def shape(value: tuple[int, ...], name: str) -> tuple[int, ...]:
 
 
 def float_dtype(value: np.dtype | str | type) -> np.dtype:
-    """Return ``value`` as a dtype, float32 or float64.
-
-    Raises
-    ------
-    ConfigError
-        If it is another dtype, or none.
-    """
+    """Return ``value`` as a dtype, float32 or float64."""
     if value not in ("float32", "float64", np.float32, np.float64):
         raise ConfigError(f'dtype must be "float32" or "float64", got {shown(value)}')
     return np.dtype(value)
 
 
 def unknown_name(name: object, what: str, names: Sequence[str]) -> ConfigError:
-    """Return the error for a ``name`` of ``what`` that is none of ``names``; its hint is the nearest one."""
+    """Return the error for a ``name`` that is not one of ``names``, with the most similar one."""
     hint = did_you_mean(str(name).lower(), names)
     return ConfigError(f"{what} must be one of {', '.join(names)}; got {shown(name)}{hint}")

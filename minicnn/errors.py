@@ -1,65 +1,62 @@
-"""The one family of errors: catch ``MiniCNNError`` for anything the library refuses.
+"""The errors of the library, all subclasses of ``MiniCNNError``.
 
-Each class also derives from the built-in that fits, so ``except ValueError`` works too. A message
-names the layer, argument or file, says what was expected and what came, and what to do.
+Each class also derives from the built-in error that fits, so that ``except ValueError`` works too. A message
+names the layer, argument or file, what was expected, what was given, and what to do.
 """
 
 from minicnn.text import printable_lines
 
 
 class MiniCNNError(Exception):
-    """Base of every error that minicnn raises on purpose.
-
-    A message may quote a file: what a terminal would obey in it is escaped.
-    """
+    """Base class of all errors of minicnn; control characters in a message, as from a file, are escaped."""
 
     def __str__(self) -> str:
         return printable_lines(super().__str__())
 
 
 class ConfigError(MiniCNNError, ValueError):
-    """An argument is out of its range or unknown: a kernel size of 0, padding ``"sane"``."""
+    """An argument has an invalid value: a kernel size of 0, padding ``"sane"``."""
 
 
 class ArgumentError(ConfigError, TypeError):
-    """A function or constructor was given an argument by a name that it does not have."""
+    """A function or constructor has no argument of that name."""
 
 
 class UnknownNameError(MiniCNNError, AttributeError):
-    """A module or an object has nothing of that name; the message says, if it is known, what to write."""
+    """A module or an object has no attribute of that name; the message may suggest the right one."""
 
 
 class ShapeError(MiniCNNError, ValueError):
-    """An array or a layer's input has a shape that does not fit."""
+    """An array or a layer's input has the wrong shape."""
 
 
 class DTypeError(MiniCNNError, TypeError):
-    """An array has a dtype that does not fit."""
+    """An array has the wrong dtype."""
 
 
 class StateError(MiniCNNError, RuntimeError):
-    """A call out of order: ``backward`` without a ``forward``, ``forward`` before ``build``."""
+    """A call in the wrong order: ``backward`` without ``forward``, ``forward`` before ``build``."""
 
 
 class NonFiniteError(MiniCNNError, ArithmeticError):
-    """NaN or infinity where only finite numbers make sense: in images, in the loss.
+    """NaN or infinity in images, in the loss or in a model's output.
 
-    ``steps_ago`` says how many steps were taken since, where that is known later.
+    ``steps_ago`` is the number of steps since then, for an engine that notices it later.
     """
 
     steps_ago = 0
 
 
 class DataError(MiniCNNError, ValueError):
-    """Data that cannot be used: empty, labels out of range, a damaged file."""
+    """Invalid data: no images, labels out of range, a damaged file."""
 
 
 class DataNotFoundError(MiniCNNError, FileNotFoundError):
-    """A data set that is neither on this machine nor could be downloaded."""
+    """A data set that is not on this machine and could not be downloaded."""
 
 
 class ModelFileError(MiniCNNError, ValueError):
-    """A file that is not a minicnn model, or one that is damaged or too new."""
+    """A file that is not a minicnn model, is damaged, or was written by a newer version."""
 
 
 class OutputError(MiniCNNError, OSError):
@@ -67,8 +64,8 @@ class OutputError(MiniCNNError, OSError):
 
 
 class DeviceError(MiniCNNError, RuntimeError):
-    """A device that was asked for and cannot be used; the message names the reason."""
+    """The requested device cannot be used; the message gives the reason."""
 
 
 class PictureWarning(UserWarning):
-    """A picture was read, and there is something to know about it."""
+    """A picture was read, but the result may not be as expected."""

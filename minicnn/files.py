@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half-written: beside the target, then renamed."""
+"""Writing files so that none is ever half-written: to a temporary file, which is then renamed."""
 
 import hashlib
 import os
@@ -17,29 +17,29 @@ from minicnn.errors import ConfigError, OutputError
 
 try:
     import fcntl
-except ImportError:  # Windows: what a killed writer leaves there stays, and no folder is locked
+except ImportError:  # Windows: no folder is locked, and the files of killed processes are not removed
     fcntl = None
 
 HOST = hashlib.sha256(platform.node().encode(errors="replace")).hexdigest()[:8]
 TEMPORARY = re.compile(r"\.minicnn-(?P<host>[0-9a-f]{8})-[0-9a-f]{16}(\..*)?")
-NEVER = re.compile("[\0\ud800-\udfff]")  # the surrogates stand for bytes that are not UTF-8
+NEVER = re.compile("[\0\ud800-\udfff]")  # surrogates stand for bytes that are not UTF-8
 DAY = 24 * 60 * 60
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; when the block ends well, rename it to ``path``.
+    """Yield a temporary path beside ``path``, which is renamed to ``path`` if the block succeeds.
 
-    If the block fails, what was at ``path`` before is still there, and nothing else is left behind. What is
-    renamed is on the disk by then, so that a power cut leaves the old file or the new one. What a killed
-    process leaves behind is removed by the next one that writes to the folder; see `remove_stale`.
+    If the block fails, ``path`` stays as it was, and the temporary file is removed. The data is on disk
+    before the renaming, so that a power cut leaves the old file or the new one. The temporary files of
+    killed processes are removed by ``remove_stale``.
 
     Raises
     ------
     ConfigError, OutputError
-        If there can be no such file; see `check_file`.
+        If ``check_file`` raises it.
     OutputError
-        If it cannot be written.
+        If the file cannot be written.
     """
     path = check_file(path)
     try:
@@ -62,12 +62,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def check_path(path: Any, name: str = "path") -> Path:
-    """Return ``path``, if it is one that can be opened, printed and noted in a file; ``name`` names it.
+    """Return ``path`` as a Path; ``name`` is for the message.
 
     Raises
     ------
     ConfigError
-        If it is no text, holds a NUL, or bytes that are not UTF-8.
+        If it is not text, or holds NUL or bytes that are not UTF-8, which cannot be opened or printed.
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str):
@@ -78,14 +78,14 @@ def check_path(path: Any, name: str = "path") -> Path:
 
 
 def check_file(path: str | Path) -> Path:
-    """Check that a file can be written at ``path``, making its folder; return where links lead.
+    """Check that a file can be written at ``path``, make its folder, and return the target of links.
 
     Raises
     ------
     ConfigError
-        If no file can have such a name; see `check_path`.
+        If ``check_path`` raises it.
     OutputError
-        If the folder cannot be made or written, or something that is no file has the file's name.
+        If the folder cannot be made or written, or ``path`` exists and is not a regular file.
     """
     path = Path(os.path.realpath(check_path(path)))  # a link stays a link
     make_folder(path.parent)
@@ -94,7 +94,7 @@ def check_file(path: str | Path) -> Path:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return path
-    except OSError as reason:  # the name is too long, or links lead round in a circle
+    except OSError as reason:  # the name is too long, or links form a circle
         raise _cannot_write(path, reason) from reason
     if not stat.S_ISREG(mode):
         what = "folder" if stat.S_ISDIR(mode) else "device or pipe"
@@ -103,14 +103,14 @@ def check_file(path: str | Path) -> Path:
 
 
 def make_folder(path: str | Path) -> Path:
-    """Make the folder ``path``, with its parents, unless it is there; check that it can be written.
+    """Make the folder ``path`` and its parents if they do not exist; check that it can be written.
 
     Raises
     ------
     ConfigError
-        If no folder can have such a name; see `check_path`.
+        If ``check_path`` raises it.
     OutputError
-        If it cannot be made or written.
+        If the folder cannot be made or written.
     """
     path = check_path(path)
     try:
@@ -125,19 +125,26 @@ def make_folder(path: str | Path) -> Path:
 def remove_stale(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder.
 
-    A writer holds a lock on its file, which ends with its process, however that ends. Where another machine
-    writes to the same folder over a network, its locks may not be seen here; so its files are left alone for
-    a day. Where there are no locks, nothing is removed.
+    A writer locks its file, and the lock ends with its process. The locks of another machine may be
+    invisible in a network folder, so its files are left for a day. Without locks, nothing is removed.
     """
+    if fcntl is None:
+        return
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
             match = TEMPORARY.fullmatch(entry.name)
             if match and (match["host"] == HOST or time.time() - entry.stat().st_mtime > DAY):
-                _remove_unlocked(entry.path)
+                with suppress(OSError):  # it is gone, locked, or another user's
+                    file = os.open(entry.path, os.O_RDWR | os.O_NOFOLLOW)
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        os.unlink(entry.path)
+                    finally:
+                        os.close(file)
 
 
 def lock_folder(folder: Path) -> int | None:
-    """Lock a folder, for as long as the returned descriptor is open; None where there are no locks.
+    """Lock a folder until the returned descriptor is closed; return None where there are no locks.
 
     Raises
     ------
@@ -157,38 +164,25 @@ def lock_folder(folder: Path) -> int | None:
     return descriptor
 
 
-def _remove_unlocked(path: str) -> None:
-    """Remove a file, unless a process holds a lock on it."""
-    if fcntl is None:
-        return
-    with suppress(OSError):  # it is gone, it is another user's, or it is locked
-        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(path)
-        finally:
-            os.close(file)
-
-
 def _temporary(path: Path) -> tuple[Path, int | None]:
     """Make an empty file beside ``path``; return it, and a descriptor that holds the lock on it."""
     while True:
-        # Same suffix: writers such as matplotlib choose the format by it.
+        # The same suffix, by which writers such as matplotlib choose the format.
         temporary = path.with_name(f".minicnn-{HOST}-{secrets.token_hex(8)}{path.suffix}")
-        # Not mkstemp, whose files are for their owner alone: these get what the umask leaves of 0o666.
+        # Not mkstemp, whose files only their owner may read: the umask decides.
         file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         if fcntl is None:
-            os.close(file)  # an open file cannot be renamed there
+            os.close(file)  # Windows cannot rename an open file
             return temporary, None
         with suppress(OSError):  # not every file system has locks
             fcntl.flock(file, fcntl.LOCK_EX)
-        if temporary.exists():  # nobody has removed it before the lock was on it
+        if temporary.exists():  # remove_stale may have removed it before it was locked
             return temporary, file
         os.close(file)
 
 
 def _to_disk(path: Path, mode: int) -> None:
-    """Have the disk write what the system still keeps of a file or a folder."""
+    """Flush a file or a folder to the disk."""
     file = os.open(path, mode)
     try:
         os.fsync(file)

@@ -1,15 +1,14 @@
 """Gradient checking: whether the hand-written backward pass is the derivative of the forward pass.
 
-A random gradient dy makes the scalar Σ dy·y out of a layer's output; central differences of that
-scalar are compared with what ``backward`` returns, in float64. A random dy matters: with dy = 1,
-swapped axes and missing cross terms stay invisible.
+A random gradient dy turns a layer's output into the scalar Σ dy·y. Central differences of that scalar are
+compared with the result of ``backward``, in float64. dy is random, as with dy = 1 swapped axes and missing
+cross terms would go unnoticed.
 
-The relative error of one element is |analytic − numeric| / max(|analytic|, |numeric|, floor), where
-the floor is a thousandth of the largest gradient in the whole check: below it, central differences
-are rounding noise.
+The relative error of an element is |analytic − numeric| / max(|analytic|, |numeric|, floor). The floor is a
+thousandth of the largest gradient of the whole check: below it, differences are rounding noise.
 
-A fast engine computes in float32, where differences would drown in rounding: ``check_engine`` holds its
-gradients and its update to those of the layers in float64, which have been checked as above.
+The fast engines compute in float32, too coarse for differences: ``check_engine`` compares their gradients and
+updates with those of the layers in float64, which are checked as above.
 
 Sources: Bottou 2012, "Stochastic Gradient Descent Tricks", section 4.2; the CS231n notes, "Gradient
 checks".
@@ -32,9 +31,9 @@ from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
 from minicnn.optimizers import SGD, Adam, AdamW, Optimizer
 
-STEP = 1e-5  # of the central difference: error about STEP² + 1e-16 / STEP
+STEP = 1e-5  # of the central difference, whose error is about STEP² + 1e-16 / STEP
 TOLERANCE = 1e-6
-ENGINE_TOLERANCE = 1e-4  # of float32, whose rounding of 6e-8 adds up
+ENGINE_TOLERANCE = 1e-4  # float32 rounds to 6e-8, and the errors add up
 FLOOR = 1e-3
 
 
@@ -45,15 +44,15 @@ class Result:
     Attributes
     ----------
     name : str
-        What was checked: ``dense.W`` is the gradient of the layer "dense" with respect to W.
+        ``dense.W`` is the gradient of the layer "dense" with respect to W.
     error : float
-        The worst relative error; NaN if a gradient is NaN.
+        The largest relative error; NaN if a gradient is NaN.
     index : tuple of int, or None
-        Where the worst error is; None where a random direction was checked instead of elements.
+        Where the largest error is; None if a random direction was checked instead of elements.
     analytic, numeric : float
-        The two values there; of an engine its own, and that of the layers in float64.
+        The two values there; for an engine, its own and that of the layers in float64.
     tolerance : float
-        What the error has to be below.
+        The error must be below it.
     """
 
     name: str
@@ -65,18 +64,16 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether the error is below the tolerance, 1e-6 but for engines; NaN is not."""
+        """Whether the error is below the tolerance; NaN is not."""
         return self.error < self.tolerance
 
 
 def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0) -> list[Result]:
     """Check a layer element by element: dx, and the gradient of each parameter.
 
-    ``backward`` is called twice, as for the first layer of a model (``need_dx=False``) and with old
-    gradients in place, which it must replace; the worse of the two is reported.
-
-    The layer is built here, in float64, on a copy; x holds distinct values away from 0, so that no
-    difference steps over the kink of a ReLU or the change of a maximum.
+    ``backward`` is called with ``need_dx`` True and False, and with old gradients in place, which it must
+    replace; the larger error is reported. A copy of the layer is built, in float64. The elements of x are
+    distinct and away from 0, so that no difference crosses the kink of a ReLU or a change of maximum.
 
     Parameters
     ----------
@@ -84,8 +81,10 @@ def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0)
         Any layer, built or not.
     input_shape
         Of one sample.
-    batch, seed : int
-        Number of samples; of the random numbers.
+    batch
+        Number of samples.
+    seed
+        Of the random numbers.
 
     Returns
     -------
@@ -95,33 +94,30 @@ def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0)
     Raises
     ------
     StateError, ShapeError, DTypeError
-        If ``backward`` breaks the contract: it writes into x or dy, assigns too little or too much, or
-        arrays of another shape or dtype.
+        If ``backward`` breaks the contract: it writes into x or dy, or assigns too few or too many
+        gradients, or arrays of another shape or dtype.
     """
     rng = np.random.default_rng(seed)
     layer = copy.deepcopy(layer)
     output_shape = layer.build(input_shape, rng, "float64")
-    _disturb(layer.params, rng)
+    _perturb(layer.params, rng)
     x = _distinct((whole_number(batch, "batch"), *layer.input_shape), rng)
     dy = rng.standard_normal((batch, *output_shape))
-
-    # As the first layer of a model, and in the middle.
-    as_first = _gradients(layer, x, dy, need_dx=False)
-    in_middle = _gradients(layer, x, dy, need_dx=True)
+    without_dx, with_dx = (_gradients(layer, x, dy, need_dx) for need_dx in (False, True))
 
     def outputs() -> np.ndarray:
-        # A copy each time: dropout draws the same mask, running averages stay.
+        # Of a copy, so that dropout draws the same mask and running averages stay.
         return copy.deepcopy(layer).forward(x, training=True)
 
     arrays = {"x": x, **layer.params}
     numeric = {name: _elementwise(outputs, dy, array) for name, array in arrays.items()}
-    results = _compare(layer.name, in_middle, numeric)
-    again = _compare(layer.name, as_first, {name: numeric[name] for name in layer.params})
+    results = _compare(layer.name, with_dx, numeric)
+    again = _compare(layer.name, without_dx, {name: numeric[name] for name in layer.params})
     return results[:1] + [max(pair, key=_badness) for pair in zip(results[1:], again, strict=True)]
 
 
 def check_loss(loss: SoftmaxCrossEntropy, targets: np.ndarray, classes: int, seed: int = 0) -> list[Result]:
-    """Check the loss's gradient with respect to the logits, element by element.
+    """Check the gradient of the loss with respect to the logits, element by element.
 
     Parameters
     ----------
@@ -145,28 +141,26 @@ def check_model(
 ) -> list[Result]:
     """Check a whole model with its loss: every parameter, and the network input x.
 
-    An array of at most ``elements`` numbers is checked element by element, a larger one along one
-    random direction u of unit length: ⟨gradient, u⟩ against the difference along u.
+    An array of at most ``elements`` numbers is checked element by element, a larger one along a random
+    direction u of length 1: ⟨gradient, u⟩ is compared with the difference along u.
 
     Parameters
     ----------
     model
-        Built with ``dtype="float64"``; it is copied, so neither weights nor running averages change.
+        Built with ``dtype="float64"``; it stays unchanged.
     x : (N, *input_shape) float64
     targets : (N,) labels or (N, K) probabilities
 
     Raises
     ------
     ConfigError
-        If the model is not in float64: float32 rounding would look like a wrong gradient.
+        If the model is not in float64, as float32 rounding would look like a wrong gradient.
     """
     if model.dtype != np.float64:
         raise ConfigError(f'check_model needs Sequential(…, dtype="float64"), this model is {model.dtype}')
     loss = SoftmaxCrossEntropy() if loss is None else loss
     rng = np.random.default_rng(seed)
-    model, x = copy.deepcopy(model), x.copy()
-
-    used = copy.deepcopy(model)
+    model, x, used = copy.deepcopy(model), x.copy(), copy.deepcopy(model)
     loss.forward(used.forward(x, training=True), targets)
     analytic = {"x": used.backward(loss.backward(), need_dx=True)}
     arrays = {"x": x}
@@ -190,7 +184,7 @@ def check_model(
 
 
 def check_all(seed: int = 0) -> list[Result]:
-    """Check every layer of the library, in its awkward settings, the loss, and a small model."""
+    """Check all examples of every registered layer, the loss, and a small model."""
     whole_number(seed, "seed", 0)
     results = []
     for name, layer, shape in standard_layers():
@@ -200,154 +194,136 @@ def check_all(seed: int = 0) -> list[Result]:
     labels, probabilities = rng.integers(0, 5, 4), rng.dirichlet(np.ones(5), 4)
     results += check_loss(SoftmaxCrossEntropy(), labels, 5, seed)
     results += check_loss(SoftmaxCrossEntropy(label_smoothing=0.1), probabilities, 5, seed)
-    model = Sequential(
-        [
-            L.Conv2D(4, 3, padding="same", use_bias=False),
-            L.BatchNorm(),
-            L.ReLU(),
-            L.MaxPool2D(2),
-            L.Conv2D(5, (2, 3), strides=(2, 1)),
-            L.LeakyReLU(0.1),
-            L.Flatten(),
-            L.Dropout(0.3),
-            L.Dense(5),
-        ],
-        input_shape=(9, 8, 2),
-        seed=seed,
-        dtype="float64",
-    )
+    layers = [L.Conv2D(4, 3, padding="same", use_bias=False), L.BatchNorm(), L.ReLU(), L.MaxPool2D(2)]
+    layers += [L.Conv2D(5, (2, 3), strides=(2, 1)), L.LeakyReLU(0.1)]
+    layers += [L.Flatten(), L.Dropout(0.3), L.Dense(5)]
+    model = Sequential(layers, (9, 8, 2), seed, "float64")
     return results + check_model(model, rng.standard_normal((4, 9, 8, 2)), labels, seed=seed)
 
 
-def check_engine(engine: str = "fused", seed: int = 0) -> list[Result]:
-    """Check one step of a fast engine: for every layer of the library, every loss and every optimizer.
-
-    Each layer stands in a small classifier, between two layers with parameters: the gradients of the first
-    are right only if its dx is. Gradients and running averages are held to those of the layers in float64,
-    on the scale of the layer's largest; the update to that of the optimizer in float64, from the engine's
-    own gradients, on the scale of the largest step.
-
-    Returns
-    -------
-    list of Result
-        For each layer of ``standard_layers`` its worst gradient (or running average) and its worst update.
-    """
-    whole_number(seed, "seed", 0)
-    results = []
-    for setting, layer, shape in standard_layers():
-        gradients, updates = [], []
-        for loss, optimizer in product(_LOSSES.values(), _OPTIMIZERS.values()):
-            step = _EngineStep(engine, layer, shape, loss(), optimizer, seed)
-            gradients += step.gradients(setting)
-            updates += step.updates(setting)
-        results += [max(gradients, key=_badness), max(updates, key=_badness)]
-    return results
-
-
-_LOSSES = {"plain": SoftmaxCrossEntropy, "smoothed": lambda: SoftmaxCrossEntropy(label_smoothing=0.1)}
-_OPTIMIZERS = {
-    "sgd": lambda: SGD(0.1, weight_decay=0.01),
-    "momentum": lambda: SGD(0.1, momentum=0.9, weight_decay=0.01, decoupled=True, decay_all=True),
-    "nesterov": lambda: SGD(0.1, momentum=0.9, nesterov=True),
-    "adam": lambda: Adam(0.01, weight_decay=0.01),
-    "adamw": lambda: AdamW(0.01),
-}
-
-
-class _EngineStep:
-    """One step of an engine, beside the same step of the layers in float64."""
-
-    def __init__(
-        self,
-        engine: str,
-        layer: Layer,
-        shape: Shape,
-        loss: SoftmaxCrossEntropy,
-        make_optimizer: Callable[[], Optimizer],
-        seed: int,
-    ) -> None:
-        rng = np.random.default_rng(seed)
-        model, self.exact = (_classifier(layer, shape, seed, dtype) for dtype in ("float32", "float64"))
-        _disturb(model.arrays(), rng)
-        self.exact.set_arrays(model.arrays())
-        self.before = copy.deepcopy(self.exact)
-        images, labels = rng.random((6, *shape), np.float32), rng.integers(0, 5, 6)
-        x = self.exact.preprocess(images)
-        make_engine(engine, model, loss, make_optimizer()).train_step(images, labels)
-        loss.forward(self.exact.forward(x, training=True), labels)
-        self.exact.backward(loss.backward())
-        # The step of the optimizer in float64, along the gradients of the engine.
-        self.stepped, optimizer = copy.deepcopy(self.before), make_optimizer()
-        for ours, theirs in zip(model.layers, self.stepped.layers, strict=True):
-            theirs.grads = {name: g.astype("float64") for name, g in ours.grads.items()}
-        optimizer.step(self.stepped)
-        self.model = model
-
-    def gradients(self, setting: str) -> list[Result]:
-        """Return the results for gradients and running averages, by layer and name."""
-        found, layers = [], zip(self.model.layers, self.exact.layers, strict=True)
-        anywhere = max(float(abs(g).max()) for layer in self.exact.layers for g in layer.grads.values())
-        for ours, exact in layers:
-            # A gradient that is 0 but for rounding, as of a bias before BatchNorm, has no scale of its own.
-            scale = max([0.01 * anywhere, *(float(abs(g).max()) for g in exact.grads.values())])
-            for name, g in exact.grads.items():
-                found.append(_held_to(f"{setting}: {ours.name}.{name}", ours.grads[name], g, scale))
-            for name, average in exact.state.items():
-                scale = float(abs(average).max())
-                found.append(_held_to(f"{setting}: {ours.name}.{name}", ours.state[name], average, scale))
-        return found
-
-    def updates(self, setting: str) -> list[Result]:
-        """Return the results for the updated parameters, by layer and name."""
-        found = []
-        for ours, stepped, before in zip(
-            self.model.layers, self.stepped.layers, self.before.layers, strict=True
-        ):
-            for name, w in stepped.params.items():
-                scale = float(abs(w - before.params[name]).max())
-                label = f"{setting}: {ours.name}.{name} updated"
-                found.append(_held_to(label, ours.params[name], w, max(scale, 1e-3)))
-        return found
-
-
-def _classifier(layer: Layer, shape: Shape, seed: int, dtype: str) -> Sequential:
-    """Return a model of five classes with a new ``layer`` in it, in front of it one with parameters."""
-    first = L.Dense(shape[0]) if len(shape) == 1 else L.Conv2D(shape[-1], 1)
-    layers = [first, type(layer)(**layer.config()), L.ReLU(), L.Flatten(), L.Dense(5)]
-    return Sequential(layers, shape, seed=seed, dtype=dtype)
-
-
-def _held_to(name: str, ours: np.ndarray, exact: np.ndarray, scale: float) -> Result:
-    """Compare two arrays on a scale; the place of the worst error is the result's."""
-    error = np.abs(ours - exact) / scale
-    index = tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
-    values = float(error[index]), index, float(ours[index]), float(exact[index])
-    return Result(name, *values, ENGINE_TOLERANCE)
-
-
 def standard_layers() -> Iterator[tuple[str, Layer, Shape]]:
-    """Yield the examples of every registered layer, by name: uneven sides, strides and paddings."""
+    """Yield the examples of every registered layer: a name, the layer, the shape of its input."""
     for name, kind in sorted(L.registry.items()):
         for setting, layer, shape in kind.examples():
             yield f"{name}, {setting}" if setting else name, layer, shape
 
 
+_LOSSES = (SoftmaxCrossEntropy, lambda: SoftmaxCrossEntropy(label_smoothing=0.1))
+_OPTIMIZERS = (
+    lambda: SGD(0.1, weight_decay=0.01),
+    lambda: SGD(0.1, momentum=0.9, weight_decay=0.01, decoupled=True, decay_all=True),
+    lambda: SGD(0.1, momentum=0.9, nesterov=True),
+    lambda: Adam(0.01, weight_decay=0.01),
+    lambda: AdamW(0.01),
+)
+
+
+def check_engine(engine: str = "fused", seed: int = 0) -> list[Result]:
+    """Check one step of a fast engine, for every registered layer, every loss and every optimizer.
+
+    Each layer is part of a small classifier, behind a layer with parameters, whose gradients are right only
+    if dx is. Gradients and running averages are compared with those of the layers in float64, relative to
+    the layer's largest; the update with that of the optimizer in float64 for the engine's gradients,
+    relative to the largest step.
+
+    Returns
+    -------
+    list of Result
+        For each of ``standard_layers`` the worst gradient (or running average) and the worst update.
+    """
+    whole_number(seed, "seed", 0)
+    results = []
+    for name, layer, shape in standard_layers():
+        gradients, updates = [], []
+        for make_loss, make_optimizer in product(_LOSSES, _OPTIMIZERS):
+            step = _engine_step(engine, name, layer, shape, make_loss(), make_optimizer, seed)
+            gradients += step[0]
+            updates += step[1]
+        results += [max(gradients, key=_badness), max(updates, key=_badness)]
+    return results
+
+
+def _engine_step(
+    engine: str,
+    name: str,
+    layer: Layer,
+    shape: Shape,
+    loss: SoftmaxCrossEntropy,
+    make_optimizer: Callable[[], Optimizer],
+    seed: int,
+) -> tuple[list[Result], list[Result]]:
+    """Return the results for the gradients (and running averages) and for the updates of one step."""
+    rng = np.random.default_rng(seed)
+    model, exact = (_classifier(layer, shape, seed, dtype) for dtype in ("float32", "float64"))
+    _perturb(model.arrays(), rng)
+    exact.set_arrays(model.arrays())
+    before, updated = copy.deepcopy(exact), copy.deepcopy(exact)
+    images, labels = rng.random((6, *shape), np.float32), rng.integers(0, 5, 6)
+    make_engine(engine, model, loss, make_optimizer()).train_step(images, labels)
+    loss.forward(exact.forward(exact.preprocess(images), training=True), labels)
+    exact.backward(loss.backward())
+    # The optimizer's step in float64, for the engine's gradients.
+    for ours, theirs in zip(model.layers, updated.layers, strict=True):
+        theirs.grads = {key: g.astype("float64") for key, g in ours.grads.items()}
+    make_optimizer().step(updated)
+
+    gradients, updates = [], []
+    largest = max(_largest(g) for theirs in exact.layers for g in theirs.grads.values())
+    stacks = model.layers, exact.layers, updated.layers, before.layers
+    for ours, theirs, after, old in zip(*stacks, strict=True):
+        label = f"{name}: {ours.name}"
+        # A gradient that is 0 but for rounding, as of a bias before BatchNorm, has no scale of its own.
+        scale = max([0.01 * largest, *map(_largest, theirs.grads.values())])
+        for key, g in theirs.grads.items():
+            gradients.append(_compare_to_scale(f"{label}.{key}", ours.grads[key], g, scale))
+        for key, average in theirs.state.items():
+            result = _compare_to_scale(f"{label}.{key}", ours.state[key], average, _largest(average))
+            gradients.append(result)
+        for key, w in after.params.items():
+            scale = max(_largest(w - old.params[key]), 1e-3)
+            updates.append(_compare_to_scale(f"{label}.{key} updated", ours.params[key], w, scale))
+    return gradients, updates
+
+
+def _classifier(layer: Layer, shape: Shape, seed: int, dtype: str) -> Sequential:
+    """Return a model of five classes with a copy of ``layer`` behind one with parameters."""
+    first = L.Dense(shape[0]) if len(shape) == 1 else L.Conv2D(shape[-1], 1)
+    layers = [first, copy.deepcopy(layer), L.ReLU(), L.Flatten(), L.Dense(5)]
+    return Sequential(layers, shape, seed=seed, dtype=dtype)
+
+
+def _largest(array: np.ndarray) -> float:
+    return float(np.abs(array).max())
+
+
+def _compare_to_scale(name: str, ours: np.ndarray, exact: np.ndarray, scale: float) -> Result:
+    """Compare an engine's array with the exact one, relative to ``scale``."""
+    error = np.abs(ours - exact) / scale
+    index = _worst(error)
+    return Result(name, float(error[index]), index, float(ours[index]), float(exact[index]), ENGINE_TOLERANCE)
+
+
+def _worst(error: np.ndarray) -> tuple[int, ...]:
+    """Return the index of the largest error, or of the first NaN."""
+    return tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
+
+
 def table(results: Iterable[Result]) -> str:
-    """Return the results as text: name, worst relative error, where, both values, verdict."""
+    """Return the results as text: name, largest relative error, where, both values, verdict."""
     rows = [("gradient", "worst error", "at", "analytic", "numeric", "")]
     for r in results:
         where = "direction" if r.index is None else str(r.index)
         verdict = "ok" if r.ok else "WRONG"
         rows.append((r.name, f"{r.error:.1e}", where, f"{r.analytic:+.6f}", f"{r.numeric:+.6f}", verdict))
-    widths = [max(len(row[i]) for row in rows) for i in range(6)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _gradients(layer: Layer, x: np.ndarray, dy: np.ndarray, need_dx: bool) -> dict[str, np.ndarray]:
-    """Return what a copy of the layer computes for the parameters and, with ``need_dx``, for x."""
+    """Return the gradients of a copy of the layer for the parameters and, with ``need_dx``, for x."""
     used, given_x, given_dy = copy.deepcopy(layer), x.copy(), dy.copy()
-    # Old gradients, which backward must replace: neither add to them nor leave them.
+    # Old gradients, which backward must replace, not add to.
     used.grads = {name: np.full_like(w, 7) for name, w in used.params.items()}
     used.forward(given_x, training=True)
     dx = used.backward(given_dy, need_dx=need_dx)
@@ -362,14 +338,14 @@ def _badness(result: Result) -> tuple[bool, float]:
     return math.isnan(result.error), result.error
 
 
-def _disturb(params: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-    """Move the parameters off their special initial values, 0 and 1, where mistakes can hide."""
-    for array in params.values():
+def _perturb(arrays: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+    """Move the arrays off their special initial values, 0 and 1, which can hide mistakes."""
+    for array in arrays.values():
         array += rng.normal(0, 0.1, array.shape)
 
 
 def _distinct(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Return numbers between −1 and 1 in random order, no two closer than many STEPs, none near 0."""
+    """Return numbers from −1 to 1 in random order, far apart and far from 0 compared with STEP."""
     n = math.prod(shape)
     values = (np.arange(n) + 0.5 - n / 2 + 0.25) * (2 / n)
     return rng.permutation(values).reshape(shape)
@@ -377,8 +353,7 @@ def _distinct(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 
 def _elementwise(outputs: Callable[[], np.ndarray], dy: np.ndarray, array: np.ndarray) -> np.ndarray:
     """Return the derivative of Σ dy·outputs() with respect to each element of ``array``."""
-    numeric = np.empty_like(array)
-    direction = np.zeros_like(array)
+    numeric, direction = np.empty_like(array), np.zeros_like(array)
     for index in np.ndindex(array.shape):
         direction[index] = 1
         numeric[index] = _difference(outputs, dy, array, direction)
@@ -396,13 +371,13 @@ def _difference(
     array[...] = before - STEP * direction
     below = outputs().copy()
     array[...] = before
-    # Subtract first, then sum: what did not change cancels exactly.
+    # Subtracted before they are summed, so that unchanged outputs cancel exactly.
     return float((dy * (above - below)).sum() / (2 * STEP))
 
 
 def _compare(owner: str, analytic: dict[str, np.ndarray], numeric: dict[str, np.ndarray]) -> list[Result]:
     _check_contract(owner, analytic, numeric)
-    # A NaN in one gradient must not spread to the verdict on the others.
+    # Of finite values only, so that a NaN in one gradient does not affect the others.
     floor = FLOOR * max((np.abs(a[np.isfinite(a)]).max(initial=0) for a in analytic.values()), default=0)
     results = []
     for name, n in numeric.items():
@@ -410,17 +385,14 @@ def _compare(owner: str, analytic: dict[str, np.ndarray], numeric: dict[str, np.
         size = np.maximum(np.maximum(np.abs(a), np.abs(n)), floor)
         with np.errstate(invalid="ignore"):  # ∞ / ∞ is NaN, and NaN is wrong
             error = np.divide(np.abs(a - n), size, out=np.zeros_like(n), where=size != 0)
-        # NaN counts as the worst of all: argmax returns the first NaN.
-        index = tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
-        where = index if index else None
-        results.append(
-            Result(f"{owner}.{name}", float(error[index]), where, float(a[index]), float(n[index]))
-        )
+        index = _worst(error)
+        values = float(error[index]), index or None, float(a[index]), float(n[index])
+        results.append(Result(f"{owner}.{name}", *values))
     return results
 
 
 def _check_contract(owner: str, analytic: dict[str, np.ndarray], numeric: dict[str, np.ndarray]) -> None:
-    """Refuse gradients that cannot be compared: missing, of nothing, or of another shape or dtype."""
+    """Raise for gradients that are missing, unknown, or of another shape or dtype than their arrays."""
     for name, n in numeric.items():
         a = analytic.get(name)
         if a is None:
@@ -431,4 +403,4 @@ def _check_contract(owner: str, analytic: dict[str, np.ndarray], numeric: dict[s
             raise DTypeError(f"{owner}: the gradient of {name} must be {n.dtype}, got {a.dtype}")
     unknown = sorted(analytic.keys() - numeric.keys())
     if unknown:
-        raise StateError(f"{owner}: gradients of {', '.join(unknown)}, which are no parameters")
+        raise StateError(f"{owner}: gradients of {', '.join(unknown)}, which are not parameters")

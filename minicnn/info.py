@@ -1,4 +1,4 @@
-"""What minicnn runs on: versions, processor, threads, BLAS, GPU; and why a GPU cannot be used."""
+"""The machine that minicnn runs on: versions, processor, threads, BLAS and GPU."""
 
 import importlib
 import os
@@ -19,7 +19,7 @@ _CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
+    """Return the versions that results depend on."""
     return {
         "python": platform.python_version(),
         "minicnn": __version__,
@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
 
 
 def processor() -> str:
-    """Return the processor's name and the widest vectors it has; Linux keeps them in /proc/cpuinfo."""
+    """Return the processor's name and its widest vector instructions, which only Linux reports."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text().splitlines()
@@ -44,8 +44,8 @@ def processor() -> str:
 def blas() -> str:
     """Return the BLAS library that NumPy uses, with the core type that it chose.
 
-    NumPy's wheel brings a library of its own, and SciPy's another. Where NumPy has none of its own (conda, a
-    Linux distribution), it uses one that no wheel brought.
+    The wheels of NumPy and of SciPy each bring their own library. A NumPy without one (from conda, or from a
+    Linux distribution) uses a shared library that is not part of a wheel.
     """
     numpy = Path(np.__file__).resolve().parent
     libraries = {Path(b["filepath"]): b for b in threadpool_info() if b["user_api"] == "blas"}
@@ -57,7 +57,7 @@ def blas() -> str:
 
 
 def gpu() -> str:
-    """Return the GPU's name, memory, driver and CUDA version, or why it cannot be used."""
+    """Return the GPU's name, memory, driver and CUDA version, or the reason why it cannot be used."""
     try:
         resolve_device("cuda")
     except DeviceError as reason:
@@ -73,7 +73,7 @@ def gpu() -> str:
 
 
 def _dotted(number: int) -> str:
-    """Return CUDA's 12040 as 12.4."""
+    """Return a CUDA version, 12040, as 12.4."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
@@ -87,7 +87,7 @@ def _cupy_version() -> str:
 
 
 def describe() -> dict[str, Any]:
-    """Return everything as names and values, in the order in which it is printed."""
+    """Return all of this by name, in printing order."""
     return {
         **versions(),
         "cupy": _cupy_version(),

@@ -1,7 +1,7 @@
-"""Initial weights: how wide they are drawn so that signals neither fade nor grow.
+"""Initial weights, with a variance that keeps signals from fading or growing.
 
-Every initializer is ``draw(rng, shape, fan_in, fan_out, dtype) -> array``. Drawn in float64 and then
-converted, so that a seed gives the same weights in every dtype.
+Every initializer is ``draw(rng, shape, fan_in, fan_out, dtype) -> array``. Numbers are drawn in float64 and
+then converted, so that a seed gives the same weights in every dtype.
 """
 
 import math
@@ -18,7 +18,7 @@ Initializer = Callable[[np.random.Generator, tuple[int, ...], int, int, np.dtype
 def he_normal(
     rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int, dtype: np.dtype
 ) -> np.ndarray:
-    """Draw from N(0, 2 / fan_in): keeps the variance through a ReLU, which halves it.
+    """Draw from N(0, 2 / fan_in), which makes up for a ReLU: it halves the variance.
 
     Source: He et al. 2015, "Delving Deep into Rectifiers", equation 10.
     """
@@ -36,7 +36,7 @@ def he_uniform(
 def glorot_normal(
     rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int, dtype: np.dtype
 ) -> np.ndarray:
-    """Draw from N(0, 2 / (fan_in + fan_out)): keeps the variance forward and backward without a ReLU.
+    """Draw from N(0, 2 / (fan_in + fan_out)), a compromise between forward and backward, without ReLU.
 
     Source: Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward neural
     networks", equation 12.
@@ -61,13 +61,7 @@ _INITIALIZERS: dict[str, Initializer] = {
 
 
 def check(name: str) -> str:
-    """Return ``name`` if there is an initializer of that name.
-
-    Raises
-    ------
-    ConfigError
-        If there is none.
-    """
+    """Return ``name``; raise ConfigError if there is no such initializer."""
     if not isinstance(name, str) or name not in _INITIALIZERS:
         raise ConfigError(
             f"unknown kernel_initializer {shown(name)}: expected one of {', '.join(_INITIALIZERS)}"

@@ -1,6 +1,6 @@
-"""Reading what others may have written: JSON and arrays, strictly, and within bounds known beforehand.
+"""Reading files that others may have written: JSON and arrays, strictly and up to a size.
 
-Every function raises ValueError or OSError with the reason; who calls it knows what the file is for.
+Every function raises ValueError or OSError with the reason.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ MOST_NESTING = 20
 
 
 def file_of(path: Path, most: int) -> Path:
-    """Return ``path``, if a file of at most that many bytes is there; never a folder, a device or a pipe."""
+    """Return ``path`` if it is a regular file of at most ``most`` bytes."""
     if not os.path.isfile(path):
         raise ValueError(f"there is no file {path.name}")
     size = os.path.getsize(path)
@@ -40,8 +40,8 @@ def sha256(path: Path) -> str:
 def json_object(text: str) -> dict[str, Any]:
     """Return the object that ``text`` holds as JSON.
 
-    What JSON does not know is refused, though Python reads it: NaN and infinite numbers; so are a key that
-    stands twice, and objects nested more than ``MOST_NESTING`` deep.
+    NaN and infinite numbers, which Python would read, are errors, as are duplicate keys and more than
+    ``MOST_NESTING`` nested levels.
     """
     try:
         value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
@@ -60,7 +60,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _finite(text: str) -> float:
@@ -74,13 +74,13 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"the key {shown(name)} stands there twice")
+            raise ValueError(f"the key {shown(name)} is there twice")
         found[name] = value
     return found
 
 
 def typed(parts: Mapping[str, Any], name: str, kind: type) -> Any:
-    """Return ``parts[name]``, if it is of that kind; True is no number."""
+    """Return ``parts[name]`` if it is of that type; True is not a number."""
     if name not in parts:
         raise ValueError(f"{name!r} is missing")
     value = parts[name]
@@ -90,7 +90,7 @@ def typed(parts: Mapping[str, Any], name: str, kind: type) -> Any:
 
 
 def npz(path: Path, kinds: Mapping[str, str], most: int) -> dict[str, np.ndarray]:
-    """Return the arrays of an NPZ file that has just these, as ``np.savez`` writes them.
+    """Return the arrays of an NPZ file, as ``np.savez`` writes it, that holds exactly these.
 
     Parameters
     ----------
@@ -98,38 +98,36 @@ def npz(path: Path, kinds: Mapping[str, str], most: int) -> dict[str, np.ndarray
     kinds
         For each array, the kinds of dtype that it may have, such as ``"iu"``; never objects.
     most
-        The bytes that all together may take: what headers promise is added up before anything is unpacked.
+        The bytes that all arrays may take: sizes are checked before anything is unpacked.
     """
-    expected = [f"{name}.npy" for name in kinds]
     try:
         with zipfile.ZipFile(path) as file:
-            if sorted(file.namelist()) != sorted(expected):
+            if sorted(file.namelist()) != sorted(f"{name}.npy" for name in kinds):
                 raise ValueError(f"{path.name} must hold the arrays {' and '.join(kinds)}, and no other")
             arrays = {}
-            for name, of in kinds.items():
+            for name, allowed in kinds.items():
                 with file.open(f"{name}.npy") as stream:
-                    arrays[name] = _npy(stream, name, of, most)
+                    arrays[name] = _npy(stream, name, allowed, most)
                 most -= arrays[name].nbytes
             return arrays
-    # What zipfile raises for a file that is damaged, encrypted, or packed in a way it does not know.
+    # What zipfile raises for a file that is damaged, encrypted, or compressed by an unknown method.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, LookupError, OverflowError) as reason:
         raise ValueError(f"{path.name} is damaged: {reason}") from reason
 
 
-# As np.save writes it, so that nothing has to be evaluated.
+# As np.save writes it; NumPy's own reader evaluates the text, and fails on a damaged one in many ways.
 _HEADER = re.compile(
     r"\{'descr': '([<>|][a-z]\d{1,2})', 'fortran_order': False, 'shape': \(([\d, ]{1,200})\), \} *\n"
 )
 
 
 def _npy(stream: IO[bytes], name: str, kinds: str, most: int) -> np.ndarray:
-    """Return the array of an NPY file, version 1.0, after a look at what its header promises."""
+    """Return the array of an NPY file, version 1.0, after checking its header."""
     start = stream.read(10)
-    header = stream.read(int.from_bytes(start[8:], "little")).decode("latin-1")
-    found = _HEADER.fullmatch(header)
-    if start[:8] != b"\x93NUMPY\x01\x00" or found is None:
+    header = _HEADER.fullmatch(stream.read(int.from_bytes(start[8:], "little")).decode("latin-1"))
+    if start[:8] != b"\x93NUMPY\x01\x00" or header is None:
         raise ValueError(f"the array {name} has no header as np.savez writes it")
-    dtype, shape = np.dtype(found[1]), tuple(int(size) for size in found[2].split(",") if size.strip())
+    dtype, shape = np.dtype(header[1]), tuple(int(size) for size in header[2].split(",") if size.strip())
     size = math.prod(shape) * dtype.itemsize
     if dtype.kind not in kinds or min(shape, default=0) < 1:
         raise ValueError(f"the array {name} is {dtype} {shape}, of another kind than expected")

@@ -1,7 +1,7 @@
 """Learning-rate schedules: pure functions of the step, ``schedule(step, total_steps) -> learning rate``.
 
-``step`` counts batches from 0 to total_steps − 1. The trainer applies one through the callback
-``LearningRateSchedule``; in a loop of one's own::
+``step`` counts batches from 0 to total_steps − 1. The callback ``LearningRateSchedule`` applies a schedule, or
+a custom training loop::
 
     optimizer.learning_rate = schedule(step, total_steps)
 """
@@ -17,29 +17,29 @@ from minicnn.hints import Hinted, module_names
 
 @dataclass(frozen=True)
 class Schedule(Hinted):
-    """Base: a linear warm-up over ``warmup_steps`` steps, then the shape of the subclass over the rest.
+    """Base class: a linear warm-up of ``warmup_steps`` steps, then the curve of the subclass.
 
-    Of T steps in all the first W are the warm-up. The shape is given as a share f(p) of the highest rate::
+    A subclass defines its curve f(p) as a fraction of the highest rate. Of T steps, the first W are the
+    warm-up::
 
         rate of step i = rate · f(0) · (i + 1) / W              i < W
                          rate · f((i − W) / (T − W − 1))        i ≥ W
 
-    So the shape begins, with p = 0, at the first step after the warm-up and ends, with p = 1, at the last of
-    the run. A longer warm-up shortens it, and the shares of the subclasses, such as milestones, are shares of
-    the shape and not of the run. A shape of a single step, T = W + 1, stays at p = 0. A run of T ≤ W steps
-    ends within the warm-up, at T / W of the rate that the shape would begin with.
+    So p goes from 0 at the first step after the warm-up to 1 at the last step of the run: milestones and the
+    like are fractions of the steps after the warm-up. With T = W + 1, p stays 0; with T ≤ W, the run ends
+    within the warm-up.
 
     Parameters
     ----------
     learning_rate : float
         The highest rate, above 0.
     warmup_steps : int
-        W, steps of a straight line up to the rate that the shape begins with: the last of them has it.
+        W; the last of these steps has the rate with which the curve begins.
 
     Raises
     ------
     ConfigError
-        If ``learning_rate`` is not above 0, or ``warmup_steps`` not a whole number of at least 0.
+        If an argument is out of range.
     """
 
     learning_rate: float
@@ -57,13 +57,13 @@ class Schedule(Hinted):
         return self.learning_rate * self._factor(min((step - self.warmup_steps) / rest, 1.0))
 
     def _factor(self, progress: float) -> float:
-        """Return f(p), the share of the highest rate, p = ``progress`` between 0 and 1."""
+        """Return f(p), p = ``progress`` from 0 to 1."""
         raise NotImplementedError(f"{type(self).__name__} must define _factor")
 
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same rate throughout, the warm-up apart."""
+    """The same rate for all steps after the warm-up."""
 
     def _factor(self, progress: float) -> float:
         return 1.0
@@ -76,15 +76,14 @@ class Step(Schedule):
     Parameters
     ----------
     milestones : sequence of float
-        Each a p between 0 and 1, such as (0.5, 0.75): a share of what the warm-up leaves of the run. From the
-        first step that has reached it on, the rate is multiplied.
+        Values of p between 0 and 1, such as (0.5, 0.75).
     factor : float
         Above 0 and at most 1.
 
     Raises
     ------
     ConfigError
-        If ``milestones`` is no sequence, or a number is not in its range; also what ``Schedule`` refuses.
+        If an argument is out of range.
     """
 
     milestones: Sequence[float] = (0.5, 0.75)
@@ -112,12 +111,12 @@ class Cosine(Schedule):
     Parameters
     ----------
     final : float
-        Share of the highest rate at p = 1, the last step, between 0 and 1.
+        From 0 to 1.
 
     Raises
     ------
     ConfigError
-        If ``final`` is not in that range; also what ``Schedule`` refuses.
+        If an argument is out of range.
     """
 
     final: float = 0.0
@@ -140,16 +139,15 @@ class OneCycle(Schedule):
     Parameters
     ----------
     peak : float
-        The p at which the highest rate is reached, above 0 and below 1: a share of what the warm-up leaves of
-        the run. Where no step is at it, the nearest ones are a little lower.
+        The p of the highest rate, above 0 and below 1. If no step is exactly there, the nearest ones are
+        slightly lower.
     start, final : float
-        Shares of the highest rate at p = 0, the first step after the warm-up, and at p = 1, the last step,
-        between 0 and 1.
+        From 0 to 1.
 
     Raises
     ------
     ConfigError
-        If one of them is not in its range; also what ``Schedule`` refuses.
+        If an argument is out of range.
     """
 
     peak: float = 0.3

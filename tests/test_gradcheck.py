@@ -211,7 +211,7 @@ def test_a_gradient_that_was_forgotten_is_told(spoil, name):
 
 def test_a_gradient_of_what_is_no_parameter_is_told():
     layer = breaking(L.Dense, lambda dx, grads: (grads.update(c=dx), dx)[1])(4)
-    with pytest.raises(StateError, match="dense: gradients of c, which are no parameters"):
+    with pytest.raises(StateError, match="dense: gradients of c, which are not parameters"):
         gradcheck.check_layer(layer, (5,))
 
 

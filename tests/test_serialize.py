@@ -574,13 +574,13 @@ class TestDescriptionsThatPythonWouldRead:
     @pytest.mark.parametrize(
         ("model", "words"),
         [
-            (description().replace("0.0", "NaN"), "NaN is no number of JSON"),
-            (description().replace("1.0", "Infinity"), "Infinity is no number of JSON"),
+            (description().replace("0.0", "NaN"), "NaN is not a number in JSON"),
+            (description().replace("1.0", "Infinity"), "Infinity is not a number in JSON"),
             (description().replace("1.0", "1e999"), "the number '1e999' is infinite"),
-            (description().replace('"info"', '"dtype"'), "the key 'dtype' stands there twice"),
+            (description().replace('"info"', '"dtype"'), "the key 'dtype' is there twice"),
             (
                 description().replace('"units": 2', '"units": 2, "units": 2'),
-                "the key 'units' stands there twice",
+                "the key 'units' is there twice",
             ),
             (description().replace("[3]", "[" * 30 + "3" + "]" * 30), "nested more than 20 deep"),
             (description().replace("[3]", "[" + "9" * 5000 + "]"), "Exceeds the limit"),
