@@ -99,7 +99,7 @@ def tensor_cores() -> bool:
 # A part of CuPy's error message, and what to do about it; the first match counts.
 _MEMORY_FULL = "its memory is full: end other programs that use it, see nvidia-smi"
 _REMEDIES = {
-    "InsufficientDriver": "there is no driver, or it is too old for CuPy: update it, or install an older CuPy",
+    "InsufficientDriver": "no driver, or one too old for this CuPy: update it or install an older CuPy",
     "NoDevice": "no NVIDIA GPU is visible: look at nvidia-smi and CUDA_VISIBLE_DEVICES",
     "OutOfMemory": _MEMORY_FULL,
     "MemoryAllocation": _MEMORY_FULL,

@@ -1,7 +1,7 @@
 """Learning-rate schedules: pure functions of the step, ``schedule(step, total_steps) -> learning rate``.
 
-``step`` counts batches from 0 to total_steps − 1. The callback ``LearningRateSchedule`` applies a schedule, or
-a custom training loop::
+``step`` counts batches from 0 to total_steps − 1. The callback ``LearningRateSchedule`` applies a schedule;
+in a custom training loop::
 
     optimizer.learning_rate = schedule(step, total_steps)
 """
