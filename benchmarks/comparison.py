@@ -1,4 +1,4 @@
-"""The comparison that ``train_step.py`` and ``predict.py`` print: one table a model, ratios, a chart."""
+"""The comparison of ``train_step.py`` and ``predict.py``: a table for each model, a summary and a chart."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def run(name: str, models: list[str], batches: list[int], steps: int, predict: b
 
 
 def gflop(model: str, batch: int, predict: bool) -> float:
-    """Return the operations of dense matrix products: forward, twice that backward, no dx at the input."""
+    """Return the GFLOP of the matrix products: forward, twice that backward, without dx at the input."""
     layers = minicnn_model(model).layers
     forward = sum(layer.multiply_adds() for layer in layers)
     both = 3 * forward - next(layer.multiply_adds() for layer in layers if layer.params)
@@ -54,7 +54,7 @@ def gflop(model: str, batch: int, predict: bool) -> float:
 
 
 def best(measured: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """Return the fastest peer, how many times faster than it minicnn is, and the same for memory."""
+    """Return the fastest peer, and by what factors minicnn is faster and needs less memory."""
     peers = {name: row for name, row in measured.items() if not name.startswith("minicnn")}
     if not peers or OURS not in measured:
         return {}
@@ -68,7 +68,7 @@ def best(measured: dict[str, dict[str, float]]) -> dict[str, Any]:
 
 
 def table(work: float, result: dict[str, Any], measured: dict[str, dict[str, float]]) -> str:
-    """Return one comparison as a table, the fastest first."""
+    """Return one comparison as a table, sorted by time."""
     ours = measured[OURS]["median_ms"]
     peak = result["sgemm_gflops"][-1]
     rows = [
@@ -88,7 +88,7 @@ def table(work: float, result: dict[str, Any], measured: dict[str, dict[str, flo
 
 
 def summary(comparisons: list[dict[str, Any]]) -> str:
-    """Return how many times faster than the fastest peer minicnn is, model by batch size."""
+    """Return how many times faster than the fastest peer minicnn is, by model and batch size."""
     rows = [
         [
             entry["model"],
@@ -106,7 +106,7 @@ def summary(comparisons: list[dict[str, Any]]) -> str:
 
 
 def chart(comparisons: list[dict[str, Any]], predict: bool) -> Figure:
-    """Return the bars: a panel for each model and batch size."""
+    """Return bar charts, one for each model and batch size."""
     batches = sorted({entry["batch"] for entry in comparisons})
     models = list(dict.fromkeys(entry["model"] for entry in comparisons))
     figure = Figure(figsize=(3.4 * len(batches), 2.3 * len(models)), layout="constrained")

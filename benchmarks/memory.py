@@ -1,8 +1,8 @@
-"""How much memory the examples need: the peak of the whole process, with training, evaluation and report.
+"""Peak memory of the examples: of the whole process, with training, evaluation and report.
 
     python benchmarks/memory.py
 
-One epoch each, as further ones need no more. Not on Windows, which does not tell.
+One epoch each, as more epochs need no more memory. Not for Windows, which does not report it.
 """
 
 import argparse
@@ -25,11 +25,11 @@ COMMANDS = (
 
 
 def peak(script: str, *arguments: str) -> float:
-    """Run an example for an epoch, and return the most that its process ever held, in MiB."""
+    """Run an example for one epoch and return the peak memory of its process, in MiB."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(EXAMPLES / script), *arguments, "--epochs", "1", "--out", folder]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)  # of this child alone
+        _, status, usage = os.wait4(process.pid, 0)  # of this child only
     if status:
         raise SystemExit(f"{script} failed")
     return usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)  # macOS counts in bytes
@@ -38,7 +38,7 @@ def peak(script: str, *arguments: str) -> float:
 def main() -> None:
     """Measure, print the table, write JSON and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=3, help="of each (default: 3)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each example (default: 3)")
     args = parser.parse_args()
     found = {" ".join(command): [peak(*command) for _ in range(args.runs)] for command in COMMANDS}
     rows = [

@@ -1,8 +1,7 @@
-"""One framework training or predicting with one model, in a process of its own that answers commands.
+"""A process in which one framework trains or predicts with one model, on command.
 
-``train_step.py`` and ``predict.py`` start one such process for each framework, and then let them
-take turns: on the command ``steps K`` it runs K steps and answers with their seconds, on
-``memory`` with its peak memory in MiB, as JSON lines.
+``train_step.py`` and ``predict.py`` start one such process for each framework and let them take turns. The
+command ``steps K`` runs K steps and prints their seconds, ``memory`` prints the peak memory in MiB, as JSON.
 """
 
 import argparse
@@ -13,21 +12,21 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
 class Peer(NamedTuple):
-    """One framework's model, ready to train."""
+    """A framework's model, ready to train."""
 
     train: Callable[[np.ndarray, np.ndarray], object]  # images, labels
     predict: Callable[[np.ndarray], np.ndarray]  # images to logits
     set_rate: Callable[[float], None]
-    set_weights: Callable[[dict[str, np.ndarray]], None]  # as minicnn names and shapes them
+    set_weights: Callable[[dict[str, np.ndarray]], None]  # with the names and shapes of minicnn
 
 
-# Filters, units; every convolution is 3 × 3 "same", every pool 2 × 2; ReLU behind both; then 10 logits.
+# Filters and units. Convolutions are 3 × 3 "same", pools 2 × 2, each conv and dense has a ReLU; then 10 logits.
 MODELS = {
     "M0": [("conv", 32), ("pool",), ("dense", 100)],
     "M1": [("conv", 32), ("pool",), ("conv", 64), ("pool",), ("dense", 128)],
@@ -36,8 +35,8 @@ MODELS = {
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
 
 
-def minicnn_model(name: str):
-    """Return the model as minicnn layers."""
+def minicnn_model(name: str) -> Any:
+    """Return the model in minicnn."""
     import minicnn as mc
     from minicnn import layers as L
 
@@ -56,26 +55,26 @@ def minicnn_model(name: str):
 
 
 def minicnn(name: str, engine: str) -> Peer:
-    """Return this library's model; images are uint8, as they are stored."""
+    """Return the model in minicnn with an engine; it takes uint8 images, as they are stored."""
     import minicnn as mc
 
     model = minicnn_model(name)
     optimizer = mc.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM)
     trainer = mc.Trainer(model, optimizer, engine=engine)
 
-    def predict(x):
+    def predict(x: np.ndarray) -> np.ndarray:
         if engine == "layerwise":
             return model.forward(model.preprocess(x))
         return model.logits(x, len(x))
 
-    def set_rate(rate):
+    def set_rate(rate: float) -> None:
         optimizer.learning_rate = rate
 
     return Peer(trainer.engine.train_step, predict, set_rate, model.set_arrays)
 
 
-def keras_model(name: str):
-    """Return the model in Keras, compiled as its documentation does."""
+def keras_model(name: str) -> Any:
+    """Return the model in Keras, compiled as in its documentation."""
     import keras
 
     stack = [keras.Input((28, 28, 1))]
@@ -95,14 +94,14 @@ def keras_model(name: str):
     return model
 
 
-def _keras_setters(model) -> tuple[Callable, Callable]:
-    """Return ``set_rate`` and ``set_weights``: Keras lays its weights out as minicnn does."""
+def _keras_setters(model: Any) -> tuple[Callable, Callable]:
+    """Return ``set_rate`` and ``set_weights``; Keras has the same weight layout as minicnn."""
     rate = model.optimizer.learning_rate
     return rate.assign, lambda arrays: model.set_weights(list(arrays.values()))
 
 
 def keras(name: str) -> Peer:
-    """Return Keras's ``train_on_batch`` and ``predict_on_batch``."""
+    """Return Keras with ``train_on_batch`` and ``predict_on_batch``."""
     _tensorflow()
     model = keras_model(name)
     return Peer(model.train_on_batch, model.predict_on_batch, *_keras_setters(model))
@@ -115,7 +114,7 @@ def tf_function(name: str) -> Peer:
     loss = tf.nn.sparse_softmax_cross_entropy_with_logits
 
     @tf.function
-    def train(x, y):
+    def train(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
             value = tf.reduce_mean(loss(y, model(x, training=True)))
         gradients = tape.gradient(value, model.trainable_variables)
@@ -127,7 +126,7 @@ def tf_function(name: str) -> Peer:
     return Peer(*numpy_out, *_keras_setters(model))
 
 
-def _tensorflow():
+def _tensorflow() -> Any:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(int(os.environ["OMP_NUM_THREADS"]))
@@ -135,8 +134,8 @@ def _tensorflow():
     return tf
 
 
-def torch_model(name: str):
-    """Return the model in PyTorch, and the channels and the side of the image that it flattens."""
+def torch_model(name: str) -> tuple[Any, int, int]:
+    """Return the model in PyTorch, and the channels and the height of the image that it flattens."""
     from torch import nn
 
     stack, channels, size = [], 1, 28
@@ -153,7 +152,7 @@ def torch_model(name: str):
 
 
 def torch(name: str, channels_last: bool, compiled: bool) -> Peer:
-    """Return a PyTorch step, eager or through ``torch.compile``, in NCHW or channels-last."""
+    """Return the model in PyTorch, eager or with ``torch.compile``, in NCHW or channels-last."""
     import torch as t
     from torch import nn
 
@@ -165,26 +164,26 @@ def torch(name: str, channels_last: bool, compiled: bool) -> Peer:
     loss = nn.functional.cross_entropy
     forward = t.compile(model) if compiled else model
 
-    def images(x: np.ndarray):
-        # One channel: (N, H, W, 1) is (N, 1, H, W) without a copy. The strides tell PyTorch the layout.
+    def images(x: np.ndarray) -> Any:
+        # With one channel, (N, H, W, 1) is (N, 1, H, W) without a copy; the strides give the layout.
         x = t.from_numpy(x)
         return x.permute(0, 3, 1, 2) if channels_last else x.reshape(-1, 1, 28, 28)
 
-    def train(x, y):
+    def train(x: np.ndarray, y: np.ndarray) -> float:
         optimizer.zero_grad(set_to_none=True)
         value = loss(forward(images(x)), t.from_numpy(y))
         value.backward()
         optimizer.step()
         return value.item()
 
-    def predict(x):
+    def predict(x: np.ndarray) -> np.ndarray:
         with t.inference_mode():
             return forward(images(x)).numpy()
 
-    def set_rate(rate):
+    def set_rate(rate: float) -> None:
         optimizer.param_groups[0]["lr"] = rate
 
-    def set_weights(arrays):
+    def set_weights(arrays: dict[str, np.ndarray]) -> None:
         with t.no_grad():
             for parameter, array in zip(model.parameters(), arrays.values(), strict=True):
                 parameter.copy_(t.from_numpy(as_torch(array, channels, size)))
@@ -193,11 +192,11 @@ def torch(name: str, channels_last: bool, compiled: bool) -> Peer:
 
 
 def as_torch(array: np.ndarray, channels: int, size: int) -> np.ndarray:
-    """Return one of minicnn's parameters as PyTorch lays it out; ``size`` is that of the flattened image."""
+    """Return a parameter of minicnn in PyTorch's layout; ``size`` is the height of the flattened image."""
     if array.ndim == 4:
         array = array.transpose(3, 2, 0, 1)
     elif array.ndim == 2 and len(array) == channels * size * size:
-        # What Flatten gives: (H, W, C) here, (C, H, W) there.
+        # Flatten gives (H, W, C) in minicnn, (C, H, W) in PyTorch.
         array = array.reshape(size, size, channels, -1).transpose(3, 2, 0, 1)
         array = array.reshape(len(array), -1)
     elif array.ndim == 2:
@@ -206,7 +205,7 @@ def as_torch(array: np.ndarray, channels: int, size: int) -> np.ndarray:
 
 
 def jax(name: str) -> Peer:
-    """Return a jitted JAX step, NHWC, He initialization, momentum by hand."""
+    """Return the model in JAX, with ``jit``, NHWC, He initialization and hand-written momentum."""
     import jax as j
     import jax.numpy as jnp
 
@@ -227,7 +226,7 @@ def jax(name: str) -> Peer:
             add(channels * size * size, width[0])
     add(width[0], 10)
 
-    def forward(parameters, x):
+    def forward(parameters: Any, x: Any) -> Any:
         weights = iter(parameters)
         for kind, *_ in MODELS[name]:
             if kind == "pool":
@@ -243,12 +242,12 @@ def jax(name: str) -> Peer:
         W, b = next(weights)
         return x @ W + b
 
-    def mean_loss(parameters, x, y):
+    def mean_loss(parameters: Any, x: Any, y: Any) -> Any:
         log_p = j.nn.log_softmax(forward(parameters, x))
         return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
 
     @j.jit
-    def update(parameters, velocity, x, y, rate):
+    def update(parameters: Any, velocity: Any, x: Any, y: Any, rate: float) -> Any:
         value, gradients = j.value_and_grad(mean_loss)(parameters, x, y)
         velocity = j.tree.map(lambda v, g: MOMENTUM * v + g, velocity, gradients)
         parameters = j.tree.map(lambda w, v: w - rate * v, parameters, velocity)
@@ -258,21 +257,21 @@ def jax(name: str) -> Peer:
     rates = [LEARNING_RATE]
     jitted = j.jit(forward)
 
-    def train(x, y):
+    def train(x: np.ndarray, y: np.ndarray) -> float:
         *state[:], value = update(*state, x, y, rates[0])
         return float(value)
 
-    def set_rate(rate):
+    def set_rate(rate: float) -> None:
         rates[0] = rate
 
-    def set_weights(arrays):
+    def set_weights(arrays: dict[str, np.ndarray]) -> None:
         values = [jnp.asarray(array) for array in arrays.values()]
         state[0] = list(zip(values[::2], values[1::2], strict=True))
 
     return Peer(train, lambda x: np.asarray(jitted(state[0], x)), set_rate, set_weights)
 
 
-# How each is called in the tables, which package it needs, and how it is made.
+# By name in the tables: the package it needs, and the function that makes it.
 FRAMEWORKS: dict[str, tuple[str, Callable[[str], Peer]]] = {
     "minicnn fused": ("minicnn", lambda name: minicnn(name, "fused")),
     "minicnn layerwise": ("minicnn", lambda name: minicnn(name, "layerwise")),
@@ -286,7 +285,7 @@ FRAMEWORKS: dict[str, tuple[str, Callable[[str], Peer]]] = {
 
 
 def as_taken(framework: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return uint8 images and labels as the framework takes them fastest: the peers get float32."""
+    """Return uint8 images and labels in the form that is fastest for the framework: float32 for the peers."""
     if framework.startswith("minicnn"):
         return images, labels.astype(np.int64)
     kind = np.int64 if "torch" in framework.lower() else np.int32
@@ -294,16 +293,16 @@ def as_taken(framework: str, images: np.ndarray, labels: np.ndarray) -> tuple[np
 
 
 def peak_memory() -> float:
-    """Return the most memory that this process has had, in MiB."""
+    """Return the peak memory of this process, in MiB."""
     status = Path("/proc/self/status")
-    if status.exists():  # of this program alone: what getrusage says includes the one that started it
+    if status.exists():  # getrusage includes the process that started this one
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(lines["VmHWM"].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main() -> None:
-    """Make the model, warm it up, then answer commands until the input ends."""
+    """Make the model and answer commands until the input ends."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("framework", choices=FRAMEWORKS)
     parser.add_argument("model", choices=MODELS)
@@ -319,7 +318,7 @@ def main() -> None:
     ]
     peer = FRAMEWORKS[args.framework][1](args.model)
     done = 0
-    # Answers go where no library prints.
+    # Libraries that print to stdout must not disturb the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for command in sys.stdin:

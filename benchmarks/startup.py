@@ -1,10 +1,10 @@
-"""How long a person waits: import, and import to the end of the first training step, cold and warm.
+"""Start-up time: of the import, and of everything up to the end of the first training step, cold and warm.
 
-Each measurement is a fresh process. Cold is with an empty Numba cache, so everything is compiled;
-warm is with the cache that the run before it left. The network is M1 of ``peers.py``.
+Each measurement is a new process. Cold means with an empty Numba cache, so that everything is compiled; warm
+with the cache of the run before. The network is M1 of ``peers.py``.
 
     python benchmarks/startup.py --runs 5
-    python benchmarks/startup.py --device cuda    # cold: with an empty cache of CuPy's kernels too
+    python benchmarks/startup.py --device cuda    # cold: CuPy's cache is empty, too
 """
 
 import argparse
@@ -44,7 +44,7 @@ print(time.perf_counter() - start)
 
 
 def seconds(code: str, cache: str) -> float:
-    """Run ``code`` in a fresh process with the caches in the folder ``cache``; return what it prints."""
+    """Run ``code`` in a new process with its caches in the folder ``cache``; return the number it prints."""
     environment = os.environ | {"NUMBA_CACHE_DIR": cache, "CUPY_CACHE_DIR": cache}
     answer = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
@@ -55,7 +55,7 @@ def seconds(code: str, cache: str) -> float:
 def main() -> None:
     """Measure, print the table, write JSON and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=5, help="of each (default: 5)")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each (default: 5)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     args = parser.parse_args()
     try:

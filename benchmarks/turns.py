@@ -1,4 +1,4 @@
-"""Frameworks measured in turns: each in a process of its own, all of one comparison alive at once."""
+"""Measuring frameworks in turns: each has its own process, and all exist at the same time."""
 
 import importlib.metadata
 import importlib.util
@@ -20,16 +20,16 @@ from peers import FRAMEWORKS
 import minicnn as mc
 from minicnn.runtime.threads import num_threads
 
-# Settings that make OpenBLAS faster or slower than it is by itself: it is measured without them.
+# Settings that change the speed of OpenBLAS: it is measured with its defaults.
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 WARM_UP = 4  # steps
-TURN = 0.4  # seconds, but at least MIN_TURN steps; a fifth of them more is run first and not counted
+TURN = 0.4  # seconds, but at least MIN_TURN steps, after a fifth as many that are not counted
 MIN_TURN = 5
-SLOW = 1.0  # seconds: of steps that take longer, one turn is enough
+SLOW = 1.0  # seconds; slower steps get only one turn
 
 
 def environment() -> dict[str, str]:
-    """Return the environment that every process gets: the same number of threads for all."""
+    """Return the environment of all processes: the same number of threads."""
     threads = str(num_threads())
     kept = {name: value for name, value in os.environ.items() if name not in UNSET}
     return kept | {
@@ -39,18 +39,18 @@ def environment() -> dict[str, str]:
         "MINICNN_NUM_THREADS": threads,
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        # JAX has no setting for its threads: XLA takes the cores that the process may use.
+        # JAX has no such setting: XLA uses the cores that the process may use.
     }
 
 
 def installed() -> list[str]:
-    """Return the frameworks that can be measured here."""
+    """Return the frameworks that are installed."""
     return [name for name, (package, _) in FRAMEWORKS.items() if importlib.util.find_spec(package)]
 
 
 @contextmanager
 def images(count: int) -> Iterator[Path]:
-    """Write ``count`` images of Fashion-MNIST to a file that every process reads."""
+    """Write ``count`` images of Fashion-MNIST to a file for all processes."""
     train, _ = mc.data.load("fashion-mnist")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npz"
@@ -59,7 +59,7 @@ def images(count: int) -> Iterator[Path]:
 
 
 class Process:
-    """A process that answers commands, a line each, with JSON."""
+    """A process that answers each command, a line of text, with a line of JSON."""
 
     def __init__(self, name: str, command: list[str]) -> None:
         self.name = name
@@ -78,7 +78,7 @@ class Process:
         Raises
         ------
         RuntimeError
-            If the process has ended instead, with what it wrote to stderr.
+            If the process has ended; the message is what it wrote to stderr.
         """
         try:
             self.process.stdin.write(command + "\n")
@@ -104,16 +104,16 @@ class Runner(Process):
         command = [sys.executable, str(script), framework, model, str(batch), str(data)]
         super().__init__(framework, [*command, *(["--predict"] if predict else [])])
         self.seconds: list[float] = []
-        self.step = 0.0  # seconds, about
+        self.step = 0.0  # approximate seconds
 
 
 def compare(
     frameworks: list[str], model: str, batch: int, data: Path, steps: int, predict: bool = False
 ) -> dict[str, dict[str, float]]:
-    """Return for each framework the median, minimum and maximum of a step's milliseconds, and its memory.
+    """Return the median, minimum and maximum milliseconds of a step, and the memory, for each framework.
 
-    After a warm-up the frameworks take turns, so that what else the machine does meets all of them
-    alike. The first steps of a turn, in which caches fill and cores wake up, are not counted.
+    After a warm-up the frameworks take turns, so that other load on the machine affects all of them equally.
+    The first steps of a turn, in which caches fill and cores wake up, are not counted.
     """
     with ExitStack() as endings:
         started = [Runner(name, model, batch, data, predict) for name in frameworks]
@@ -132,7 +132,7 @@ def compare(
             for runner in runners:
                 if turn > 0 and runner.step > SLOW:
                     continue
-                time.sleep(0.2)  # the threads of the one before may still spin
+                time.sleep(0.2)  # the threads of the previous one may still spin
                 count = max(MIN_TURN, round(TURN / runner.step))
                 runner.ask(f"steps {count // 5}")
                 runner.seconds += runner.ask(f"steps {count}")
@@ -149,7 +149,7 @@ def compare(
 
 
 def sgemm_peak() -> float:
-    """Return the GFLOP/s of a 2048³ product of NumPy's BLAS in a process of its own, median of nine."""
+    """Return the GFLOP/s of a 2048³ product with NumPy's BLAS in a new process, median of nine."""
     code = (
         "import time, statistics, numpy as np\n"
         "a = np.ones((2048, 2048), np.float32); c = np.empty_like(a); seconds = []\n"
@@ -165,7 +165,7 @@ def sgemm_peak() -> float:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that are compared."""
+    """Return the versions of the compared packages."""
     names = ("tensorflow-cpu", "tensorflow", "keras", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x")
     found = {}
     for name in names:
