@@ -1,6 +1,45 @@
-"""What every test shares: hypothesis draws the same examples in every run, and time is never judged."""
+"""What the tests share: hypothesis draws the same examples in every run, and what is slow is done once."""
 
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from minicnn import plots, report
+from minicnn.data import synthetic
+from minicnn.metrics import Evaluation
 
 settings.register_profile("minicnn", derandomize=True, deadline=None, print_blob=True, max_examples=30)
 settings.load_profile("minicnn")
+
+_synthetic_once = lru_cache(maxsize=4)(synthetic.generate)
+
+
+@pytest.fixture(scope="module")
+def synthetic_once():
+    """Draw the synthetic data only once for all tests: 24,000 images take a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "generate", _synthetic_once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """Count every result as learned, since tests train too shortly; return the property that was replaced."""
+    original = Evaluation.learned
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Evaluation, "learned", True)
+        yield original
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Leave the figures out, which take most of the time of a run."""
+    monkeypatch.setattr(report, "page_of", lambda run, train, test: report.Page("without figures"))
+
+
+@pytest.fixture
+def blank_figures(monkeypatch):
+    """Make the figures of a run, and write an empty file in place of each: drawing takes most of the time."""
+    monkeypatch.setattr(plots, "save", lambda figure, path: Path(path).write_bytes(b""))

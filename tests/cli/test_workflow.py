@@ -16,33 +16,19 @@ import pytest
 from PIL import Image
 
 import minicnn as mc
-from minicnn import cli, report
+from minicnn import cli
 
 SMALL = ["--dataset", "synthetic", "--images", "300", "--epochs", "2", "--batch-size", "10", "--lr", "0.05"]
 
-
-LEARNED = mc.metrics.Evaluation.learned
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _learned():
-    """Trainings are too short here to learn much; what comes of that is tested on its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mc.metrics.Evaluation, "learned", True)
-        yield
+pytestmark = pytest.mark.usefixtures("synthetic_once", "learned")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, synthetic_once, learned):
     """Train once with the command line, and return the run's folder."""
     out = tmp_path_factory.mktemp("runs") / "one"
     assert cli.main(["train", *SMALL, "--epochs", "6", "--lr", "0.1", "--seed", "3", "--out", str(out)]) == 0
     return out
-
-
-@pytest.fixture
-def no_figures(monkeypatch):
-    monkeypatch.setattr(report, "page_of", lambda run, train, test: report.Page("without figures"))
 
 
 def told(capsys, *arguments):
@@ -85,10 +71,11 @@ class TestTrain:
         assert "minicnn: below the target of 99.90%" in capsys.readouterr().err
         assert (tmp_path / "metrics.json").exists()
 
+    @pytest.mark.usefixtures("blank_figures")
     def test_nothing_learned_is_exit_status_1_and_said_last_and_in_the_report(
-        self, capsys, tmp_path, monkeypatch
+        self, capsys, tmp_path, monkeypatch, learned
     ):
-        monkeypatch.setattr(mc.metrics.Evaluation, "learned", LEARNED)
+        monkeypatch.setattr(mc.metrics.Evaluation, "learned", learned)
         arguments = ["train", *SMALL[:-4], "--lr", "1e-9", "--out", str(tmp_path)]
         status, facts, err = told(capsys, *arguments)
         assert (status, facts["learned"], facts["most_frequent_share"]) == (1, False, 0.1)

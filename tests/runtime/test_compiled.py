@@ -12,37 +12,36 @@ import pytest
 from numba import njit
 
 import minicnn
+from minicnn.engine.cpu.kernels import dense, loss
 from minicnn.runtime import compiled as compiled_module
 
-CODE = """
-from minicnn.engine.cpu.kernels import dense, loss
-print(dense.forward.stats.cache_path)
-print(loss.softmax_cross_entropy.stats.cache_path)
-"""
 
-
-def cache_paths(folder, **variables):
+def cache_folder(folder, **variables):
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"} | variables
-    command = [sys.executable, "-c", CODE]
+    code = "from minicnn.runtime import compiled; print(compiled._cache_folder())"
+    command = [sys.executable, "-c", code]
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
-    return [Path(line) for line in run.stdout.splitlines()]
+    return Path(run.stdout.strip())
 
 
 def test_an_edit_of_a_kernel_gives_all_of_them_another_folder(tmp_path):
     source = Path(minicnn.__file__).parent
     shutil.copytree(source, tmp_path / "minicnn", ignore=shutil.ignore_patterns("__pycache__"))
     package = tmp_path / "minicnn"
-    first = cache_paths(tmp_path)
-    assert first == cache_paths(tmp_path)
-    assert all(path.is_relative_to(package / "runtime" / "__pycache__") for path in first)
+    first = cache_folder(tmp_path)
+    assert first == cache_folder(tmp_path)
+    assert first.parent == package / "runtime" / "__pycache__"
     with (package / "engine/cpu/kernels/gemm.py").open("a") as file:
         file.write("# edited\n")
-    second = cache_paths(tmp_path)
-    assert not set(first) & set(second)
-    chosen = cache_paths(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "elsewhere"))
-    assert all(path.is_relative_to(tmp_path / "elsewhere") for path in chosen)
-    assert [path.parent.name for path in chosen] == [path.parent.name for path in second]
-    assert not set(second) & set(cache_paths(tmp_path, NUMBA_BOUNDSCHECK="1"))
+    second = cache_folder(tmp_path)
+    assert second != first
+    assert cache_folder(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "a")) == tmp_path / "a" / second.name
+    assert cache_folder(tmp_path, NUMBA_BOUNDSCHECK="1") not in (first, second)
+
+
+def test_every_kernel_is_cached_in_this_folder():
+    for kernel in (dense.forward, loss.softmax_cross_entropy):
+        assert Path(kernel.stats.cache_path).parent == compiled_module._cache_folder()
 
 
 def test_where_nothing_can_be_written_beside_the_kernels_the_users_folder_has_it(monkeypatch, tmp_path):

@@ -177,7 +177,6 @@ def build(code):
         "g++",
         "-std=c++17",
         "-O1",
-        "-g",
         "-shared",
         "-fPIC",
         "-ffp-contract=off",

@@ -51,6 +51,7 @@ def test_every_file_is_compiled():
     assert {name for names, _ in CASES for name in names} == cuda.FILES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
 @pytest.mark.parametrize(("names", "constants"), CASES, ids=lambda part: "+".join(part) if part else "")

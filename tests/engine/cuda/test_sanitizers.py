@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="no g++ on this machine")
+pytestmark = [
+    pytest.mark.sanitizers,
+    pytest.mark.skipif(not shutil.which("g++"), reason="no g++ on this machine"),
+]
 # Each kernel once, with odd sizes.
 TESTS = [
     "test_windows.py",
@@ -43,7 +46,7 @@ def test_no_address_outside_an_array_and_no_undefined_behavior():
     if not Path(library.stdout.strip()).is_absolute():
         pytest.skip("g++ has no AddressSanitizer here")
     run_tests(
-        "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+        "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
         LD_PRELOAD=library.stdout.strip(), ASAN_OPTIONS="detect_leaks=0", NUMBA_DISABLE_JIT="0",
     )  # fmt: skip
 
