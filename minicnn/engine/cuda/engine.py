@@ -17,7 +17,8 @@ from minicnn.backend import Array
 from minicnn.data import Augmentation
 from minicnn.engine.audit import is_known
 from minicnn.engine.base import Engine, Seen, StepResult, check_data
-from minicnn.engine.cuda.blocks import Gradient, Launch
+from minicnn.engine.cuda.blocks import Gradient
+from minicnn.engine.cuda.device import Launch
 from minicnn.engine.cuda.network import STEP, Images, Network, device_of, supports
 from minicnn.engine.layerwise import blame
 from minicnn.errors import ConfigError, NonFiniteError, ShapeError
@@ -32,7 +33,7 @@ LOOK_EVERY = 64
 _IMAGES_A_GRAPH, _MOST_STEPS = 1024, 8
 _MOST_GRAPHS = 16  # that are kept: one for each batch size and each change of settings
 
-# What ``records.cu`` and ``update.cu`` call Totals, Parameter and Piece.
+# What ``step.cu`` and ``update.cu`` call Totals, Parameter and Piece.
 _TOTALS = np.dtype([("loss", "f8"), ("correct", "i8"), ("broken", "i8")])
 _PARAMETER = np.dtype(
     [("w", "u8"), ("parts", "u8"), ("first_moment", "u8"), ("second_moment", "u8"), ("size", "i8"),
@@ -309,7 +310,7 @@ class CudaGraphEngine(Engine):
         K = np.int32(self.model.output_shape[0])
         logits, dlogits = network.activations[-1], network.gradients[-1]
         smoothing = np.float32(self.loss.label_smoothing)
-        kernel = self.device.compile("records", "loss").get_function("softmax_cross_entropy")
+        kernel = self.device.compile("step", "loss").get_function("softmax_cross_entropy")
         numbers = smoothing, np.int32(N), K
         return [
             self.data.gather(self.model.preprocessing, N, rows, step, network.activations[0], network.labels),
@@ -358,7 +359,7 @@ class CudaGraphEngine(Engine):
     def _update(self, parameters: Array, pieces: Array, step: Array) -> list[Launch]:
         """Return the launches that update all parameters."""
         most, blocks = self.optimizer.global_clipnorm, pieces.size // _PIECE.itemsize
-        update = self.device.compile("records", "update", CLIP=int(most is not None))
+        update = self.device.compile("step", "update", CLIP=int(most is not None))
         clip = self.device.zeros(1)
         kernel = update.get_function("sgd" if isinstance(self.optimizer, SGD) else "adam")
         arguments = parameters, pieces, step, self.totals, clip, *self._numbers()

@@ -10,12 +10,13 @@ import numpy as np
 from minicnn.backend import Array, array_module
 from minicnn.data import Augmentation
 from minicnn.engine.audit import NUMBERS, Audit
-from minicnn.engine.cuda.blocks import Block, Device, Gradient, Launch, cut, knows
+from minicnn.engine.cuda.blocks import Block, Gradient, cut, knows
+from minicnn.engine.cuda.device import Device, Launch
 from minicnn.errors import DeviceError
 from minicnn.model import Sequential
 from minicnn.preprocessing import Preprocessing
 
-# What precedes each step, see ``records.cu``.
+# What precedes each step, see ``step.cu``.
 STEP = np.dtype([("rate", "f4"), ("scale_1", "f4"), ("scale_2", "f4"), ("draw", "u4")])
 
 
@@ -37,7 +38,7 @@ class Images:
             self.labels = device.xp.asarray(labels.astype(np.int32))
         pixel, changed = "unsigned char" if self.whole else "float", augmentation or Augmentation()
         changes = {"FLIP": int(changed.flip), "SHIFT": changed.shift, "ERASE": round(changed.erase * 2**24)}
-        self.kernels = device.compile("records", "batch", IMAGE=pixel, H=H, W=W, C=C, **changes)
+        self.kernels = device.compile("step", "batch", IMAGE=pixel, H=H, W=W, C=C, **changes)
 
     def _stored(self, images: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(images, np.uint8 if self.whole else np.float32)

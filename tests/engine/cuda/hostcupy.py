@@ -171,7 +171,7 @@ ndarray.__module__ = "cupy"
 @lru_cache
 def build(code):
     """Compile kernels with g++ and the shim, and return the library; kept by its content."""
-    names = re.findall(r'extern "C" __global__ void\s+(?:__launch_bounds__\(\w+\)\s+)?(\w+)\(', code)
+    names = re.findall(r"^KERNEL (\w+)\(", code, re.MULTILINE)
     text = "\n".join([f'#include "{SHIM}"', "#line 1", code, *(f"SHIM_EXPORT({name})" for name in names)])
     command = [
         "g++",
@@ -198,22 +198,23 @@ def build(code):
     return ctypes.CDLL(str(library))
 
 
-def _address(value):
-    """Return where a kernel finds an argument, and what has to stay alive until then."""
+def _argument(value):
+    """Return an argument as an array that holds it, or its address, and the type that a kernel expects."""
     if isinstance(value, ndarray):
-        pointer = ctypes.c_void_p(value._data.ctypes.data)
-        return ctypes.addressof(pointer), pointer
-    if not isinstance(value, np.generic):
-        raise TypeError(f"a kernel's argument must say its size: give numpy.int32(…), not {value!r}")
-    array = np.array(value)
-    return array.ctypes.data, array
+        return np.array(value.data.ptr), value.dtype.str[1:] + "*"
+    if isinstance(value, np.generic):
+        return np.array(value), value.dtype.str[1:]
+    raise TypeError(f"a kernel's argument must say its size: give numpy.int32(…), not {value!r}")
 
 
 class Kernel:
     """One kernel, launched as CuPy's RawKernel is."""
 
-    def __init__(self, function, name):
-        self.function, self.name = function, name
+    def __init__(self, library, name):
+        self.function, self.name = getattr(library, f"run_{name}"), name
+        signature = getattr(library, f"signature_{name}")
+        signature.restype = ctypes.c_char_p
+        self.types = signature().decode().replace("struct*", "u1*").split()
 
     def __call__(self, grid, block, arguments):
         if Stream.captured is not None:
@@ -223,10 +224,10 @@ class Kernel:
 
     def run(self, grid, block, arguments):
         sizes = [(ctypes.c_uint * 3)(*(*size, 1, 1)[:3]) for size in (grid, block)]
-        found = [_address(value) for value in arguments]
-        addresses = (ctypes.c_void_p * len(found))(*(address for address, _ in found))
-        if self.function(*sizes, addresses, len(found)) != 0:
-            raise TypeError(f"kernel {self.name} was launched with {len(found)} arguments")
+        held = [_argument(value) for value in arguments]
+        if (types := [of for _, of in held]) != self.types:
+            raise TypeError(f"kernel {self.name} takes {self.types}, it was launched with {types}")
+        self.function(*sizes, (ctypes.c_void_p * len(held))(*(array.ctypes.data for array, _ in held)))
 
 
 class Graph:
@@ -269,7 +270,7 @@ class RawModule:
         self.library = build(code)
 
     def get_function(self, name):
-        return Kernel(getattr(self.library, f"run_{name}"), name)
+        return Kernel(self.library, name)
 
 
 def asnumpy(x):

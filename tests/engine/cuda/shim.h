@@ -14,11 +14,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #define ON_HOST
-using std::isfinite, std::min;
+using std::isfinite, std::max, std::min;
 
 #define __global__
 #define __device__
@@ -133,6 +135,14 @@ static void launch(void (*kernel)(void**), const unsigned* grid, const unsigned*
             for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) run_block(threads);
 }
 
+// f4, i4, u1 and so on, as NumPy calls them; a pointer has a star.
+template <class T>
+static std::string type_name() {
+    using Value = std::remove_const_t<std::remove_pointer_t<T>>;
+    const char* kind = std::is_floating_point_v<Value> ? "f" : std::is_signed_v<Value> ? "i" : "u";
+    return (std::is_class_v<Value> ? "struct" : kind + std::to_string(sizeof(Value))) + (std::is_pointer_v<T> ? "*" : "");
+}
+
 template <auto kernel>
 struct Call;
 
@@ -144,17 +154,19 @@ struct Call<kernel> {
         kernel(*(T*)values[k]...);
     }
     static void all(void** values) { apply(values, std::index_sequence_for<T...>()); }
-    static const int count = sizeof...(T);
+    static std::string signature() { return (std::string() + ... + (type_name<T>() + " ")); }
 };
 
 }  // namespace shim
 
-// What a test calls: run_NAME(grid, block, addresses of the arguments, how many), 1 if the number is wrong.
-#define SHIM_EXPORT(name)                                                                             \
-    extern "C" int run_##name(const unsigned* grid, const unsigned* block, void** values, int count) { \
-        if (count != shim::Call<name>::count) return 1;                                                \
-        shim::launch(shim::Call<name>::all, grid, block, values);                                      \
-        return 0;                                                                                      \
+// What a test calls: run_NAME(grid, block, addresses of the arguments), whose types are signature_NAME().
+#define SHIM_EXPORT(name)                                                                    \
+    extern "C" const char* signature_##name() {                                              \
+        static const std::string types = shim::Call<name>::signature();                      \
+        return types.c_str();                                                                \
+    }                                                                                        \
+    extern "C" void run_##name(const unsigned* grid, const unsigned* block, void** values) { \
+        shim::launch(shim::Call<name>::all, grid, block, values);                            \
     }
 
 static inline void __syncthreads() { shim::wait(shim::AT_BLOCK_BARRIER); }

@@ -2,53 +2,40 @@
 
 import pytest
 
-from minicnn.runtime import cuda
-from minicnn.runtime.cuda import PRECISIONS
+from minicnn.engine.cuda import device
 from tests.engine.cuda.compilers import COMPILERS
 
-POOL = {"OH": 14, "OW": 14, "OC": 64, "POOL": 2, "RELU": 1}
-CONV = {
-    "H": 14,
-    "W": 14,
-    "C": 32,
-    "KH": 3,
-    "KW": 3,
-    "SH": 1,
-    "SW": 1,
-    "DH": 1,
-    "DW": 1,
-    "TOP": 1,
-    "LEFT": 1,
-    **POOL,
-}
-FIRST = CONV | {"H": 28, "W": 28, "C": 1, "OH": 28, "OW": 28, "OC": 32}
-DENSE = {"D": 3136, "UNITS": 128, "RELU": 1}
+GEMM = {"THREADS": 128, "TILE_M": 64, "TILE_K": 16}
+EPILOGUE = {"OH": 14, "OW": 14, "OC": 64, "POOL": 2, "RELU": 1}
+WINDOW = {"SH": 1, "SW": 1, "TOP": 1, "LEFT": 1}
+SECOND = {"H": 14, "W": 14, "C": 32, "KH": 3, "KW": 3, "DH": 1, "DW": 1, **WINDOW, **EPILOGUE}
+FIRST = SECOND | {"H": 28, "W": 28, "C": 1, "OH": 28, "OW": 28, "OC": 32}
+DENSE = SECOND | dict.fromkeys(["H", "W", "KH", "KW", "OH", "OW", "POOL"], 1)
+DENSE |= {"C": 3136, "OC": 128, "TOP": 0, "LEFT": 0}
+LAYERS = ((64, SECOND), (32, FIRST), (64, DENSE), (32, DENSE | {"OC": 10, "RELU": 0}))
 
-# The files that are compiled together, one behind the other, and constants such as M1 has them.
+# The files that are compiled together, with the constants of a small network.
 CASES = [
-    (("windows",), {"REAL": "float"}),
-    (("windows",), {"REAL": "double"}),
     (
-        ("records", "batch"),
+        ("step", "batch"),
         {"IMAGE": "unsigned char", "H": 28, "W": 28, "C": 1, "FLIP": 1, "SHIFT": 2, "ERASE": 9},
     ),
-    (("records", "loss"), {}),
-    (("records", "update"), {"CLIP": 0}),
-    (("records", "update"), {"CLIP": 1}),
-    (("records", "elementwise"), {}),
-    (("records", "pool", "norm"), POOL),
+    (("step", "loss"), {}),
+    (("step", "update"), {"CLIP": 0}),
+    (("step", "update"), {"CLIP": 1}),
+    (("step", "elementwise"), {}),
+    (("step", "epilogue", "norm"), EPILOGUE),
+    (("pool",), {"H": 14, "W": 14, "C": 32, "KH": 3, "KW": 3, **WINDOW, "OH": 14, "OW": 14}),
     *(
-        (("gemm", "pool", "conv"), {"precision": precision, "TILE_N": tile, **sizes})
-        for precision in PRECISIONS
-        for tile, sizes in ((64, CONV), (32, FIRST))
+        (("gemm", "epilogue", "conv"), {"precision": precision, "TILE_N": tile, **GEMM, **sizes})
+        for precision in ("fp32", "tf32", "bf16")
+        for tile, sizes in LAYERS
     ),
-    *((("gemm", "dense"), {"precision": precision, "TILE_N": 64, **DENSE}) for precision in PRECISIONS),
-    (("gemm", "dense"), {"precision": "tf32", "TILE_N": 32, **DENSE, "UNITS": 10, "RELU": 0}),
 ]
 
 
 def test_every_file_is_compiled():
-    assert {name for names, _ in CASES for name in names} == cuda.FILES.keys()
+    assert {name for names, _ in CASES for name in names} == device.SOURCES.keys()
 
 
 @pytest.mark.slow
@@ -59,7 +46,7 @@ def test_it_compiles_without_spills(names, constants, architecture, compiler, tm
     compile_with = COMPILERS[compiler]
     if compile_with is None:
         pytest.skip(f"no {compiler} on this machine")
-    report = compile_with(cuda.source(*names, **constants), architecture, tmp_path)
+    report = compile_with(device.source(*names, **constants), architecture, tmp_path)
     lines = [line for line in report.splitlines() if "spill stores" in line]
     assert lines, report
     for line in lines:

@@ -14,7 +14,6 @@ pytestmark = [
 ]
 # Each kernel once, with odd sizes.
 TESTS = [
-    "test_windows.py",
     "test_engine.py::test_all_gradients_and_the_next_weights_are_those_of_the_layers",
     "test_engine.py::test_dropout_silences_its_share_and_leaves_predictions_alone",
     "test_engine.py::test_ten_steps_give_the_losses_of_the_layers",

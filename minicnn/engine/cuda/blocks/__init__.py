@@ -4,26 +4,27 @@ from collections.abc import Sequence
 
 from minicnn import layers as L
 from minicnn.engine.audit import kind
-from minicnn.engine.cuda.blocks.base import Block, Device, Gradient, Launch
+from minicnn.engine.cuda.blocks.base import Block, Gradient
 from minicnn.engine.cuda.blocks.conv import ConvBlock
-from minicnn.engine.cuda.blocks.dense import DenseBlock
+from minicnn.engine.cuda.blocks.elementwise import ActivationBlock, DropoutBlock
 from minicnn.engine.cuda.blocks.norm import NormBlock
-from minicnn.engine.cuda.blocks.plain import DropoutBlock, LeakyBlock, PoolBlock, ReluBlock
+from minicnn.engine.cuda.blocks.pool import PoolBlock
+from minicnn.engine.cuda.device import Device
 from minicnn.layers import Layer
 
-__all__ = ["Block", "Device", "Gradient", "Launch", "cut", "knows"]
+__all__ = ["Block", "Gradient", "cut", "knows"]
 
 # What a block may begin with, and what it then takes along: each at most once, in any order.
 _BLOCKS: dict[type[Layer], tuple[type[Block], tuple[type[Layer], ...]]] = {
     L.Conv2D: (ConvBlock, (L.ReLU, L.MaxPool2D)),
     L.BatchNorm: (NormBlock, (L.ReLU, L.MaxPool2D)),
-    L.Dense: (DenseBlock, (L.ReLU,)),
+    L.Dense: (ConvBlock, (L.ReLU,)),
     L.MaxPool2D: (PoolBlock, ()),
     L.AvgPool2D: (PoolBlock, ()),
     L.GlobalMaxPool2D: (PoolBlock, ()),
     L.GlobalAvgPool2D: (PoolBlock, ()),
-    L.ReLU: (ReluBlock, ()),
-    L.LeakyReLU: (LeakyBlock, ()),
+    L.ReLU: (ActivationBlock, ()),
+    L.LeakyReLU: (ActivationBlock, ()),
     L.Dropout: (DropoutBlock, ()),
 }
 _SIDE_BY_SIDE = (2, 2), (2, 2), ((0, 0), (0, 0))

@@ -1,78 +1,99 @@
-"""Conv2D on a GPU, with the ReLU and the 2 × 2 MaxPool2D behind it."""
+"""Conv2D and Dense on a GPU, with the ReLU and the 2 × 2 MaxPool2D behind them."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from minicnn import layers as L
 from minicnn.backend import Array
-from minicnn.engine.cuda.blocks.base import (
-    TILE_M,
-    Block,
-    Device,
-    Gradient,
-    Launch,
-    grid_of,
-    ints,
-    most_parts,
-    pool_constants,
-    product_gradients,
-    share_of,
-)
+from minicnn.engine.cuda.blocks.base import BUSY, Block, Gradient, as_image, epilogue
+from minicnn.engine.cuda.device import Device, Launch
 from minicnn.layers import Layer
+
+TILE_M, TILE_K = 64, 16
+_LEAST = 4 * TILE_K  # numbers in a part of a sum
+_ONE_PIXEL = (1, 1), (1, 1), (1, 1), ((0, 0), (0, 0))
 
 
 class ConvBlock(Block):
-    """Conv2D, and if they are there a ReLU and a 2 × 2 MaxPool2D: see ``conv.cu``."""
+    """Conv2D, or Dense as a 1 × 1 convolution of one pixel, and what follows it: see ``conv.cu``."""
+
+    threads = 128
 
     def __init__(self, device: Device, group: Sequence[Layer]) -> None:
         super().__init__(device, group)
-        conv: L.Conv2D = self.layer
-        H, W, self.C = conv.input_shape
-        (KH, KW), (SH, SW), (DH, DW), ((top, _), (left, _)) = conv.window
-        pool = pool_constants(group, conv.output_shape)
-        self.pixels, self.OC, self.depth = H * W, conv.filters, KH * KW * self.C
-        self.outputs = pool["POOL"] ** 2 * (self.output_size // self.OC)  # those that a pool covers
+        layer = self.layer
+        H, W, self.C = as_image(layer.input_shape)
+        (KH, KW), (SH, SW), (DH, DW), ((top, _), (left, _)) = getattr(layer, "window", _ONE_PIXEL)
+        constants = epilogue(group, layer.output_shape)
+        self.OC, self.depth, self.pixels = constants["OC"], KH * KW * self.C, H * W
+        self.outputs = self.output_size // self.OC * constants["POOL"] ** 2  # those that the pool covers
         self.tile_n = 64 if self.OC > 32 else 32
-        self.kernels = device.compile(
-            "gemm", "pool", "conv", H=H, W=W, C=self.C, KH=KH, KW=KW, SH=SH, SW=SW, DH=DH, DW=DW,
-            TOP=top, LEFT=left, TILE_N=self.tile_n, **pool,
+        self._compile(
+            "gemm", "epilogue", "conv", TILE_M=TILE_M, TILE_N=self.tile_n, TILE_K=TILE_K, H=H, W=W, C=self.C,
+            KH=KH, KW=KW, SH=SH, SW=SW, DH=DH, DW=DW, TOP=top, LEFT=left, **constants,
         )  # fmt: skip
 
     def connect(self, capacity: int, x: Array, y: Array) -> None:
-        """Take the arrays for x and y, and make that of the codes."""
+        """Set the arrays for x and y, and allocate the switches and the parts of y."""
         super().connect(capacity, x, y)
-        self.codes = self.device.zeros(capacity * self.output_size, dtype=np.uint8)
-        self.bias = self.layer.params["b"] if self.layer.use_bias else self.device.zeros(self.OC)
+        zeros = self.device.zeros
+        self.switches = zeros(capacity * self.output_size, dtype=np.uint8)
+        self.bias = self.layer.params["b"] if self.layer.use_bias else zeros(self.OC)
+        most = self.depth // _LEAST * capacity * self.outputs * self.OC
+        self.sums = zeros(min(most, BUSY * TILE_M * self.tile_n))
 
     def connect_gradients(self, dx: Array | None, dy: Array) -> None:
-        """Take the arrays for dx and dy, and make the parts of the gradients."""
+        """Set the arrays for dx and dy, and allocate the parts of the gradients."""
         super().connect_gradients(dx, dy)
-        self.grid = grid_of((self.depth + 1, TILE_M), (self.OC, self.tile_n))
-        most = most_parts(self.capacity * self.outputs, math.prod(self.grid))
-        self.parts = self.device.zeros(most, self.depth + 1, self.OC)
+        tiles = self._tiles(self.depth + 1, self.OC)
+        self.parts = self.device.zeros(
+            _most_parts(self.capacity * self.outputs, tiles), self.depth + 1, self.OC
+        )
 
     def forward(self, N: int, step: Array, training: bool) -> list[Launch]:
-        """Return the launch that computes y and the codes."""
-        grid = grid_of((N * self.outputs, TILE_M), (self.OC, self.tile_n))
-        arguments = self.x, self.layer.params["W"], self.bias, self.y, self.codes, *ints(N)
-        return [Launch(self.kernels.get_function("forward"), grid, 128, arguments)]
+        """Return the launches that compute y and the switches."""
+        tiles = self._tiles(N * self.outputs, self.OC)
+        count, share = _parts(self.depth, tiles)
+        y = self.bias, self.y, self.switches
+        launches = [
+            self._launch("forward", (tiles, count), self.x, self.layer.params["W"], *y, self.sums, N, share)
+        ]
+        if count > 1:
+            launches.append(
+                self._launch("finish", self._blocks(N * self.output_size), self.sums, *y, N, count)
+            )
+        return launches
 
     def backward(self, N: int, step: Array) -> list[Launch]:
-        """Return the launches for the parts of dW and db, and for dx."""
-        count, share = share_of(N * self.outputs, math.prod(self.grid))
-        arguments = self.x, self.dy, self.codes, self.parts, *ints(N, share)
-        launches = [
-            Launch(self.kernels.get_function("weights_gradient"), (*self.grid, count), 128, arguments)
-        ]
+        """Return the launches that compute the parts of dW and db, and dx."""
+        dz = self.dy, self.switches
+        tiles = self._tiles(self.depth + 1, self.OC)
+        count, share = _parts(N * self.outputs, tiles)
+        launches = [self._launch("weights_gradient", (tiles, count), self.x, *dz, self.parts, N, share)]
         if self.dx is not None:
-            grid = grid_of((N * self.pixels, TILE_M), (self.C, self.tile_n))
-            arguments = self.dy, self.codes, self.layer.params["W"], self.dx, *ints(N)
-            launches.append(Launch(self.kernels.get_function("input_gradient"), grid, 128, arguments))
+            tiles = self._tiles(N * self.pixels, self.C)
+            launches.append(self._launch("input_gradient", tiles, *dz, self.layer.params["W"], self.dx, N))
         return launches
 
     def gradients(self, N: int) -> list[Gradient]:
-        """Return those of W and b."""
-        count, _ = share_of(N * self.outputs, math.prod(self.grid))
-        return product_gradients(self.layer, self.parts, count)
+        """Return the gradients of W and b: b's is the last row of each part."""
+        count, _ = _parts(N * self.outputs, self._tiles(self.depth + 1, self.OC))
+        first, stride = self.parts[0], (self.depth + 1) * self.OC
+        dW = first[:-1].reshape(self.layer.params["W"].shape)
+        gradients = [Gradient(self.layer, "W", dW, stride, count)]
+        return [*gradients, Gradient(self.layer, "b", first[-1], stride, count)][: 1 + self.layer.use_bias]
+
+    def _tiles(self, M: int, columns: int) -> int:
+        """Return how many tiles an M × columns product has."""
+        return -(-M // TILE_M) * -(-columns // self.tile_n)
+
+
+def _most_parts(length: int, tiles: int) -> int:
+    """Return into how many parts a sum of ``length`` numbers is cut at most, for each of ``tiles`` tiles."""
+    return max(1, min(BUSY // tiles, length // _LEAST))
+
+
+def _parts(length: int, tiles: int) -> tuple[int, int]:
+    """Return into how many parts a sum is cut, and the length of a part."""
+    share = -(-length // (_most_parts(length, tiles) * TILE_K)) * TILE_K
+    return -(-length // share), share

@@ -1,25 +1,36 @@
-// One convolution with what follows it, bias, ReLU and a 2 × 2 max-pool, and the way back: behind gemm.cu and pool.cu.
+// Convolutions and dense layers, with bias, ReLU and 2 × 2 max-pooling, forward and backward. After gemm.cu and
+// epilogue.cu. A dense layer is a 1 × 1 convolution of an image of one pixel.
 //
-//     forward            y[pixel, f] = pool(relu(Σ_k window(pixel, k) · W[k, f] + b[f]))
-//     weights_gradient   dW[k, f] = Σ_pixel window(pixel, k) · dz[pixel, f]        db[f] = Σ_pixel dz[pixel, f]
-//     input_gradient     dx[pixel, c] = Σ_(i, j, f) dz[the window that has the pixel at (i, j), f] · W[i, j, c, f]
+//     y[q, f] = pool(relu(Σ_k window(q, k) · W[k, f] + b[f]))
+//     dW[k, f] = Σ_q window(q, k) · dz[q, f]        db[f] = Σ_q dz[q, f]
+//     dx[p, c] = Σ_(i, j, f) dz[the output whose window has pixel p at (i, j), f] · W[i, j, c, f]
 //
-// Matrix products whose left side is never laid out: im2col happens while a tile is brought into shared
-// memory, and so does the way back through pool and ReLU, which is a look at the *code* of each result,
-// one byte: the number of the cell in the pooling window that was the maximum, or CELLS if the ReLU was closed.
+// Three matrix products. im2col, and the backward pass of ReLU and pooling, happen while a tile is loaded into
+// shared memory.
 //
-// The sizes are constants of the compilation, so that no division is left: those of pool.cu, H, W, C of the
-// image, KH, KW of the kernel, SH, SW strides, DH, DW dilations, TOP, LEFT padding. The batch is N.
+// Compile-time constants: those of epilogue.cu; image H, W, C; filter KH, KW; strides SH, SW; dilations DH, DW;
+// padding TOP, LEFT. N is the batch size.
 //
-// Floor: 2·N·OH·OW·OC·KH·KW·C operations in each of the three; x, W, y and the codes once from memory.
+// Cost: 2·N·OH·OW·OC·KH·KW·C operations for each product; x, W, y and the switches are read or written once.
 
-const int DEPTH = KH * KW * C;  // numbers of a window
+const int DEPTH = KH * KW * C;  // numbers in a window
 
-// Number k of the window that an output is computed from: x at (i, j, c), k = (i·KW + j)·C + c.
+// Number k = (i·KW + j)·CHANNELS + c of a window: channel c of its pixel (i, j).
+struct Tap {
+    int i, j, c;
+};
+template <int CHANNELS>
+__device__ Tap tap(int k) {
+    if (KH * KW == 1) return {0, 0, k};
+    return {k / CHANNELS / KW, k / CHANNELS % KW, k % CHANNELS};
+}
+
+// Number k of the window of an output; 0 in the padding.
 __device__ float window(const float* x, int output, int k) {
     Pixel p = pixel(output);
-    int h = p.h * SH + k / C / KW * DH - TOP, w = p.w * SW + k / C % KW * DW - LEFT;
-    return h >= 0 && h < H && w >= 0 && w < W ? x[((p.n * H + h) * W + w) * C + k % C] : 0;
+    Tap t = tap<C>(k);
+    int h = p.h * SH + t.i * DH - TOP, w = p.w * SW + t.j * DW - LEFT;
+    return h >= 0 && h < H && w >= 0 && w < W ? x[((p.n * H + h) * W + w) * C + t.c] : 0;
 }
 
 struct Windows {
@@ -35,32 +46,47 @@ struct Filters {
     __device__ float operator()(int k, int f) const { return f < OC ? w[k * OC + f] : 0; }
 };
 
-// x (N, H, W, C), w (DEPTH, OC), bias (OC) → y and codes (N, PH, PW, OC). Grid: (outputs / TILE_M, OC / TILE_N).
-extern "C" __global__ void __launch_bounds__(THREADS)
-forward(const float* x, const float* w, const float* bias, float* y, unsigned char* codes, int N) {
-    const int WINDOWS = TILE_M / CELLS;  // pooling windows of a tile
+// x (N, H, W, C), w (DEPTH, OC), bias (OC) → y and switches (N, PH, PW, OC). Grid: (tiles, parts). With few tiles,
+// the sum is cut into parts of ``share`` numbers, written to parts (gridDim.y, outputs, OC): see ``finish``.
+KERNEL forward(const float* x, const float* w, const float* bias, float* y, unsigned char* switches, float* parts,
+               int N, int share) {
     __shared__ union {
-        Shared factors;
+        Tiles tiles;
         float sums[TILE_M][TILE_N + 1];
     } memory;
-    int outputs = N * PH * PW * CELLS, first = blockIdx.x * TILE_M, first_f = blockIdx.y * TILE_N;
+    int outputs = N * PH * PW * CELLS, first = blockIdx.y * share;
+    Tile tile = tile_of(OC);
     Sums sums;
-    product(sums, memory.factors, Windows{x, outputs}, Filters{w}, first, first_f, 0, DEPTH);
-    store_sums(sums, 0, 0, TILE_M, TILE_N, [&](int row, int f, float sum) { memory.sums[row][f] = sum; });
+    gemm(sums, memory.tiles, Windows{x, outputs}, Filters{w}, tile, first, min(first + share, DEPTH));
+    if (gridDim.y > 1) {
+        store(sums, parts + blockIdx.y * outputs * OC, OC, tile, outputs, OC);
+        return;
+    }
+    store(sums, memory.sums[0], TILE_N + 1, {0, 0}, TILE_M, TILE_N);
     __syncthreads();
-    for (int i = threadIdx.x; i < WINDOWS * TILE_N; i += THREADS) {
-        int f = first_f + i % TILE_N, q = first / CELLS + i / TILE_N;
-        if (f >= OC || q >= outputs / CELLS) continue;
-        Maximum maximum;
-#pragma unroll
-        for (int cell = 0; cell < CELLS; cell++)
-            maximum.meet(memory.sums[i / TILE_N * CELLS + cell][i % TILE_N] + bias[f], cell);
-        maximum.store(y, codes, q * OC + f);
+    for (int i = threadIdx.x; i < TILE_M / CELLS * TILE_N; i += THREADS) {
+        int q = i / TILE_N, column = i % TILE_N, f = tile.n + column;
+        if (f >= OC || tile.m + q * CELLS >= outputs) continue;
+        auto value = [&](int cell) { return memory.sums[q * CELLS + cell][column] + bias[f]; };
+        pool_relu(value, y, switches, (tile.m / CELLS + q) * OC + f);
     }
 }
 
-// The transposed windows, and below them a row of ones, which adds up db.
-struct WindowsAcross {
+// y and switches from the parts, added up in order. Grid: N·PH·PW·OC / THREADS.
+KERNEL finish(const float* parts, const float* bias, float* y, unsigned char* switches, int N, int count) {
+    int at = blockIdx.x * THREADS + threadIdx.x, size = N * PH * PW * OC;
+    if (at >= size) return;
+    auto value = [&](int cell) {
+        float sum = 0;
+        for (int part = 0; part < count; part++)
+            sum += parts[part * CELLS * size + (at / OC * CELLS + cell) * OC + at % OC];
+        return sum + bias[at % OC];
+    };
+    pool_relu(value, y, switches, at);
+}
+
+// The transposed windows, and below them a row of ones, which gives db.
+struct WindowsTransposed {
     static constexpr bool K_FIRST = false;
     const float* x;
     __device__ float operator()(int k, int output) const {
@@ -71,51 +97,53 @@ struct WindowsAcross {
 struct OutputGradients {
     static constexpr bool K_FIRST = false;
     const float* dy;
-    const unsigned char* codes;
+    const unsigned char* switches;
     __device__ float operator()(int output, int f) const {
-        return f < OC ? input_gradient_of_pool(dy, codes, pixel(output), f) : 0;
+        return f < OC ? epilogue_gradient(dy, switches, pixel(output), f) : 0;
     }
 };
 
-// → parts (gridDim.z, DEPTH + 1, OC): dW and below it db, each part from ``share`` of the outputs.
-// Grid: (DEPTH + 1 / TILE_M, OC / TILE_N, parts).
-extern "C" __global__ void __launch_bounds__(THREADS)
-weights_gradient(const float* x, const float* dy, const unsigned char* codes, float* parts, int N, int share) {
-    __shared__ Shared memory;
-    int outputs = N * PH * PW * CELLS, first = blockIdx.z * share, end = min(first + share, outputs);
-    int k = blockIdx.x * TILE_M, f = blockIdx.y * TILE_N;
+// → parts (gridDim.y, DEPTH + 1, OC): dW and below it db, each part from ``share`` outputs. Grid: (tiles, parts).
+KERNEL weights_gradient(const float* x, const float* dy, const unsigned char* switches, float* parts, int N,
+                        int share) {
+    __shared__ Tiles tiles;
+    int outputs = N * PH * PW * CELLS, first = blockIdx.y * share;
+    Tile tile = tile_of(OC);
     Sums sums;
-    product(sums, memory, WindowsAcross{x}, OutputGradients{dy, codes}, k, f, first, end);
-    float* part = parts + blockIdx.z * (DEPTH + 1) * OC;
-    store_sums(sums, k, f, DEPTH + 1, OC, [&](int row, int column, float sum) { part[row * OC + column] = sum; });
+    gemm(sums, tiles, WindowsTransposed{x}, OutputGradients{dy, switches}, tile, first, min(first + share, outputs));
+    store(sums, parts + blockIdx.y * (DEPTH + 1) * OC, OC, tile, DEPTH + 1, OC);
 }
 
-// dz of the windows that an input pixel is in: k = (i·KW + j)·OC + f is the window that has it at (i, j).
+// dz of the outputs whose windows contain an input pixel: k = (i·KW + j)·OC + f, the pixel is at (i, j).
 struct GradientsAround {
     static constexpr bool K_FIRST = true;
     const float* dy;
-    const unsigned char* codes;
+    const unsigned char* switches;
     int pixels;
-    __device__ float operator()(int pixel, int k) const {
-        if (pixel >= pixels) return 0;
-        int h = pixel / W % H + TOP - k / OC / KW * DH, w = pixel % W + LEFT - k / OC % KW * DW;
+    __device__ float operator()(int p, int k) const {
+        if (p >= pixels) return 0;
+        Tap t = tap<OC>(k);
+        int h = p / W % H + TOP - t.i * DH, w = p % W + LEFT - t.j * DW;
         if (h < 0 || h % SH != 0 || h / SH >= OH || w < 0 || w % SW != 0 || w / SW >= OW) return 0;
-        return input_gradient_of_pool(dy, codes, {pixel / W / H, h / SH, w / SW}, k % OC);
+        return epilogue_gradient(dy, switches, {p / W / H, h / SH, w / SW}, t.c);
     }
 };
 
-struct FiltersAcross {
+struct FiltersTransposed {
     static constexpr bool K_FIRST = true;
     const float* w;
-    __device__ float operator()(int k, int c) const { return c < C ? w[(k / OC * C + c) * OC + k % OC] : 0; }
+    __device__ float operator()(int k, int c) const {
+        Tap t = tap<OC>(k);
+        return c < C ? w[((t.i * KW + t.j) * C + c) * OC + t.c] : 0;
+    }
 };
 
-// → dx (N, H, W, C). Grid: (pixels / TILE_M, C / TILE_N).
-extern "C" __global__ void __launch_bounds__(THREADS)
-input_gradient(const float* dy, const unsigned char* codes, const float* w, float* dx, int N) {
-    __shared__ Shared memory;
-    int pixels = N * H * W, first = blockIdx.x * TILE_M, c = blockIdx.y * TILE_N;
+// → dx (N, H, W, C). Grid: tiles.
+KERNEL input_gradient(const float* dy, const unsigned char* switches, const float* w, float* dx, int N) {
+    __shared__ Tiles tiles;
+    int pixels = N * H * W;
+    Tile tile = tile_of(C);
     Sums sums;
-    product(sums, memory, GradientsAround{dy, codes, pixels}, FiltersAcross{w}, first, c, 0, KH * KW * OC);
-    store_sums(sums, first, c, pixels, C, [&](int row, int column, float sum) { dx[row * C + column] = sum; });
+    gemm(sums, tiles, GradientsAround{dy, switches, pixels}, FiltersTransposed{w}, tile, 0, KH * KW * OC);
+    store(sums, dx, C, tile, pixels, C);
 }

@@ -1,30 +1,27 @@
-// Layers that compute every number on its own. Behind records.cu.
+// ReLU, LeakyReLU and dropout where no other kernel includes them. After step.cu.
 //
-// Floor: each number is read and written once.
+// Cost: each number is read and written once.
 
-const int THREADS = 256;
+// slope·x, but 0 for slope 0 even if x is infinite: LeakyReLU with slope 0 is ReLU.
+__device__ float scaled(float slope, float x) { return slope == 0 ? 0 : slope * x; }
 
-__device__ int index() { return blockIdx.x * THREADS + threadIdx.x; }
-
-// y = x where x > 0, else slope·x. Grid: size / THREADS, as for all of these.
-extern "C" __global__ void __launch_bounds__(THREADS) leaky_forward(const float* x, float* y, float slope, int size) {
-    int i = index();
-    if (i < size) y[i] = x[i] > 0 ? x[i] : slope * x[i];
+// y = x where x > 0, else slope·x; NaN stays NaN. Grid: size / THREADS, as in all of these.
+KERNEL leaky_relu_forward(const float* x, float* y, float slope, int size) {
+    int i = blockIdx.x * THREADS + threadIdx.x;
+    if (i < size) y[i] = x[i] <= 0 ? scaled(slope, x[i]) : x[i];
 }
 
 // dx = dy where x > 0, else slope·dy.
-extern "C" __global__ void __launch_bounds__(THREADS)
-leaky_backward(const float* dy, const float* x, float* dx, float slope, int size) {
-    int i = index();
-    if (i < size) dx[i] = x[i] > 0 ? dy[i] : slope * dy[i];
+KERNEL leaky_relu_backward(const float* dy, const float* x, float* dx, float slope, int size) {
+    int i = blockIdx.x * THREADS + threadIdx.x;
+    if (i < size) dx[i] = x[i] > 0 ? dy[i] : scaled(slope, dy[i]);
 }
 
-// y = m·x, where m is 0 with probability ``rate``, else ``scale``. The mask is drawn anew where it is needed:
-// the same step and ``salt``, a number of the layer, give the same one, forward and back.
-extern "C" __global__ void __launch_bounds__(THREADS)
-dropout(const float* x, float* y, const Step* step, unsigned salt, float rate, float scale, int size) {
-    int i = index();
+// y = m·x, where m is 0 with probability ``rate``, else 1 / (1 − rate). The mask is not stored but drawn again in
+// the backward pass: it depends on the step and on ``salt``, a number of the layer.
+KERNEL dropout(const float* x, float* y, const Step* step, unsigned salt, float rate, int size) {
+    int i = blockIdx.x * THREADS + threadIdx.x;
     if (i >= size) return;
     float uniform = (random_bits(random_bits(step->draw, salt), i) >> 8) * (1.0f / (1 << 24));
-    y[i] = uniform < rate ? 0 : scale * x[i];
+    y[i] = uniform < rate ? 0 : x[i] / (1 - rate);
 }

@@ -1,37 +1,37 @@
-// Matrix products, in the one form that dense layers and convolutions share on the GPU:
+// Matrix products (GEMM) for convolutions and dense layers:
 //
-//     out (M, N) = Σ_k a(m, k) · b(k, n), a tile of TILE_M × TILE_N numbers in each block of THREADS threads
+//     out (M, N) = Σ_k a(m, k) · b(k, n)
 //
-// a and b are functions: what they return may be a pixel of a window, or a gradient on its way back
-// through a pool, so nothing is laid out in memory before it is multiplied. TILE_K columns of a and rows
-// of b at a time are brought into shared memory, and while they are multiplied the next are on their way.
+// Each block of threads computes a tile of TILE_M × TILE_N numbers. a and b are functions, which may return a
+// pixel of a window or a gradient behind a pool: nothing is laid out in memory before it is multiplied. TILE_K
+// columns of a and rows of b are loaded into shared memory at a time, while those before them are multiplied.
 //
-// PRECISION says what multiplies: FP32 the ordinary units; TF32 and BF16 the tensor cores, which round
-// both factors to 10 or 7 bits behind the point and add up in float32.
+// PRECISION: FP32 multiplies on the ordinary units, TF32 and BF16 on the tensor cores, which round both factors
+// to 10 or 7 bits of mantissa and add up in float32.
 //
-// Floor: M·N·K multiply-adds; M·K·⌈N / TILE_N⌉ + K·N·⌈M / TILE_M⌉ numbers read, most of them from L2.
+// Compile-time constants: THREADS = 128, TILE_M = 64, TILE_N = 32 or 64, TILE_K = 16.
+//
+// Cost: M·N·K multiply-adds; M·K·⌈N / TILE_N⌉ + K·N·⌈M / TILE_M⌉ numbers read, most of them from L2.
 
 #define FP32 0
 #define TF32 1
 #define BF16 2
 
-const int THREADS = 128, WARPS = THREADS / 32;
-const int TILE_M = 64, TILE_K = 16;  // and TILE_N, 32 or 64
-// The warps share a tile out among them: ACROSS of them beside each other, each 32 columns wide.
-const int ACROSS = TILE_N / 32, WARP_M = TILE_M / (WARPS / ACROSS), WARP_N = 32;
-// Of one warp, in tiles of 16 × 8, the tensor cores' own.
+// The warps of a block divide its tile among them: ACROSS of them side by side, each 32 columns wide.
+const int WARPS = THREADS / 32, ACROSS = TILE_N / 32, WARP_M = TILE_M / (WARPS / ACROSS), WARP_N = 32;
+// A warp's part in tiles of 16 × 8, the size of the tensor cores' results.
 const int ROWS = WARP_M / 16, COLUMNS = WARP_N / 8;
-// Lines of shared memory are so long that the 32 threads of a warp read from 32 banks; with BF16 from 16.
+// Lengths of lines in shared memory with which a warp's 32 threads read from 32 banks (16 with BF16).
 const int A_LINE = TILE_K + 4, B_LINE = TILE_N + 8;
 
-// A thread's part of the result: of each 16 × 8 tile four numbers, see row_of and column_of.
+// The results that a thread adds up: four of each 16 × 8 tile, see row_of and column_of.
 struct Sums {
-    float at[ROWS][COLUMNS][4];
+    float at[ROWS][COLUMNS][4] = {};
 };
 
 __device__ int lane() { return threadIdx.x % 32; }
 
-// Where in the block's tile a thread's sum [i][j][e] belongs: as the tensor cores hand them out.
+// Row and column, in the block's tile, of a thread's sum [i][j][e]: as the tensor cores distribute them.
 __device__ int row_of(int i, int e) {
     return threadIdx.x / 32 / ACROSS * WARP_M + i * 16 + lane() / 4 + (e >= 2 ? 8 : 0);
 }
@@ -39,24 +39,24 @@ __device__ int column_of(int j, int e) {
     return threadIdx.x / 32 % ACROSS * WARP_N + j * 8 + lane() % 4 * 2 + e % 2;
 }
 
-// A factor as it is multiplied. On the host, where the kernels are tested, all rounding is done here.
-__device__ float factor(float x) {
+// Round a factor as PRECISION says. On the host, where the tests run, this does all of the rounding.
+__device__ float rounded(float x) {
 #if PRECISION == FP32
     return x;
 #elif defined(ON_HOST)
     return PRECISION == TF32 ? host_tf32(x) : host_bf16(x);
 #elif PRECISION == TF32
-    unsigned rounded;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
-    return __uint_as_float(rounded);
+    unsigned bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    return __uint_as_float(bits);
 #else
-    return x;  // rounded when two of them are put together
+    return x;  // ``pair`` rounds
 #endif
 }
 
 #if PRECISION == FP32 || defined(ON_HOST)
 
-// sums += a (TILE_M, TILE_K) · b (TILE_K, TILE_N): each thread those that are its own.
+// sums += a (TILE_M, TILE_K) · b (TILE_K, TILE_N).
 __device__ void multiply(Sums& sums, const float* a, const float* b) {
 #pragma unroll 4
     for (int k = 0; k < TILE_K; k++) {
@@ -81,7 +81,7 @@ __device__ void multiply(Sums& sums, const float* a, const float* b) {
 #else
 
 #if PRECISION == TF32
-// What one instruction takes: a (16, 8) and b (8, 8). Thread 4g + t of a warp holds a[g, g + 8][t, t + 4] and
+// One instruction multiplies a (16, 8) and b (8, 8). Thread 4g + t of a warp holds a[g, g + 8][t, t + 4] and
 // b[t, t + 4][g]. Source: PTX ISA, "Matrix Fragments for mma.m16n8k8".
 #define MMA "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"
 const int MMA_K = 8;
@@ -95,8 +95,8 @@ __device__ void load_b(unsigned* held, const float* b) {
     held[0] = __float_as_uint(b[0]), held[1] = __float_as_uint(b[4 * B_LINE]);
 }
 #else
-// a (16, 16) and b (16, 8). Thread 4g + t holds pairs along k: a[g, g + 8][2t, 2t + 8] and b[2t, 2t + 8][g], each
-// with the one behind it. Source: PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type".
+// a (16, 16) and b (16, 8). Thread 4g + t holds pairs along k that begin at a[g, g + 8][2t, 2t + 8] and
+// b[2t, 2t + 8][g]. Source: PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type".
 #define MMA "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"
 const int MMA_K = 16;
 __device__ unsigned pair(float first, float second) {  // the first in the lower half of the register
@@ -115,7 +115,7 @@ __device__ void load_b(unsigned* held, const float* b) {
 }
 #endif
 
-// sums += a (TILE_M, TILE_K) · b (TILE_K, TILE_N), by the tensor cores.
+// sums += a (TILE_M, TILE_K) · b (TILE_K, TILE_N), on the tensor cores.
 __device__ void multiply(Sums& sums, const float* a, const float* b) {
     int first_row = row_of(0, 0) - lane() / 4, first_column = column_of(0, 0) - lane() % 4 * 2;
 #pragma unroll
@@ -140,12 +140,12 @@ __device__ void multiply(Sums& sums, const float* a, const float* b) {
 
 #endif
 
-// Numbers of a (SIZE = TILE_M) or b (SIZE = TILE_N) on their way from memory, EACH of them in a thread.
-// Neighboring threads fetch neighbors along k if K_FIRST, else along m or n: as they lie in memory.
+// The part of a (SIZE = TILE_M) or b (SIZE = TILE_N) that a thread loads for the next step, COUNT numbers.
+// Neighboring threads load neighbors along k if K_FIRST, else along m or n: the order of the memory.
 template <int SIZE, bool K_FIRST>
-struct Fetched {
-    static constexpr int EACH = SIZE * TILE_K / THREADS;
-    float at[EACH];
+struct Loaded {
+    static constexpr int COUNT = SIZE * TILE_K / THREADS;
+    float at[COUNT];
 
     __device__ static int k(int e) {
         int i = e * THREADS + threadIdx.x;
@@ -157,62 +157,65 @@ struct Fetched {
     }
 };
 
-// Two tiles of a and of b: the one that is multiplied, and the next.
-struct Shared {
+// Shared memory for two tiles of a and of b: the current and the next.
+struct Tiles {
     float a[2][TILE_M * A_LINE], b[2][TILE_K * B_LINE];
 };
 
-// Compute the tile of the product that begins at (m, n), over k from ``first`` to ``end``. When it returns,
-// all threads are done with ``shared``.
+// Where a block's tile begins in the result.
+struct Tile {
+    int m, n;
+};
+
+// The tile of block blockIdx.x in a result that is ``columns`` wide; tiles are counted row by row.
+__device__ Tile tile_of(int columns) {
+    int across = (columns + TILE_N - 1) / TILE_N, i = blockIdx.x;
+    return {i / across * TILE_M, i % across * TILE_N};
+}
+
+// sums += a · b for one tile, over k from ``first`` to ``end``. When it returns, no thread uses ``tiles`` any more.
 template <class A, class B>
-__device__ void product(Sums& sums, Shared& shared, const A& a, const B& b, int m, int n, int first, int end) {
-    Fetched<TILE_M, A::K_FIRST> next_a;
-    Fetched<TILE_N, B::K_FIRST> next_b;
-#pragma unroll
-    for (int i = 0; i < ROWS; i++)
-#pragma unroll
-        for (int j = 0; j < COLUMNS; j++)
-#pragma unroll
-            for (int e = 0; e < 4; e++) sums.at[i][j][e] = 0;
-    int turn = 1;
+__device__ void gemm(Sums& sums, Tiles& tiles, const A& a, const B& b, Tile tile, int first, int end) {
+    Loaded<TILE_M, A::K_FIRST> next_a;
+    Loaded<TILE_N, B::K_FIRST> next_b;
+    int current = 1;
     for (int k = first - TILE_K; k < end; k += TILE_K) {
         int ahead = k + TILE_K;
         if (ahead < end) {
 #pragma unroll
-            for (int e = 0; e < next_a.EACH; e++) {
+            for (int e = 0; e < next_a.COUNT; e++) {
                 int at = ahead + next_a.k(e);
-                next_a.at[e] = at < end ? factor(a(m + next_a.other(e), at)) : 0;
+                next_a.at[e] = at < end ? rounded(a(tile.m + next_a.other(e), at)) : 0;
             }
 #pragma unroll
-            for (int e = 0; e < next_b.EACH; e++) {
+            for (int e = 0; e < next_b.COUNT; e++) {
                 int at = ahead + next_b.k(e);
-                next_b.at[e] = at < end ? factor(b(at, n + next_b.other(e))) : 0;
+                next_b.at[e] = at < end ? rounded(b(at, tile.n + next_b.other(e))) : 0;
             }
         }
-        if (k >= first) multiply(sums, shared.a[turn], shared.b[turn]);
-        turn ^= 1;
+        if (k >= first) multiply(sums, tiles.a[current], tiles.b[current]);
+        current ^= 1;
         if (ahead < end) {
 #pragma unroll
-            for (int e = 0; e < next_a.EACH; e++)
-                shared.a[turn][next_a.other(e) * A_LINE + next_a.k(e)] = next_a.at[e];
+            for (int e = 0; e < next_a.COUNT; e++)
+                tiles.a[current][next_a.other(e) * A_LINE + next_a.k(e)] = next_a.at[e];
 #pragma unroll
-            for (int e = 0; e < next_b.EACH; e++)
-                shared.b[turn][next_b.k(e) * B_LINE + next_b.other(e)] = next_b.at[e];
+            for (int e = 0; e < next_b.COUNT; e++)
+                tiles.b[current][next_b.k(e) * B_LINE + next_b.other(e)] = next_b.at[e];
         }
         __syncthreads();
     }
 }
 
-// Call ``store(m, n, sum)`` for each of a thread's sums that is inside the result.
-template <class Store>
-__device__ void store_sums(const Sums& sums, int m, int n, int M, int N, const Store& store) {
+// Write the sums that are inside M × N to out, whose lines are ``line`` numbers long.
+__device__ void store(const Sums& sums, float* out, int line, Tile tile, int M, int N) {
 #pragma unroll
     for (int i = 0; i < ROWS; i++)
 #pragma unroll
         for (int j = 0; j < COLUMNS; j++)
 #pragma unroll
             for (int e = 0; e < 4; e++) {
-                int row = m + row_of(i, e), column = n + column_of(j, e);
-                if (row < M && column < N) store(row, column, sums.at[i][j][e]);
+                int row = tile.m + row_of(i, e), column = tile.n + column_of(j, e);
+                if (row < M && column < N) out[row * line + column] = sums.at[i][j][e];
             }
 }

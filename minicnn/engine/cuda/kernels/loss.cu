@@ -1,18 +1,13 @@
-// Softmax cross-entropy and its gradient from the logits, and what the history is made of. Behind records.cu.
+// Softmax cross-entropy, its gradient, and the totals for the history. After step.cu.
 //
 //     loss = −Σ_k t[k] · log p[k]        dlogits = (p − t) / N        p = softmax(logits)
 //     t[k] = (1 − smoothing) · [k = label] + smoothing / K
 //
-// Floor: 2·N·K numbers read and written; one block, since a launch takes longer than that.
-
-const int THREADS = 256;
+// Cost: 2·N·K numbers read and written; a single block, since a second launch would take longer.
 
 // logits and dlogits (N, K), labels (N). Grid: 1.
-extern "C" __global__ void __launch_bounds__(THREADS)
-softmax_cross_entropy(const float* logits, const int* labels, float* dlogits, Totals* totals, float smoothing, int N,
-                      int K) {
-    __shared__ double loss_of[THREADS];
-    __shared__ int correct_of[THREADS];
+KERNEL softmax_cross_entropy(const float* logits, const int* labels, float* dlogits, Totals* totals, float smoothing,
+                             int N, int K) {
     const float share = smoothing / K, scale = 1.0f / N;
     double loss = 0;
     int correct = 0;
@@ -33,20 +28,13 @@ softmax_cross_entropy(const float* logits, const int* labels, float* dlogits, To
         loss += row_loss;
         correct += best == labels[n];
     }
-    loss_of[threadIdx.x] = loss;
-    correct_of[threadIdx.x] = correct;
-    for (int half = THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) {
-            loss_of[threadIdx.x] += loss_of[threadIdx.x + half];
-            correct_of[threadIdx.x] += correct_of[threadIdx.x + half];
-        }
-    }
+    loss = block_sum(loss);
+    correct = block_sum(correct);
     if (threadIdx.x != 0 || totals->broken) return;
-    if (!isfinite(loss_of[0])) {
+    if (!isfinite(loss)) {
         totals->broken = 1;
         return;
     }
-    totals->loss += loss_of[0];
-    totals->correct += correct_of[0];
+    totals->loss += loss;
+    totals->correct += correct;
 }

@@ -1,39 +1,76 @@
-// ReLU and a 2 × 2 max-pool behind a convolution or a normalization, forward and back.
+// Max and average pooling with any window, forward and backward.
 //
-// For each result one byte is kept, its *code*, which says where the gradient goes: the number of the cell in
-// the pooling window that was the maximum, or CELLS if the ReLU was closed and it goes nowhere.
+// Compile-time constants: image H, W, C; output OH, OW; window KH, KW; strides SH, SW; padding TOP, LEFT.
 //
-// Constants of the compilation: OH × OW pixels of OC channels come in, POOL is the pool's side (1 without
-// one), RELU says whether there is one. PH × PW pixels come out.
+// Cost: forward reads each window once; backward reads, for each pixel, the windows that contain it.
 
-const int CELLS = POOL * POOL, PH = OH / POOL, PW = OW / POOL;
-
-// A pixel that comes in. The cells of a window follow each other; pixels that no window covers are left out.
-struct Pixel {
-    int n, h, w;
-};
-__device__ Pixel pixel(int i) {
-    int cell = i % CELLS, q = i / CELLS;
-    return {q / PW / PH, q / PW % PH * POOL + cell / POOL, q % PW * POOL + cell % POOL};
+// Call visit(index in x, k) for each pixel of window ``at`` inside the image; k = i·KW + j is its place there.
+template <class Visit>
+__device__ void for_pixels(int at, const Visit& visit) {
+    int c = at % C, ow = at / C % OW, oh = at / C / OW % OH, n = at / C / OW / OH;
+    for (int i = 0; i < KH; i++) {
+        for (int j = 0; j < KW; j++) {
+            int h = oh * SH + i - TOP, w = ow * SW + j - LEFT;
+            if (h >= 0 && h < H && w >= 0 && w < W) visit(((n * H + h) * W + w) * C + c, i * KW + j);
+        }
+    }
 }
 
-// The maximum of a window, cell after cell: of equal ones the first wins, and the first NaN over all.
-struct Maximum {
-    float best;
-    int code;
-    __device__ void meet(float value, int cell) {
-        if (cell == 0 || value > best || (value != value && best == best)) best = value, code = cell;
-    }
-    __device__ void store(float* y, unsigned char* codes, int at) const {
-        y[at] = RELU && best <= 0 ? 0 : best;  // NaN stays
-        codes[at] = RELU && !(best > 0) ? CELLS : code;
-    }
-};
+// The first window along one axis that reaches place p of the padded image.
+__device__ int first_window(int p, int size, int stride) { return p < size ? 0 : (p - size) / stride + 1; }
 
-// The gradient of one number that came in: dy (N, PH, PW, OC) where it was the maximum, else 0.
-__device__ float input_gradient_of_pool(const float* dy, const unsigned char* codes, Pixel p, int c) {
-    int ph = p.h / POOL, pw = p.w / POOL;
-    if (ph >= PH || pw >= PW) return 0;
-    int at = ((p.n * PH + ph) * PW + pw) * OC + c;
-    return codes[at] == p.h % POOL * POOL + p.w % POOL ? dy[at] : 0;
+// Call visit(index in y, k) for each window that contains pixel ``at``, at its place k.
+template <class Visit>
+__device__ void for_windows(int at, const Visit& visit) {
+    int c = at % C, w = at / C % W + LEFT, h = at / C / W % H + TOP, n = at / C / W / H;
+    for (int oh = first_window(h, KH, SH); oh < OH && oh * SH <= h; oh++)
+        for (int ow = first_window(w, KW, SW); ow < OW && ow * SW <= w; ow++)
+            visit(((n * OH + oh) * OW + ow) * C + c, (h - oh * SH) * KW + w - ow * SW);
+}
+
+// How many pixels of window ``at`` are inside the image.
+__device__ float pixels_inside(int at) {
+    int left = at / C % OW * SW - LEFT, top = at / C / OW % OH * SH - TOP;
+    return (min(top + KH, H) - max(top, 0)) * (min(left + KW, W) - max(left, 0));
+}
+
+// x (N, H, W, C) → y (N, OH, OW, C) and switches, where each maximum was. The first of equal maxima wins; NaN beats
+// every number. Grid: size / THREADS, one thread per result, as in all of these.
+KERNEL max_forward(const float* x, float* y, int* switches, int size) {
+    int at = blockIdx.x * THREADS + threadIdx.x, winner = -1;
+    if (at >= size) return;
+    float best = 0;
+    for_pixels(at, [&](int p, int k) {
+        float value = x[p];
+        if (winner < 0 || value > best || (value != value && best == best)) best = value, winner = k;
+    });
+    y[at] = best;
+    switches[at] = winner;
+}
+
+// dy and switches (N, OH, OW, C) → dx (N, H, W, C).
+KERNEL max_backward(const float* dy, const int* switches, float* dx, int size) {
+    int at = blockIdx.x * THREADS + threadIdx.x;
+    if (at >= size) return;
+    float sum = 0;
+    for_windows(at, [&](int q, int k) { sum += switches[q] == k ? dy[q] : 0; });
+    dx[at] = sum;
+}
+
+// x (N, H, W, C) → y (N, OH, OW, C): the mean over the pixels inside the image.
+KERNEL avg_forward(const float* x, float* y, int size) {
+    int at = blockIdx.x * THREADS + threadIdx.x;
+    if (at >= size) return;
+    float sum = 0;
+    for_pixels(at, [&](int p, int) { sum += x[p]; });
+    y[at] = sum / pixels_inside(at);
+}
+
+// dy (N, OH, OW, C) → dx (N, H, W, C).
+KERNEL avg_backward(const float* dy, float* dx, int size) {
+    int at = blockIdx.x * THREADS + threadIdx.x;
+    if (at >= size) return;
+    float sum = 0;
+    for_windows(at, [&](int q, int) { sum += dy[q] / pixels_inside(q); });
+    dx[at] = sum;
 }

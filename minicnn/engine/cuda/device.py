@@ -1,0 +1,61 @@
+"""Compiling and launching CUDA kernels with CuPy."""
+
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.backend import Array
+
+SOURCES = {path.stem: path for path in (Path(__file__).parent / "kernels").glob("*.cu")}
+THREADS = 256  # in a block, unless a kernel needs another number
+PRELUDE = '#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS)'
+
+
+class Launch(NamedTuple):
+    """A kernel with its grid and arguments."""
+
+    kernel: Any
+    grid: tuple[int, ...]
+    threads: int
+    arguments: tuple[Any, ...]
+
+    def __call__(self) -> None:
+        """Launch the kernel on the current stream."""
+        self.kernel(self.grid, (self.threads,), self.arguments)
+
+
+class Device:
+    """The array module of a GPU, with which kernels are compiled for a precision."""
+
+    def __init__(self, xp: ModuleType, precision: str) -> None:
+        self.xp = xp
+        self.precision = precision
+
+    def zeros(self, *shape: int, dtype: Any = np.float32) -> Array:
+        """Return an array on the device."""
+        return self.xp.zeros(shape, dtype)
+
+    def laid_out(self, array: Array) -> Array:
+        """Return the array in C order, as kernels read it: itself, or a copy."""
+        return array if array.flags.c_contiguous else self.xp.ascontiguousarray(array)
+
+    def compile(self, *files: str, **constants: int | str) -> Any:
+        """Return the kernels of these files, compiled as one source with these constants."""
+        return _compiled(self.xp, source(*files, precision=self.precision, **constants))
+
+
+def source(*files: str, precision: str = "fp32", **constants: int | str) -> str:
+    """Return the files as one source, after the constants: numbers, or types by their names."""
+    lines = [PRELUDE, f"#define PRECISION {precision.upper()}"]
+    for name, value in ({"THREADS": THREADS} | constants).items():
+        lines.append(f"typedef {value} {name};" if isinstance(value, str) else f"const int {name} = {value};")
+    return "\n".join([*lines, *(SOURCES[name].read_text(encoding="utf-8") for name in files)])
+
+
+@lru_cache(maxsize=256)
+def _compiled(xp: ModuleType, code: str) -> Any:
+    # CuPy compiles at the first use of a kernel, and caches the result on disk.
+    return xp.RawModule(code=code, options=("-std=c++17",))
