@@ -1,10 +1,10 @@
-"""The numbers that judge a classifier, computed from its probabilities on a labeled set."""
+"""The scores of a classifier, computed from its probabilities on a labeled set."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from minicnn.checks import whole_number
 from minicnn.errors import ConfigError
 
 CONFIDENCE = 0.95  # of intervals
-TOP = 2, 5  # the k whose top-k accuracy is told, as far as there are more classes
+TOP = 2, 5  # the k of the top-k accuracies that are reported, if there are more classes
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -21,58 +21,34 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
     return counts.reshape(classes, classes)
 
 
-@dataclass(frozen=True)
-class ClassScores:
-    """How well each class is found; every array is (classes,).
+class Scores(NamedTuple):
+    """Precision, recall and F1: arrays (classes,), or floats for averages over the classes.
 
-    ``precision``: share of the images called this class that are it. ``recall``: share of this
-    class's images that were called it. ``f1``: their harmonic mean. ``support``: the class's images.
-    A ratio without any image to count is 0.
+    ``precision``: share of the images predicted as a class that belong to it. ``recall``: share of a class's
+    images that were found. ``f1``: their harmonic mean. A ratio without any image to count is 0.
     """
 
-    precision: np.ndarray
-    recall: np.ndarray
-    f1: np.ndarray
-    support: np.ndarray
+    precision: np.ndarray | float
+    recall: np.ndarray | float
+    f1: np.ndarray | float
 
 
-def class_scores(confusion: np.ndarray) -> ClassScores:
-    """Compute precision, recall and F1 of each class from a confusion matrix."""
+def class_scores(confusion: np.ndarray) -> Scores:
+    """Compute the scores of each class from a confusion matrix."""
     right = np.diagonal(confusion).astype(float)
-    called, support = confusion.sum(axis=0), confusion.sum(axis=1)
-    return ClassScores(
-        precision=_ratio(right, called),
-        recall=_ratio(right, support),
-        f1=_ratio(2 * right, called + support),
-        support=support,
-    )
-
-
-@dataclass(frozen=True)
-class Averages:
-    """Means over the classes, of shares. Classes without an image in the set are left out."""
-
-    precision: float
-    recall: float
-    f1: float
-
-
-def average(scores: ClassScores, weights: np.ndarray) -> Averages:
-    """Return Σ w_c·s_c / Σ w_c of each score, with a weight w for each class, (classes,)."""
-    return Averages(
-        *(float(np.average(score, weights=weights)) for score in (scores.precision, scores.recall, scores.f1))
-    )
+    predicted, support = confusion.sum(axis=0), confusion.sum(axis=1)
+    return Scores(_ratio(right, predicted), _ratio(right, support), _ratio(2 * right, predicted + support))
 
 
 def wilson_interval(right: int, N: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a share of which ``right`` of N were counted.
+    """Return the 95 % confidence interval of a share, of which ``right`` of N were counted.
 
     With p = right / N and z = 1.96, the 97.5 % quantile of the normal distribution::
 
         (p + z²/2N ± z·√(p(1 − p)/N + z²/4N²)) / (1 + z²/N)
 
-    Unlike p ± z·√(p(1 − p)/N) it stays between 0 and 1 and has a width where all or none were right. It is
-    the interval of a share on new images, for this one trained model: another seed is another model.
+    Unlike p ± z·√(p(1 − p)/N) it stays between 0 and 1 and has a width even if all or none were right. It
+    holds for new images and this one trained model: another seed is another model.
 
     Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22,
     1927; compared with others by Brown, Cai & DasGupta, "Interval Estimation for a Binomial Proportion",
@@ -81,7 +57,7 @@ def wilson_interval(right: int, N: int) -> tuple[float, float]:
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     p = right / N
     middle, reach = p + z**2 / (2 * N), z * math.sqrt(p * (1 - p) / N + z**2 / (4 * N**2))
-    # Of none right the lower end is 0, of all the upper one is 1, which rounding would miss.
+    # The exact ends, which rounding would miss.
     low = 0.0 if right == 0 else (middle - reach) / (1 + z**2 / N)
     high = 1.0 if right == N else (middle + reach) / (1 + z**2 / N)
     return low, high
@@ -91,8 +67,8 @@ def wilson_interval(right: int, N: int) -> tuple[float, float]:
 class Calibration:
     """Whether a confidence of 80 % is right in 80 % of the cases; every array is (bins,).
 
-    ``edges`` (bins + 1,): of equal width between 0 and 1. ``confidence``, ``accuracy``: means over the images
-    whose highest probability is in the bin, 0 where there are none. ``count``: their number. ``error``: the
+    ``edges`` (bins + 1,): equally spaced between 0 and 1. ``confidence``, ``accuracy``: means over the images
+    whose highest probability is in the bin, 0 if there are none. ``count``: their number. ``error``: the
     expected calibration error, Σ count · |accuracy − confidence| / N.
     """
 
@@ -109,7 +85,7 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's answers on a labeled set, and what follows from them. Printed: loss, accuracy, its interval.
+    """A model's predictions on a labeled set, and the scores that follow from them.
 
     Attributes
     ----------
@@ -132,7 +108,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of images classified rightly."""
+        """Share of images classified correctly."""
         return float((self.predicted == self.labels).mean())
 
     @property
@@ -141,27 +117,23 @@ class Evaluation:
         return wilson_interval(int((self.predicted == self.labels).sum()), len(self.labels))
 
     def interval_text(self) -> str:
-        """Return ``accuracy_interval`` in per cent."""
+        """Return ``accuracy_interval`` in percent."""
         low, high = self.accuracy_interval
         return f"{low:.2%} to {high:.2%}"
 
     @property
     def most_frequent(self) -> tuple[str, float]:
-        """The class that most images have, and its share: what always answering it would get right."""
+        """The most frequent class and its share, which is the accuracy of always answering it."""
         counts = np.bincount(self.labels, minlength=len(self.class_names))
         return self.class_names[int(counts.argmax())], float(counts.max() / len(self.labels))
 
     @property
     def learned(self) -> bool:
-        """Whether the answers are better than always the most frequent class, by more than chance.
-
-        They are if the 95 % confidence interval of the accuracy is above that class's share, or all are
-        right.
-        """
+        """Whether the confidence interval of the accuracy is above ``most_frequent``, or all are right."""
         return self.accuracy_interval[0] > self.most_frequent[1] or self.accuracy == 1
 
     def failure(self) -> str:
-        """Return what there is to say where nothing was learned, and "" else."""
+        """Return a message if nothing was learned, else an empty string."""
         if self.learned:
             return ""
         name, share = self.most_frequent
@@ -171,30 +143,31 @@ class Evaluation:
         )
 
     @property
-    def macro(self) -> Averages:
-        """Precision, recall and F1 as means over the classes: each class counts the same.
+    def confusion(self) -> np.ndarray:
+        """See ``confusion_matrix``."""
+        return confusion_matrix(self.labels, self.predicted, len(self.class_names))
 
-        A class without an image is left out: nothing of it could be found. One that was never predicted
-        counts with a precision of 0.
+    def _average(self, weights: np.ndarray) -> Scores:
+        scores = class_scores(self.confusion)
+        return Scores(*(float(np.average(score, weights=weights)) for score in scores))
+
+    @property
+    def macro(self) -> Scores:
+        """The mean scores of the classes that have images; a class never predicted has precision 0.
 
         Source: Sokolova & Lapalme 2009, "A systematic analysis of performance measures for classification
         tasks", table 3; F1 is the mean of the classes' F1.
         """
-        scores = class_scores(self.confusion)
-        return average(scores, scores.support > 0)
+        return self._average(self.confusion.sum(axis=1) > 0)
 
     @property
-    def weighted(self) -> Averages:
-        """Precision, recall and F1 as means over the images: each class counts by its number n_c of them.
-
-        Σ n_c·s_c / N, so a class without an image counts nothing; the recall is the accuracy.
-        """
-        scores = class_scores(self.confusion)
-        return average(scores, scores.support)
+    def weighted(self) -> Scores:
+        """The mean scores of the classes, weighted by their numbers of images; the recall is the accuracy."""
+        return self._average(self.confusion.sum(axis=1))
 
     @property
     def balanced_accuracy(self) -> float:
-        """The mean of the recalls of all classes that have an image: guessing is 1 / their number.
+        """The mean recall of the classes that have images; guessing gives 1 / their number.
 
         Source: Brodersen et al. 2010, "The balanced accuracy and its posterior distribution", section 2.
         """
@@ -202,9 +175,9 @@ class Evaluation:
 
     @property
     def log_loss(self) -> float:
-        """−mean log p, p the probability of an image's own class, at least 2⁻⁵².
+        """−mean log p, with p the probability of an image's own class, at least 2⁻⁵².
 
-        It is ``loss`` as far as the probabilities tell: where one rounds to 0, the logits tell more.
+        It equals ``loss``, which is computed from the logits, unless a probability is rounded to 0.
 
         Source: Bishop 2006, "Pattern Recognition and Machine Learning", equation 4.108, over N.
         """
@@ -214,11 +187,10 @@ class Evaluation:
     def top_k_accuracy(self, k: int) -> float:
         """Return the share of images whose class is among the k most probable ones.
 
-        Of equally probable classes the one with the lower number comes first, as in ``predicted``: with
-        k = 1 this is the accuracy.
+        Of equally probable classes the one with the lower number comes first, as in ``predicted``.
 
         Source: Russakovsky et al. 2015, "ImageNet Large Scale Visual Recognition Challenge", section 4.1,
-        where 1 less this share is the top-k error.
+        where the top-k error is 1 minus this share.
 
         Raises
         ------
@@ -230,32 +202,6 @@ class Evaluation:
             raise ConfigError(f"k must be at most {classes}, the number of classes, got {k}")
         order = np.argsort(-self.probabilities, axis=1, kind="stable")  # (N, classes)
         return float((order[:, :k] == self.labels[:, None]).any(axis=1).mean())
-
-    def scores(self) -> dict[str, Any]:
-        """Return all numbers besides loss and accuracy, as plain values for JSON."""
-        top = [k for k in TOP if k < len(self.class_names)]
-        return {
-            "accuracy_interval": list(self.accuracy_interval),
-            "most_frequent_share": self.most_frequent[1],
-            "learned": self.learned,
-            "balanced_accuracy": self.balanced_accuracy,
-            "macro": asdict(self.macro),
-            "weighted": asdict(self.weighted),
-            **{f"top_{k}_accuracy": self.top_k_accuracy(k) for k in top},
-            "log_loss": self.log_loss,
-            "calibration_error": self.calibration().error,
-        }
-
-    @property
-    def confusion(self) -> np.ndarray:
-        """See ``confusion_matrix``."""
-        return confusion_matrix(self.labels, self.predicted, len(self.class_names))
-
-    def mistakes(self) -> np.ndarray:
-        """Return the indices of the images classified wrongly, the most confident mistake first."""
-        wrong = np.flatnonzero(self.predicted != self.labels)
-        confidence = self.probabilities[wrong].max(axis=1)
-        return wrong[np.argsort(-confidence, kind="stable")]
 
     def calibration(self, bins: int = 10) -> Calibration:
         """Compare confidence with accuracy, in bins of confidence.
@@ -269,43 +215,56 @@ class Evaluation:
         """
         bins = whole_number(bins, "bins")
         confidence, right = self.probabilities.max(axis=1), self.predicted == self.labels
-        which = np.minimum((confidence * bins).astype(int), bins - 1)
+        place = np.minimum((confidence * bins).astype(int), bins - 1)
         count, sum_confidence, sum_right = (
-            np.bincount(which, weights, bins) for weights in (None, confidence, right)
+            np.bincount(place, weights, bins) for weights in (None, confidence, right)
         )
         error = float(np.abs(sum_right - sum_confidence).sum() / len(self.labels))
-        edges = np.linspace(0, 1, bins + 1)
-        confidence, accuracy = (_ratio(total, count) for total in (sum_confidence, sum_right))
-        return Calibration(edges, confidence, accuracy, count, error)
+        confidence, accuracy = _ratio(sum_confidence, count), _ratio(sum_right, count)
+        return Calibration(np.linspace(0, 1, bins + 1), confidence, accuracy, count, error)
 
-    def class_rows(self, decimals: int) -> list[tuple[str, str, str, str, str]]:
-        """Return name, precision, recall, F1 and number of images of each class, as text.
+    def scores(self) -> dict[str, Any]:
+        """Return all scores except loss and accuracy, as plain values for JSON."""
+        return {
+            "accuracy_interval": list(self.accuracy_interval),
+            "most_frequent_share": self.most_frequent[1],
+            "learned": self.learned,
+            "balanced_accuracy": self.balanced_accuracy,
+            "macro": self.macro._asdict(),
+            "weighted": self.weighted._asdict(),
+            **{f"top_{k}_accuracy": self.top_k_accuracy(k) for k in TOP if k < len(self.class_names)},
+            "log_loss": self.log_loss,
+            "calibration_error": self.calibration().error,
+        }
 
-        The scores are in per cent; "–" is the precision of a class that was never predicted, and recall and
-        F1 of a class without images.
+    def mistakes(self) -> np.ndarray:
+        """Return the indices of the misclassified images, the most confident mistake first."""
+        wrong = np.flatnonzero(self.predicted != self.labels)
+        confidence = self.probabilities[wrong].max(axis=1)
+        return wrong[np.argsort(-confidence, kind="stable")]
+
+    def class_rows(self, decimals: int) -> list[tuple[str, ...]]:
+        """Return name, precision, recall, F1 (in percent) and number of images of each class, as text.
+
+        A score without any image to count is "–".
         """
-        scores, called = class_scores(self.confusion), self.confusion.sum(axis=0)
-        ratios = (scores.precision, called), (scores.recall, scores.support), (scores.f1, scores.support)
+        confusion = self.confusion
+        support = confusion.sum(axis=1)
+        counts = confusion.sum(axis=0), support, support
         columns = [
-            [f"{ratio:.{decimals}%}" if count else "–" for ratio, count in zip(*pair, strict=True)]
-            for pair in ratios
+            [f"{share:.{decimals}%}" if n else "–" for share, n in zip(score, count, strict=True)]
+            for score, count in zip(class_scores(confusion), counts, strict=True)
         ]
-        return list(zip(self.class_names, *columns, map("{:,}".format, scores.support), strict=True))
+        return list(zip(self.class_names, *columns, map("{:,}".format, support), strict=True))
 
-    def average_rows(self, decimals: int) -> list[tuple[str, str, str, str, str]]:
-        """Return the same of the macro and the weighted average, and the number of all images."""
+    def average_rows(self, decimals: int) -> list[tuple[str, ...]]:
+        """Return the same for the macro and the weighted average."""
         averages = ("macro average", self.macro), ("weighted average", self.weighted)
-        return [
-            (
-                name,
-                *(f"{share:.{decimals}%}" for share in (mean.precision, mean.recall, mean.f1)),
-                f"{len(self.labels):,}",
-            )
-            for name, mean in averages
-        ]
+        images = f"{len(self.labels):,}"
+        return [(name, *(f"{share:.{decimals}%}" for share in mean), images) for name, mean in averages]
 
     def table(self) -> str:
-        """Return precision, recall, F1 and number of images as text, of each class and on average."""
+        """Return the scores and numbers of images of each class, and the averages, as a text table."""
         rows = self.class_rows(decimals=2) + self.average_rows(decimals=2)
         width = max(len(row[0]) for row in rows)
         lines = [f"{'class':<{width}}  precision   recall       F1  images"]

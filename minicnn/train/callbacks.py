@@ -1,4 +1,4 @@
-"""What can happen around the training loop: each callback does one thing at a few fixed moments."""
+"""Callbacks: what happens around the training loop, one class for each purpose."""
 
 import math
 import sys
@@ -21,24 +21,24 @@ HIGHER_IS_BETTER = {"accuracy": True, "loss": False, "val_accuracy": True, "val_
 
 
 class Callback(Hinted):
-    """Base: override what you need. The trainer is passed in; its attributes may be read and set.
+    """Base class: override the methods you need.
 
-    Useful ones: ``trainer.model``, ``trainer.optimizer``, ``trainer.history``, ``trainer.step`` and
-    ``trainer.total_steps`` (batches, from 0), ``trainer.held_out`` (the validation set, or None),
-    ``trainer.stop`` (set it to end training after this epoch).
+    Useful attributes of the trainer that is passed in: ``model``, ``optimizer``, ``history``, ``epoch`` and
+    ``epochs``, ``step`` and ``total_steps`` (batches, from 0), ``held_out`` (the validation set, or None),
+    ``stop`` (set it to end training after this epoch).
 
     Attributes
     ----------
     watches_steps : bool
         Set it to True in a callback whose ``on_step_begin`` or ``on_step_end`` reads or changes the model's
-        arrays. On a GPU several steps wait to be launched together; with it no step waits while callbacks
-        are called, so that they find the model as the last step left it.
+        arrays. On a GPU several steps wait to be launched together; then none waits while callbacks are
+        called, so that they find the model as the last step left it.
     """
 
     watches_steps: bool = False
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
-        """Before the first epoch. Refuse here what cannot work later."""
+        """Before the first epoch. Raise an error here if the callback cannot work."""
 
     def on_step_begin(self, trainer: "Trainer") -> None:
         """Before each batch."""
@@ -46,23 +46,21 @@ class Callback(Hinted):
     def on_step_end(self, trainer: "Trainer", images: int, loss: float, accuracy: float) -> None:
         """After each batch of ``images``; loss and accuracy are the epoch's means so far.
 
-        On a GPU they are those of the steps whose loss has been read back: NaN for the first 63.
+        On a GPU they are read back every 64 steps, and NaN before that.
         """
 
     def on_epoch_trained(self, trainer: "Trainer") -> None:
-        """After an epoch's last batch, before the validation: the model is judged as it is left here."""
+        """After an epoch's last batch, before the validation."""
 
     def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
-        """After each epoch and its validation, with the row that was added to the history."""
+        """After each epoch and its validation, with the new row of the history."""
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """After the last epoch, also when training ends by an error or Ctrl-C; the last callback first."""
+        """After training, also if it ends by an error or Ctrl-C; called for the last callback first."""
 
 
 class LearningRateSchedule(Callback):
     """Set the optimizer's learning rate before each batch to ``schedule(step, total_steps)``.
-
-    When training ends, the optimizer has the learning rate again that it had before.
 
     Parameters
     ----------
@@ -89,18 +87,18 @@ class LearningRateSchedule(Callback):
         trainer.optimizer.learning_rate = self.schedule(trainer.step, trainer.total_steps)
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """Bring the learning rate back."""
+        """Restore the learning rate."""
         trainer.optimizer.learning_rate = self._before
 
 
 class WeightEMA(Callback):
-    """Judge and keep a running average of the weights, which lies nearer to the middle of a flat minimum.
+    """Evaluate and save an exponential moving average of the weights instead of the weights themselves.
 
-    After step t = 1, 2, … ā ← d·ā + (1 − d)·w, for all parameters and for BatchNorm's running averages,
-    with d = min(decay, (1 + t) / (10 + t)), so that the first, poor weights are soon forgotten.
-    Between the epochs (validation, checkpoints) and after the last one the model holds ā; its own
-    weights come back for the next epoch's steps. It stands behind an EarlyStopping in the list of
-    callbacks: the last one ends first, and what the other restores remains.
+    After step t = 1, 2, … ā ← d·ā + (1 − d)·w, for all parameters and BatchNorm's running averages, with
+    d = min(decay, (1 + t) / (10 + t)), so that the first, poor weights are soon forgotten. Between the epochs
+    (validation, checkpoints) and after the last one the model holds ā; its own weights return for the next
+    epoch's steps. In the list of callbacks it belongs after an EarlyStopping, whose ``on_fit_end`` is then
+    called later, so that the weights it restores remain.
 
     Parameters
     ----------
@@ -110,12 +108,12 @@ class WeightEMA(Callback):
     Raises
     ------
     ConfigError
-        If ``decay`` is not between 0 and 1, both left out.
+        If ``decay`` is not between 0 and 1, both excluded.
 
     Notes
     -----
-    Sources: Polyak & Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging"; the
-    exponential form and d as in TensorFlow's ``ExponentialMovingAverage``.
+    Sources: Polyak & Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging"; the exponential
+    form and d as in TensorFlow's ``ExponentialMovingAverage``.
     """
 
     watches_steps = True
@@ -124,12 +122,12 @@ class WeightEMA(Callback):
         self.decay = number(decay, "decay", "(0, 1)")
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
-        """Start from the weights as they are."""
+        """Start from the current weights."""
         self._average = _copies(trainer)
         self._own: dict[str, Any] | None = None  # the model's weights, while it holds the average
 
     def on_step_begin(self, trainer: "Trainer") -> None:
-        """Give the model its own weights back for the next epoch."""
+        """Restore the model's own weights at the first step of an epoch."""
         if self._own is not None:
             trainer.model.set_arrays(self._own)
             self._own = None
@@ -146,12 +144,12 @@ class WeightEMA(Callback):
         trainer.model.set_arrays(self._average)
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """Leave the average in the model, wherever training was broken off."""
+        """Leave the average in the model, also if training was interrupted."""
         trainer.model.set_arrays(self._average)
 
 
 class _Monitor(Callback):
-    """Base: watch one column of the history for its best value."""
+    """Base class: watch one column of the history for its best value."""
 
     def __init__(self, monitor: str, min_delta: float = 0.0) -> None:
         if not isinstance(monitor, str) or monitor not in HIGHER_IS_BETTER:
@@ -161,7 +159,7 @@ class _Monitor(Callback):
         self.best = math.nan
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
-        """Start anew; refuse to watch a validation that there is not."""
+        """Forget the best value; raise ConfigError if there is no validation to watch."""
         if self.monitor.startswith("val_") and trainer.held_out is None:
             raise ConfigError(
                 f"{type(self).__name__} watches {self.monitor}, but fit has no validation: "
@@ -181,8 +179,6 @@ class _Monitor(Callback):
 class EarlyStopping(_Monitor):
     """Stop when ``monitor`` has not improved by more than ``min_delta`` for ``patience`` epochs.
 
-    Each ``fit`` counts anew, and what ``restore_best`` brings back is the best epoch of that ``fit``.
-
     Parameters
     ----------
     monitor : "val_loss", "val_accuracy", "loss" or "accuracy"
@@ -191,12 +187,12 @@ class EarlyStopping(_Monitor):
     min_delta : float
         At least 0.
     restore_best : bool
-        Give the model the weights of its best epoch when training ends.
+        Restore the weights of the best epoch of this ``fit`` when training ends.
 
     Raises
     ------
     ConfigError
-        If an argument is none of these; in ``fit``, if it watches a validation that there is not.
+        If an argument is invalid; in ``fit``, if there is no validation to watch.
     """
 
     def __init__(
@@ -209,11 +205,9 @@ class EarlyStopping(_Monitor):
         super().__init__(monitor, min_delta)
         self.patience = whole_number(patience, "patience")
         self.restore_best = flag(restore_best, "restore_best")
-        self._waited = 0
-        self._best_arrays: dict[str, Any] | None = None
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
-        """Start anew."""
+        """Start counting."""
         super().on_fit_begin(trainer)
         self._waited, self._best_arrays = 0, None
 
@@ -229,7 +223,7 @@ class EarlyStopping(_Monitor):
             trainer.stop = True
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """Bring the best weights back."""
+        """Restore the best weights."""
         if self._best_arrays is not None:
             trainer.model.set_arrays(self._best_arrays)
 
@@ -237,31 +231,29 @@ class EarlyStopping(_Monitor):
 class Checkpoint(_Monitor):
     """Save the model to ``path`` after each epoch in which ``monitor`` reached a new best.
 
-    A model that is at ``path`` when ``fit`` begins is the best so far, whoever saved it: it is evaluated on
-    the validation set at hand, and replaced only by one that is better on the same images. So the best is
-    kept when ``fit`` is called again, in this process or another. If it was trained on some of these images,
-    as with another seed of a held-out share, it is judged too well, and stays. "loss" and "accuracy" are
-    measured while a network trains, which a file does not: with these, a ``path`` where there is a file is
-    refused.
+    If there is a model at ``path`` when ``fit`` begins, it is evaluated on the validation set, and replaced
+    only by a better one; so the best is kept when ``fit`` is called again. If it was trained on some of these
+    images, as after a split with another seed, its score is too good. "loss" and "accuracy" are known only
+    during training, so with these an existing file is an error.
 
     Parameters
     ----------
     path : str or Path
-        Of the model file; it is replaced only by a complete one.
+        Of the model file, which is replaced only by a complete one.
     monitor : "val_accuracy", "val_loss", "accuracy" or "loss"
     overwrite : bool
-        Whatever is at ``path`` when ``fit`` begins does not count, and is replaced after the first epoch.
+        Replace what is at ``path`` after the first epoch, without comparing.
 
     Attributes
     ----------
     epoch : int or None
-        Whose model it saved last; None if ``fit`` has not come to one yet.
+        The epoch whose model was saved last in this ``fit``.
 
     Raises
     ------
     ConfigError
-        If ``monitor`` is none of these; in ``fit``, if it watches a validation that there is not, the
-        model holds what a model file cannot, or what is at ``path`` cannot be compared.
+        If an argument is invalid; in ``fit``, if there is no validation to watch, the model cannot be saved
+        or what is at ``path`` cannot be compared.
     OutputError
         In ``fit``, if the file cannot be written.
     """
@@ -273,27 +265,27 @@ class Checkpoint(_Monitor):
         self.epoch: int | None = None
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
-        """Find out now, not after an epoch, whether the file can be written, and what it has to beat."""
+        """Check before training that the file can be written, and find the score to beat."""
         super().on_fit_begin(trainer)
         self.epoch = None
         check_file(self.path)
         check_savable(trainer.model)
         if self.path.exists() and not self.overwrite:
-            self.best = self._reached(trainer)
+            self.best = self._score_of_file(trainer)
 
-    def _reached(self, trainer: "Trainer") -> float:
-        """Return what the model that is there reaches on the validation set of this training."""
-        advice = "choose another path, or say overwrite=True to have it replaced"
+    def _score_of_file(self, trainer: "Trainer") -> float:
+        """Return the score of the model at the path on the validation set."""
+        advice = "choose another path, or pass overwrite=True to replace it"
         if not self.monitor.startswith("val_"):
             raise ConfigError(
-                f"Checkpoint: {self.path} is there already, and its {self.monitor} is not known, as that is "
-                f"measured while a network trains: watch val_{self.monitor}, {advice}"
+                f"Checkpoint: {self.path} exists already, and its {self.monitor} is not known, as that is "
+                f"measured during training: watch val_{self.monitor}, {advice}"
             )
         try:
             found = evaluate(load(self.path).to(trainer.device), trainer.held_out, trainer.batch_size)
         except MiniCNNError as reason:
             raise ConfigError(
-                f"Checkpoint: {self.path} is there already, and cannot be compared ({reason}): {advice}"
+                f"Checkpoint: {self.path} exists already, and cannot be compared ({reason}): {advice}"
             ) from reason
         return found.loss if self.monitor == "val_loss" else found.accuracy
 
@@ -303,15 +295,15 @@ class Checkpoint(_Monitor):
             before = self._file()
             try:
                 trainer.model.save(self.path)
-            finally:  # Ctrl-C may come when the file is there, and before save returns
+            finally:  # Ctrl-C may come after the file was replaced, but before save returns
                 if self._file() != before:
                     self.epoch = trainer.epoch
 
     def _file(self) -> int | None:
-        """Return which file is at the path, by its number: one that takes another's place has its own."""
+        """Return the inode of the file at the path, which changes when it is replaced, or None."""
         try:
             return self.path.stat().st_ino
-        except OSError:  # there is none
+        except OSError:
             return None
 
 
@@ -320,16 +312,13 @@ def _copies(trainer: "Trainer") -> dict[str, Any]:
 
 
 class CSVLog(Callback):
-    """Write the history to ``path`` after each epoch, so that it can be followed while training runs.
-
-    Each ``fit`` begins a new history, which replaces the file of an earlier one.
-    """
+    """Write the history of this ``fit`` to ``path`` after each epoch, replacing the file."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = check_path(path)
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
-        """Find out now, not after an epoch, whether the file can be written."""
+        """Check before training that the file can be written."""
         check_file(self.path)
 
     def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
@@ -338,10 +327,9 @@ class CSVLog(Callback):
 
 
 class ProgressBar(Callback):
-    """A bar over the whole run, with loss, accuracy, images a second and the time left; a line an epoch.
+    """A bar with loss, accuracy, images per second and the time left, and a line for each epoch, on stderr.
 
-    While kernels are compiled, the bar says so. Both go to stderr; where that is no terminal, only the
-    lines are printed.
+    The bar also says when kernels are being compiled. Without a terminal only the lines are printed.
     """
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
@@ -352,20 +340,20 @@ class ProgressBar(Callback):
             total=trainer.total_images, unit=" images", unit_scale=True, dynamic_ncols=True, disable=None
         )
         self._watch = None
+        self._text = f"epoch 1/{trainer.epochs}"
         if trainer.device == "cpu":
-            self._text = f"epoch 1/{trainer.epochs}"
             self._bar.set_description(self._text)
-            self._watch = loading.load("minicnn.runtime.compiled").Watch(self._tell)
+            self._watch = loading.load("minicnn.runtime.compiled").Watch(self._show_compiling)
         else:
             self._bar.set_description("compiling what is not in the cache yet")
 
-    def _tell(self, compiling: bool) -> None:
-        """Say what takes so long. The thread that trains waits meanwhile, so the bar's lock is not needed."""
+    def _show_compiling(self, compiling: bool) -> None:
+        """Show what takes so long. The training thread waits meanwhile, so no lock is needed."""
         self._bar.set_description("compiling kernels" if compiling else self._text, refresh=False)
         self._bar.refresh(nolock=True)
 
     def on_step_end(self, trainer: "Trainer", images: int, loss: float, accuracy: float) -> None:
-        """Move the bar on."""
+        """Advance the bar."""
         self._text = f"epoch {trainer.epoch}/{trainer.epochs}"
         self._bar.set_description(self._text, refresh=False)
         self._bar.set_postfix_str(f"loss {loss:.4f}, accuracy {accuracy:.2%}", refresh=False)
@@ -373,14 +361,12 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, trainer: "Trainer", row: dict[str, float]) -> None:
         """Print the epoch's line above the bar."""
-        from tqdm import tqdm
-
         text = f"epoch {trainer.epoch}/{trainer.epochs}: "
         text += f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}"
         if "val_loss" in row:
             text += f", validation loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.2%}"
         text += f"  ({row['seconds']:.1f} s, {row['images_per_second']:,.0f} images/s)"
-        tqdm.write(text, file=sys.stderr)
+        self._bar.write(text, file=sys.stderr)
 
     def on_fit_end(self, trainer: "Trainer") -> None:
         """Close the bar."""

@@ -19,24 +19,24 @@ from minicnn.train.callbacks import Callback
 from minicnn.train.history import History
 from minicnn.train.trainer import Trainer
 
-# Differences this near are equal but for rounding: shares of n and n + 1 images differ by 1 / n² or more.
+# Smaller differences are rounding errors: shares of n and n + 1 images differ by 1 / n² or more.
 EQUAL = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """What k trainings gave, each judged on the fold that it had not seen. Printed: accuracy, mean ± std.
+    """The results of k trainings, each evaluated on the fold it was not trained on.
 
     Attributes
     ----------
     name : str
-        What the model is called in comparisons and figures.
+        Of the model, in comparisons and figures.
     histories : tuple of History
-        One for each fold; validation is the fold.
+        One for each fold.
     evaluations : tuple of Evaluation
         Of each fold, after its training.
     seed : int
-        Of the folds, and of each fold's own seed.
+        Of the folds and of the trainings.
     """
 
     name: str
@@ -46,7 +46,7 @@ class CrossValidation:
 
     @property
     def accuracies(self) -> np.ndarray:
-        """The share classified rightly of each fold, (k,)."""
+        """The accuracy of each fold, (k,)."""
         return np.array([evaluation.accuracy for evaluation in self.evaluations])
 
     @property
@@ -56,7 +56,7 @@ class CrossValidation:
 
     @property
     def std(self) -> float:
-        """The sample standard deviation (k − 1 in the denominator) of the accuracies of the folds."""
+        """The sample standard deviation (k − 1 in the denominator) of the accuracies."""
         return float(self.accuracies.std(ddof=1))
 
     def __repr__(self) -> str:
@@ -77,45 +77,42 @@ def cross_validate(
 ) -> CrossValidation:
     """Train k times, each time on all folds but one, and evaluate on that one.
 
-    The same data, k and seed give the same folds, so that two models can be compared fold by fold. Each
-    fold is trained with a seed of its own, drawn from ``seed``, for weights, order and augmentation: with
-    the same initial weights in every fold, a lucky draw would count k times and look like a better model,
-    and no scatter between the folds would show it. Two models with the same seed share the folds and the
-    seed of each fold, as pairs do in a paired test: what they do not share is drawn anew from fold to fold.
+    The same data, k and seed give the same folds and the same seed for each fold, so that two models can be
+    compared in pairs. The seeds of the folds differ: with the same initial weights in every fold, a lucky
+    draw would count k times and look like a better model, and no scatter between the folds would show it.
 
-    A callback that chooses the best epoch by its validation chooses by the fold, which makes the
-    accuracy somewhat too good; compare only with models that were trained in the same way.
+    A callback that chooses the best epoch by its validation chooses by the fold, which makes the accuracy
+    somewhat too good; compare only with models that were trained in the same way.
 
     Parameters
     ----------
     make_trainer : function
         ``make_trainer(rest, seed)`` returns a trainer with a new model and a new optimizer. ``rest`` are the
-        images that it will be trained on: what a preprocessing may be fitted to. ``seed`` is the fold's: of
-        the model's initial weights.
+        images it will be trained on, which the preprocessing may be fitted to; ``seed`` is the fold's, for
+        the initial weights.
     data : Dataset
     k : int
         Number of folds, see ``k_folds``.
     seed : int
-        Of the folds. The seeds of the k trainings are ``np.random.SeedSequence(seed).generate_state(k)``:
-        ``make_trainer`` draws the weights by them, ``fit`` the order of the images and their augmentation.
+        Of the folds. Those of the trainings are ``np.random.SeedSequence(seed).generate_state(k)``.
     name : str
-        What the model is called in comparisons and figures.
+        Of the model, in comparisons and figures.
     make_callbacks : function, optional
-        Returns new callbacks for a fold: they hold what they have seen.
+        Returns new callbacks for each fold.
     **fit
-        What ``Trainer.fit`` takes besides: epochs, batch_size, progress, augmentation.
+        Other arguments of ``Trainer.fit``: epochs, batch_size, progress, augmentation.
 
     Raises
     ------
     ConfigError
-        If an argument cannot be used, or a trainer has the model of an earlier fold.
+        If an argument is invalid, or a trainer has the model of an earlier fold.
     DataError, ShapeError, DTypeError, NonFiniteError
         See ``Trainer.fit``.
     """
     if fit.keys() & {"validation", "callbacks"}:
         raise ConfigError(
-            "cross_validate takes no validation, which is the fold, and no callbacks, which hold what they "
-            "have seen: give make_callbacks, a function that returns new ones"
+            "cross_validate takes no validation, which is the fold, and no callbacks, which must be new for "
+            "each fold: pass make_callbacks, a function that returns them"
         )
     folds = k_folds(data, k, seed)
     seeds = np.random.SeedSequence(seed).generate_state(k).tolist()
@@ -136,22 +133,21 @@ def cross_validate(
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much better one model is than another, and how sure that is. Printed: one sentence.
+    """How much better one model is than another, and how sure that is; ``str`` gives a sentence.
 
     Attributes
     ----------
     first, second : str
         The names of the models.
     difference : float
-        Mean accuracy of the first less that of the second, as shares: 0.01 is one percentage point.
+        Mean accuracy of the first minus that of the second: 0.01 is one percentage point.
     interval : (float, float), optional
         Confidence interval of the difference, of 1 − level.
     t, p : float, optional
         The statistic, and the probability of one at least as far from 0 if the models were equally good.
-        These three are None where the difference is the same in every fold: there is no scatter then to
-        judge it by.
+        These three are None if the difference is the same in every fold, and its variance unknown.
     level : float
-        The probability at which a difference where there is none may be called one.
+        The probability of finding a difference where there is none.
     """
 
     first: str
@@ -164,7 +160,7 @@ class Comparison:
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is known to be more than chance, at the level."""
+        """Whether the difference is more than chance, at the level."""
         return self.p is not None and self.p < self.level
 
     def __str__(self) -> str:
@@ -189,18 +185,17 @@ class Comparison:
 def compare(a: CrossValidation, b: CrossValidation, level: float = 0.05) -> Comparison:
     """Test whether the mean accuracies of two models on the same folds differ by more than chance.
 
-    The corrected resampled t-test, on the differences dᵢ of the k folds, with mean d̄ and sample
-    variance s²::
+    The corrected resampled t-test, on the differences dᵢ of the k folds, with mean d̄ and sample variance s²::
 
         t = d̄ / √((1/k + n_test/n_train) · s²)       n_test/n_train = 1/(k − 1)
 
-    follows Student's distribution with k − 1 degrees of freedom. The usual test has s²/k alone, as if
-    the folds were independent. They are not: any two of the k training sets share most of their images,
-    so the models err alike, s² is smaller than the variance of a training on new images, and the
-    usual test finds differences where there are none. n_test/n_train makes up for it.
+    follows Student's distribution with k − 1 degrees of freedom. The usual test has s²/k alone, as if the
+    folds were independent. But any two of the k training sets share most of their images, so s² is smaller
+    than the variance over new images, and the usual test finds differences where there are none.
+    n_test/n_train makes up for it.
 
-    Where all dᵢ are equal, s² = 0 says nothing of the variance, as k numbers that are rounded to whole images
-    may be equal by chance: the difference is given without t, p and interval, and is not significant.
+    If all dᵢ are equal, which rounding to whole images can do by chance, s² = 0 does not estimate the
+    variance: the difference is reported without t, p and interval, as not significant.
 
     Source: C. Nadeau, Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003,
     section 3. They derive it for repeated random splits; for k folds it is an approximation.
@@ -229,21 +224,15 @@ def compare(a: CrossValidation, b: CrossValidation, level: float = 0.05) -> Comp
 def compare_with(baseline: CrossValidation, others: Sequence[CrossValidation]) -> list[Comparison]:
     """Compare each of m others with the baseline, at the level of 5 % / m; see ``compare``.
 
-    So the probability that any difference is called one where there is none stays below 5 % (Bonferroni).
+    So the probability of finding any difference where there is none stays below 5 % (Bonferroni).
     """
     return [compare(other, baseline, 0.05 / len(others)) for other in others]
 
 
 def require_same_folds(a: CrossValidation, b: CrossValidation) -> None:
-    """Refuse to pair two cross-validations that were not made on the same folds.
-
-    Raises
-    ------
-    ConfigError
-        If they have another seed, another number of folds, or other labels in one.
-    """
+    """Raise ConfigError if two cross-validations were not made on the same folds."""
     labels_a, labels_b = ([evaluation.labels for evaluation in cv.evaluations] for cv in (a, b))
-    # The seed as well: of data that are sorted by class, any seed's folds have the same labels.
+    # The seed as well: if data are sorted by class, the folds of any seed have the same labels.
     same_labels = len(labels_a) == len(labels_b) and all(map(np.array_equal, labels_a, labels_b))
     if a.seed != b.seed or not same_labels:
         raise ConfigError(

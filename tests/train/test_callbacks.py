@@ -382,7 +382,7 @@ class TestCheckpoint:
             (
                 lambda path: trainer().model.save(path),
                 "loss",
-                "measured while a network trains: watch val_loss",
+                "measured during training: watch val_loss",
             ),
             (lambda path: path.write_text("my notes"), "val_loss", "cannot be compared"),
             (lambda path: trainer(classes=4).model.save(path), "val_loss", "cannot be compared .* 4 outputs"),
@@ -395,7 +395,7 @@ class TestCheckpoint:
         path, runner = tmp_path / "best.safetensors", trainer()
         write(path)
         saved, spy = path.read_bytes(), Spy(runner)
-        with pytest.raises(ConfigError, match=f"{message}.*choose another path, or say overwrite=True"):
+        with pytest.raises(ConfigError, match=f"{message}.*choose another path, or pass overwrite=True"):
             fit(runner, validation=0.25, callbacks=[Checkpoint(path, monitor)])
         assert spy.batches == []
         assert path.read_bytes() == saved

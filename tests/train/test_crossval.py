@@ -128,7 +128,7 @@ class TestCrossValidate:
         "arguments", [{"validation": 0.1}, {"callbacks": []}, {"validation": None, "callbacks": ()}]
     )
     def test_refuses_validation_and_callbacks(self, arguments):
-        with pytest.raises(ConfigError, match="give make_callbacks"):
+        with pytest.raises(ConfigError, match="pass make_callbacks"):
             cross_validate(trainer, data(), **arguments)
 
     def test_refuses_a_model_that_has_seen_the_other_folds(self):
