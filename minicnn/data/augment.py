@@ -1,4 +1,4 @@
-"""Augmentation: each time an image is trained on, it is a little different."""
+"""Augmentation: an image is a little different each time the model is trained on it."""
 
 import math
 from dataclasses import dataclass
@@ -16,28 +16,28 @@ MOST_SHIFT = 65_535
 
 @dataclass(frozen=True)
 class Augmentation(Hinted):
-    """Mirror half of the images, move each by up to ``shift`` pixels, and erase a rectangle of some.
+    """Mirror half of the images, shift each by up to ``shift`` pixels, and erase a rectangle of some.
 
-    What comes in at the border and what is erased is 0.
+    Pixels that move in at the border and erased ones are 0.
 
     Parameters
     ----------
     flip : bool
         Mirror left and right: right for clothes, wrong for digits.
     shift : int
-        The most pixels that an image is moved, in each direction, all distances being equally probable.
+        The most pixels that an image is shifted along each axis, all distances being equally probable.
     erase : float
-        The probability that an image loses a rectangle. Its height and width are drawn separately, between
-        an eighth and half of the image's, and then its place within the image.
+        The probability that a rectangle of an image is erased. Its height and width are between an eighth and
+        half of the image's.
 
     Raises
     ------
     ConfigError
-        If ``flip`` is not True or False, ``shift`` a whole number from 0 to 65,535, ``erase`` in 0 … 1.
+        If ``flip`` is not a bool, ``shift`` not a whole number from 0 to 65,535, or ``erase`` not in 0 … 1.
 
     Notes
     -----
-    For images as they are stored, before the preprocessing.
+    For stored images, before the preprocessing.
 
     Sources: Simard, Steinkraus & Platt 2003, "Best Practices for Convolutional Neural Networks Applied to
     Visual Document Analysis", section 2; Zhong et al. 2020, "Random Erasing Data Augmentation", algorithm 1
@@ -62,7 +62,7 @@ class Augmentation(Hinted):
         ShapeError, DTypeError
             If ``images`` are no such array.
         """
-        array_module(images)  # refuses lists
+        array_module(images)  # raises if they are no array
         if images.ndim != 4:
             raise ShapeError(f"expected images of shape (N, H, W, C), got {images.shape}")
         N = len(images)
@@ -70,9 +70,9 @@ class Augmentation(Hinted):
         mirrored = rng.integers(0, 1 + self.flip, N) == 1
         images = np.ascontiguousarray(images)
         changed = np.empty_like(images)
-        # A pixel is moved as it is, whatever it means: 0 is all bits 0 in every dtype.
+        # Pixels are moved as integers of the same size: 0 is all bits 0 in every dtype.
         size = images.dtype.itemsize
-        bits = np.dtype(f"i{math.gcd(size, 8)}")  # signed: Numba takes uint64, or 0, for a float64
+        bits = np.dtype(f"i{math.gcd(size, 8)}")  # signed: Numba makes uint64, or 0, a float64
         load("minicnn.ops.augment").move(images.view(bits), mirrored, down, right, changed.view(bits))
         if self.erase:
             _erase(changed, np.flatnonzero(rng.random(N) < self.erase), rng)
@@ -80,7 +80,7 @@ class Augmentation(Hinted):
 
 
 def sides(size: int) -> tuple[int, int]:
-    """Return how long an erased rectangle's side is on an image of that ``size``, least and most."""
+    """Return the smallest and the largest side of an erased rectangle on an image of that ``size``."""
     return max(size // 8, 1), max(size // 2, 1)
 
 

@@ -1,4 +1,4 @@
-"""The real data sets: what they are, where they are, and how to know them."""
+"""The real data sets: their classes, files, digests and mirrors."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from minicnn.data.synthetic import GARMENTS
 
 @dataclass(frozen=True)
 class File:
-    """One IDX file: its name, and the number and the SHA-256 of its bytes, all without ``.gz``."""
+    """One IDX file: its name, size and SHA-256, all without ``.gz``."""
 
     name: str
     size: int
@@ -16,7 +16,7 @@ class File:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set of four files, and the addresses of the folders that hold them, best first."""
+    """A data set of four files, and the URLs of the folders that hold them, best first."""
 
     name: str
     class_names: tuple[str, ...]
@@ -33,7 +33,7 @@ NAMES = (
 
 
 def _files(*digests: str) -> tuple[File, ...]:
-    """Give the four files, whose names and sizes both data sets share, their digests."""
+    """Return the four files, whose names and sizes both data sets share."""
     sizes = (16 + 60_000 * 28 * 28, 8 + 60_000, 16 + 10_000 * 28 * 28, 8 + 10_000)
     return tuple(map(File, NAMES, sizes, digests))
 

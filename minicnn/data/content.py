@@ -1,6 +1,6 @@
-"""What a file holds, plain or compressed with gzip, up to a limit that is known before anything is unpacked.
+"""The content of a file, plain or compressed with gzip, up to a limit that is known before decompression.
 
-Gzip shrinks equal bytes a thousandfold, so a file of ten megabytes can unpack to ten gigabytes.
+Gzip compresses equal bytes a thousandfold, so a file of ten megabytes can unpack to ten gigabytes.
 """
 
 import gzip
@@ -15,25 +15,16 @@ from typing import BinaryIO
 from minicnn.errors import DataError, DataNotFoundError
 
 GZIP_MAGIC = b"\x1f\x8b"
-RATIO = 50
-"""No gzip file may unpack to more than so many times its size. MNIST's images: 5 times, as CSV 8 times."""
-SMALL = 64 * 2**20
-"""Bytes that any gzip file, and any pipe, may give: sorted labels do shrink a thousandfold."""
+RATIO = 50  # a gzip file may unpack to so many times its size; MNIST's images to 5, as CSV to 8 times
+SMALL = 64 * 2**20  # bytes that any gzip file or pipe may give: sorted labels do compress a thousandfold
 CHUNK = 2**20
 
 
 class Content(io.BufferedReader):
-    """What a file holds, to be read once from the beginning to the end; `open_content` makes it.
+    """The content of a file, to be read once; see `open_content`.
 
-    Reading raises DataError where the file is damaged, and where it holds more than ``limit`` bytes.
-
-    Attributes
-    ----------
-    source : str
-        Names the file in messages.
-    limit : int
-        The content has no more bytes than this; that of a plain file has exactly as many, where no smaller
-        limit was asked for.
+    Reading raises DataError if the file is damaged, or has more than ``limit`` bytes of content. ``source``
+    is what messages call the file.
     """
 
     def __init__(self, raw: io.RawIOBase, source: str, limit: int) -> None:
@@ -42,23 +33,23 @@ class Content(io.BufferedReader):
 
 
 def open_content(path: str | PathLike, limit: int | None = None, source: str | None = None) -> Content:
-    """Open a file to read what it holds, unpacked if its first bytes are those of gzip.
+    """Open a file to read its content, decompressed if its first bytes are those of gzip.
 
     Parameters
     ----------
     path : str or path
     limit : int, optional
-        The most bytes that the content may have. By default those of a plain file, and for a compressed one
-        `RATIO` times as many, or `SMALL` if that is more.
+        The most bytes that the content may have. By default the size of a plain file, and for a compressed
+        one `RATIO` times its size, or `SMALL` if that is more.
     source : str, optional
-        Names the file in messages; by default its path.
+        What messages call the file; by default its path.
 
     Raises
     ------
     DataNotFoundError
-        When there is no such file.
+        If there is no such file.
     DataError
-        When it cannot be read.
+        If it cannot be read.
     """
     source = str(path) if source is None else source
     try:
@@ -69,7 +60,7 @@ def open_content(path: str | PathLike, limit: int | None = None, source: str | N
         raise DataNotFoundError(f"{path}: there is no such file; check the path") from error
     except OSError as error:
         raise DataError(f"{source}: expected a readable file; {error.strerror}: check the path") from error
-    except ValueError as error:  # NUL, or half of a character
+    except ValueError as error:  # NUL, or a lone surrogate
         raise DataError(f"{str(path)!r}: no file can have this name ({error}): check the path") from error
     if limit is None:
         plain = stat.S_ISREG(status.st_mode) and not packed
@@ -78,7 +69,7 @@ def open_content(path: str | PathLike, limit: int | None = None, source: str | N
 
 
 class _Limited(io.RawIOBase):
-    """The bytes that ``file`` holds, unpacked if they are ``packed``, up to the limit."""
+    """The bytes of ``file``, decompressed if they are ``packed``, up to the limit."""
 
     def __init__(self, file: BinaryIO, packed: bool, source: str, limit: int) -> None:
         self._file, self._source, self._limit = file, source, limit
@@ -89,7 +80,7 @@ class _Limited(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill the buffer, or a part of it; return how many bytes came, 0 at the end."""
+        """Fill the buffer or a part of it; return the number of bytes, 0 at the end."""
         try:
             data = self._content.read(min(len(buffer), CHUNK, self._room + 1))
         except (EOFError, OSError, zlib.error) as error:

@@ -1,68 +1,51 @@
 """From a picture file to at most 512 × 512 upright pixels of 8 bits, in a bounded amount of memory.
 
-A small file may hold a large picture, so the size is checked before anything is unpacked. What is unpacked
-stays as the file has it, and is converted and shrunk a strip at a time; large JPEG files are unpacked at a
-half, a quarter or an eighth of their size to begin with.
+A small file may hold a large picture, so the size is checked before anything is decoded. Large JPEG files are
+decoded at a half, a quarter or an eighth of their size. Pixels are converted and shrunk a strip at a time.
 """
 
 import warnings
 from os import PathLike
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageOps
 
-from minicnn.errors import ConfigError, DataError, DataNotFoundError, MiniCNNError, PictureWarning
+from minicnn.errors import DataError, DataNotFoundError, MiniCNNError, PictureWarning
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-MAX_PIXELS = 40_000_000
-"""Of a picture as it is unpacked: with it, four bytes a pixel are 160 MB."""
-
+MAX_PIXELS = 40_000_000  # of a decoded picture: 160 MB at four bytes a pixel
+# Their decoders hold the picture once; others hold it several times, and may have a quarter of the pixels.
 LEAN_FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF")
-"""Whose decoders hold the picture once; others hold it several times, and get a quarter of the pixels."""
-
-PROGRAMS = ("EPS",)
-"""Formats that are no pictures but programs, which Pillow would have run."""
-
-STRIP = 2_000_000
-"""How many pixels are converted at a time."""
-
-WORKING_SIDE = 512
-"""Larger pictures are shrunk to it: more than a model sees, and averaging removes noise."""
+PROGRAMS = ("EPS",)  # formats that are programs, which Pillow would let another program execute
+STRIP = 2_000_000  # how many pixels are converted at a time
+WORKING_SIDE = 512  # larger pictures are shrunk to it: more than a model sees, and averaging removes noise
 
 _ORIENTATION = 0x0112
 
 
-def decode(path: str | PathLike) -> "Image.Image":
+def decode(path: str | PathLike) -> Image.Image:
     """Read a file as an upright RGB picture of at most ``WORKING_SIDE`` each way, nothing transparent.
 
     Raises
     ------
-    ConfigError
-        If Pillow is not installed.
     DataNotFoundError
         If there is no such file.
     DataError
-        If the file is no picture, is damaged or cut short, has too many pixels, or one that is NaN or
-        infinite.
+        If the file is no picture, is damaged or truncated, has too many pixels (40 million, in some formats a
+        quarter of it; more in JPEG files that are not progressive), or one that is NaN or infinite.
 
     Warns
     -----
     PictureWarning
-        If the file holds several pictures, of which the first is taken.
+        If the file holds several pictures; the first is used.
     """
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise ConfigError('reading a picture needs Pillow: pip install "minicnn[image]"') from error
     try:
         with _open(path) as file:
             _check_size(file, path)
-            # In a stereo picture of a camera the others are views and previews of the same.
+            # The other pictures in an MPO file are views and previews of the same.
             if getattr(file, "is_animated", False) and file.format != "MPO":
-                text = f"{path} holds several pictures: the first is taken"
-                warnings.warn(text, PictureWarning, stacklevel=3)
+                warnings.warn(
+                    f"{path} holds several pictures: the first is used", PictureWarning, stacklevel=3
+                )
             picture = _shrink(file)
             picture.getexif()[_ORIENTATION] = file.getexif().get(_ORIENTATION, 1)
         picture = _eight_bits(ImageOps.exif_transpose(picture), path)
@@ -70,7 +53,7 @@ def decode(path: str | PathLike) -> "Image.Image":
         raise
     except FileNotFoundError as error:
         raise DataNotFoundError(f"{path}: there is no such file; check the path") from error
-    except Exception as error:  # Pillow lets through whatever its decoders stumble over
+    except Exception as error:  # whatever Pillow's decoders raise
         raise DataError(
             f"{path}: expected a whole picture, such as a PNG or JPEG file; {error}: check the path, or save "
             "the picture again"
@@ -79,13 +62,11 @@ def decode(path: str | PathLike) -> "Image.Image":
     return _flatten(picture)
 
 
-def _open(path: str | PathLike) -> "Image.Image":
-    """Open a picture file, of which only the header is read yet."""
-    from PIL import Image
-
+def _open(path: str | PathLike) -> Image.Image:
+    """Open a picture file; only its header is read."""
     Image.init()
     with warnings.catch_warnings():
-        # Our own limit is lower, and refuses.
+        # Our own limit is lower.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             return Image.open(path, formats=[kind for kind in Image.ID if kind not in PROGRAMS])
@@ -95,11 +76,11 @@ def _open(path: str | PathLike) -> "Image.Image":
             ) from error
 
 
-def _check_size(file: "Image.Image", path: str | PathLike) -> None:
-    """Refuse a picture that would be unpacked to too many pixels; let a JPEG file be unpacked reduced."""
+def _check_size(file: Image.Image, path: str | PathLike) -> None:
+    """Check how many pixels a picture has once it is decoded; choose a reduced size for a JPEG file."""
     size = w, h = file.size
     most = MAX_PIXELS if file.format in LEAN_FORMATS else MAX_PIXELS // 4
-    # A progressive file is held whole, whatever it is reduced to.
+    # A progressive file is decoded whole, whatever it is reduced to.
     if file.format in ("JPEG", "MPO") and not file.info.get("progressive"):
         scale = 2 * WORKING_SIDE / max(size)
         file.draft(None, (max(1, round(w * scale)), max(1, round(h * scale))))
@@ -110,10 +91,8 @@ def _check_size(file: "Image.Image", path: str | PathLike) -> None:
         )
 
 
-def _shrink(file: "Image.Image") -> "Image.Image":
-    """Unpack a picture and shrink it by a whole number, a strip at a time, to a few ``WORKING_SIDE``."""
-    from PIL import Image
-
+def _shrink(file: Image.Image) -> Image.Image:
+    """Decode a picture and shrink it by a whole number, a strip at a time, to a few ``WORKING_SIDE``."""
     file.load()
     factor = max(1, max(file.size) // (2 * WORKING_SIDE))
     rows = factor * max(1, STRIP // (factor * file.width))
@@ -127,23 +106,19 @@ def _shrink(file: "Image.Image") -> "Image.Image":
     return small.convert("RGBA") if small.mode == "RGBa" else small
 
 
-def _averageable(picture: "Image.Image") -> "Image.Image":
-    """Return a picture in colors that can be averaged, or, of 32 bits a pixel, as it is."""
-    from PIL import Image
-
+def _averageable(picture: Image.Image) -> Image.Image:
+    """Return a picture in a mode that can be averaged; one of 32 bits a pixel stays as it is."""
     if picture.mode in ("I", "F"):
         return picture
     if picture.mode.startswith("I;16"):  # Pillow's own conversion clips
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
-        return picture.convert("RGBA").convert("RGBa")  # where nothing is seen, no color counts
+        return picture.convert("RGBA").convert("RGBa")  # colors weighted by their opacity
     return picture.convert("RGB")
 
 
-def _eight_bits(picture: "Image.Image", path: str | PathLike) -> "Image.Image":
-    """Stretch a picture of 32 bits a pixel, which have no fixed black and white, to 8."""
-    from PIL import Image
-
+def _eight_bits(picture: Image.Image, path: str | PathLike) -> Image.Image:
+    """Stretch a picture of 32 bits a pixel, which has no fixed black and white, to 8 bits."""
     if picture.mode not in ("I", "F"):
         return picture
     gray = np.asarray(picture, np.float64)
@@ -153,10 +128,8 @@ def _eight_bits(picture: "Image.Image", path: str | PathLike) -> "Image.Image":
     return Image.fromarray((gray * (255 / (gray.max() or 1))).round().astype(np.uint8)).convert("RGB")
 
 
-def _flatten(picture: "Image.Image") -> "Image.Image":
-    """Lay a picture with transparency on black if what is seen of it is light, else on white."""
-    from PIL import Image
-
+def _flatten(picture: Image.Image) -> Image.Image:
+    """Put a picture with transparency on black if its visible part is light, else on white."""
     if picture.mode != "RGBA":
         return picture
     gray = np.asarray(picture.convert("L"), np.float64)

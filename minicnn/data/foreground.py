@@ -8,57 +8,30 @@ So there are several guesses at the ground, and the first is taken on which the 
     plane, inside  a plane through a frame a little inside: rulings and edges are at the border
 
 An object stands free if it does not touch the border and most of the border is ground. If it does on none,
-it fills the picture: then the plane is the ground, and nothing but specks is left out.
+it fills the picture: then the plane is the ground, and only specks are removed.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
-FAINTEST = 0.05 * 255
-"""An object differs from its ground by more than this, as in Fashion-MNIST."""
-
-EDGE = 0.2
-"""The object's edge, as a share of its contrast: what JPEG leaves beside edges is fainter."""
-
-NOISE = 6
-"""The object differs from its ground by more than this many standard deviations of the ground's noise."""
-
-SMALL = 40
-"""Narrower pictures are drawings, made for the model: all that stands out is the object."""
-
-LARGE = 200
-"""Narrower pictures are no photographs, and have no shadows: a few pixels are no soft edge."""
-
+FAINTEST = 0.05 * 255  # an object differs from its ground by more than this, as in Fashion-MNIST
+EDGE = 0.2  # the object's edge, as a share of its contrast: JPEG artifacts beside edges are fainter
+NOISE = 6  # the object differs from its ground by more than this many standard deviations of its noise
+SMALL = 40  # narrower pictures are drawings made for the model: all that stands out is the object
+LARGE = 200  # narrower pictures are not photographs: no shadows, and a few pixels are not a soft edge
+# Parts with a smaller share of the largest part's ink are specks: near it, and far from it.
 SPECK, FAR_SPECK = 0.05, 0.2
-"""Parts with a smaller share of the largest part's ink are left out: near it, and far from it."""
-
-FAR = 0.25
-"""As a share of the largest part's longer side: the bar of a 5 is nearer than that, a staple is not."""
-
-ALONG = 0.3
-"""What has this share of its height and width at the border runs along it: a table, not a cut stroke."""
-
-QUIET = 0.7
-"""The share of the border that is ground, at least, if the object stands free."""
-
-SOFT = 0.35
-"""The slope of a shadow's edge, at most, as a share of the slope of the picture's sharpest edges."""
-
-ENCLOSED = 0.3
-"""What differs less from the ground around it, as a share of the strongest difference, is ground."""
-
-DARKEST = 0.4
-"""A shadow leaves this share of the light, at least."""
-
-STRONGEST = 0.75
-"""What differs from the plane by this share of the largest difference is ink: no shadow is so dark."""
-
-CLEAR = 0.05
-"""How far from the border an object within a shadow is, at least, as a share of height and width."""
-
-INSIDE = 0.06
-"""How far the inner frame is from the border, as a share of height and width."""
+FAR = 0.25  # of the largest part's longer side: the bar of a 5 is nearer than that, a staple is not
+ALONG = 0.3  # of its height and width at the border: a table runs along the border, a cut stroke does not
+QUIET = 0.7  # the share of the border that is ground, at least, if the object stands free
+SOFT = 0.35  # the slope of a shadow's edge, at most, as a share of the picture's steepest slopes
+ENCLOSED = 0.3  # a region that differs less from the ground, as a share of the most, is ground too
+DARKEST = 0.4  # a shadow leaves this share of the light, at least
+STRONGEST = 0.75  # of the largest difference from the plane: no shadow is so dark, so this is ink
+CLEAR = 0.05  # of height and width: an object within a shadow is at least so far from the border
+INSIDE = 0.06  # of height and width: how far the inner frame is from the border
 
 
 class Guess(NamedTuple):
@@ -70,7 +43,7 @@ class Guess(NamedTuple):
 
 
 def foreground(gray: np.ndarray, invert: bool | None = None) -> np.ndarray:
-    """Return how far each pixel of the object differs from the ground; 0 is the ground, and all else.
+    """Return how far each pixel of the object differs from the ground, and 0 everywhere else.
 
     Parameters
     ----------
@@ -80,14 +53,14 @@ def foreground(gray: np.ndarray, invert: bool | None = None) -> np.ndarray:
 
     Returns
     -------
-    found : (h, w) float, at least 0, or what an inner frame holds of it
+    found : (h, w) float, at least 0, or the part of it in an inner frame
     """
     ground, noise = plane(gray)
     difference, found = _differing(gray, ground, noise, invert)
     if min(gray.shape) < SMALL:
         return found
     first = _guess(difference, found)
-    even = NOISE * noise <= EDGE * difference.max()  # else the plane may not be what the ground is
+    even = NOISE * noise <= EDGE * difference.max()  # else the ground may not be a plane
     if first.free and even:
         return first.cleaned
     if min(gray.shape) >= LARGE:
@@ -98,13 +71,16 @@ def foreground(gray: np.ndarray, invert: bool | None = None) -> np.ndarray:
         return first.cleaned
     inner = gray[tuple(slice(k, n - k) for n in gray.shape for k in [round(INSIDE * n)])]
     guess = _guess(*_differing(inner, *plane(inner), invert))
-    return guess.cleaned if guess.free else _without_specks(found)
+    if guess.free:
+        return guess.cleaned
+    labels, ink = _parts(found)
+    return np.where(_no_specks(labels, ink)[labels], found, 0)
 
 
 def plane(gray: np.ndarray) -> tuple[np.ndarray, float]:
     """Fit a plane to the border of a picture (h, w); return the plane, (h, w), and the noise around it.
 
-    Least trimmed squares: the plane fits the better half of the border, so it does not matter when the
+    Least trimmed squares: the plane fits the better half of the border, so it does not matter if the
     object touches the other half. The noise is the standard deviation, from the median residual.
 
     Source: P. Rousseeuw, K. van Driessen, "Computing LTS Regression for Large Data Sets", 2006, the
@@ -112,7 +88,7 @@ def plane(gray: np.ndarray) -> tuple[np.ndarray, float]:
     """
     rows, columns = np.indices(gray.shape)
     terms = np.stack([np.ones(gray.shape), rows / len(gray), columns / len(gray[0])], axis=-1)
-    on = border(gray)
+    on = _border(gray.shape)
     seen, at = gray[on], terms[on]
     fitted = np.array([np.median(seen), 0, 0])
     for _ in range(10):
@@ -122,22 +98,22 @@ def plane(gray: np.ndarray) -> tuple[np.ndarray, float]:
     return terms @ fitted, _deviation(seen - at @ fitted)
 
 
-def border(pixels: np.ndarray) -> np.ndarray:
-    """Return where an array (h, w, …) has its outermost pixels, (h, w) bool."""
-    on = np.ones(pixels.shape[:2], bool)
+def _border(shape: tuple[int, int]) -> np.ndarray:
+    """Return where a picture has its outermost pixels, (h, w) bool."""
+    on = np.ones(shape, bool)
     on[1:-1, 1:-1] = False
     return on
 
 
 def _deviation(residuals: np.ndarray) -> float:
-    """Return the standard deviation of normal residuals, some of which may be outliers."""
+    """Return the standard deviation of normal residuals, robust against outliers."""
     return 1.4826 * np.median(np.abs(residuals))
 
 
 def _differing(
     gray: np.ndarray, ground: np.ndarray, noise: float, invert: bool | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far a picture differs from its ground toward the object, and where it does so clearly."""
+    """Return how far a picture differs from its ground toward the object, and the same where it is clear."""
     difference = gray - ground
     if invert is None:
         invert = -difference.min() > difference.max()
@@ -150,13 +126,10 @@ def _differing(
 def _reached(gray: np.ndarray, ground: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
     """Return the ground that is reached from the border without a sharp edge on the way, and its noise.
 
-    What starts at the border is what fits the plane ``ground``. Where the ground is not reached, below the
-    object, it is that of the nearest pixel that is, smoothed. What is enclosed and much like it, as within
-    a zero, is ground too.
+    It starts where the border fits the plane ``ground``. Below the object it continues with the nearest pixel
+    of the ground, smoothed. Enclosed regions that are much like it, as within a zero, are ground too.
     """
-    from scipy import ndimage
-
-    start = border(gray) & (np.abs(gray - ground) <= max(FAINTEST, 3 * noise))
+    start = _border(gray.shape) & (np.abs(gray - ground) <= max(FAINTEST, 3 * noise))
     light = np.median(gray[start])
     lit = (gray > DARKEST * light - FAINTEST) & (gray < light / DARKEST + FAINTEST)
     slope = ndimage.gaussian_gradient_magnitude(gray, 2)
@@ -175,39 +148,33 @@ def _reached(gray: np.ndarray, ground: np.ndarray, noise: float) -> tuple[np.nda
 
 def _filled(smooth: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Return a smoothed picture where it is known, and elsewhere its nearest value, smoothed once more."""
-    from scipy import ndimage
-
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     return np.where(known, smooth, ndimage.gaussian_filter(smooth[tuple(nearest)], max(smooth.shape) / 50))
 
 
 def _clear(found: np.ndarray) -> bool:
-    """Whether an object keeps away from the border: what a soft edge leaves of a cut object does not."""
+    """Whether an object keeps clear of the border; the remains of one cut off by a soft edge do not."""
     rows, columns = (round(CLEAR * n) for n in found.shape)
     return np.count_nonzero(found[rows:-rows, columns:-columns]) == np.count_nonzero(found)
 
 
 def _keeps_the_strongest(found: np.ndarray, difference: np.ndarray) -> bool:
-    """Whether most of what differs most from the plane was found: ink does so, even within a shadow."""
+    """Whether the object has most of the pixels that differ most from the plane, as ink does in a shadow."""
     toward = difference if np.vdot(found, difference) > 0 else -difference
     strongest = toward > STRONGEST * toward.max()
     return np.count_nonzero(found[strongest]) >= 0.5 * np.count_nonzero(strongest)
 
 
 def _guess(difference: np.ndarray, found: np.ndarray) -> Guess:
-    """Leave out what is at the border, and specks; see whether what remains stands free."""
-    from scipy import ndimage
-
-    labels, parts = _parts(found)
-    on = border(found)
-    contact = np.bincount(labels[on], minlength=parts + 1)
+    """Remove what is at the border, and specks; see whether the rest stands free."""
+    labels, ink = _parts(found)
+    on = _border(found.shape)
+    contact = np.bincount(labels[on], minlength=len(ink))
     contact[0] = 0
-    ink = _ink(found, labels, parts)
-    outside = _surroundings(labels, contact, ink)
-    ink[outside] = 0
+    ink[_surroundings(labels, contact, ink)] = 0
     main = ink.argmax()
     free = bool(ink[main] > 0) and contact[main] == 0
-    keep = _no_specks(ink, ndimage.find_objects(labels))
+    keep = _no_specks(labels, ink)
     if free:
         keep &= contact == 0
         quiet = np.abs(difference[on]) <= max(FAINTEST, EDGE * difference.max())
@@ -215,26 +182,18 @@ def _guess(difference: np.ndarray, found: np.ndarray) -> Guess:
     return Guess(found, np.where(keep[labels], found, 0), free)
 
 
-def _parts(found: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the connected parts of what was found, numbered from 1: (h, w) int, and how many."""
-    from scipy import ndimage
-
-    return ndimage.label(found > 0, np.ones((3, 3)))
-
-
-def _ink(found: np.ndarray, labels: np.ndarray, parts: int) -> np.ndarray:
-    """Return the sum over each part, and 0 for the ground before them: (parts + 1,)."""
-    return np.bincount(labels.ravel(), found.ravel(), parts + 1)
+def _parts(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the connected parts of an object, numbered from 1, (h, w) int, and the ink of each number."""
+    labels, count = ndimage.label(found > 0, np.ones((3, 3)))
+    return labels, np.bincount(labels.ravel(), found.ravel(), count + 1)
 
 
 def _surroundings(labels: np.ndarray, contact: np.ndarray, ink: np.ndarray) -> np.ndarray:
-    """Return which parts are what lies around the object: (parts + 1,) bool.
+    """Return which parts surround the object: (parts + 1,) bool.
 
-    They touch the border and keep away from the middle of the picture; they run along the border, or
-    there is a larger part that does not touch it.
+    They touch the border and are not in the middle of the picture; they run along the border, or there is a
+    larger part that does not touch it.
     """
-    from scipy import ndimage
-
     h, w = labels.shape
     central = np.zeros(len(ink), bool)
     central[labels[h // 3 : h - h // 3, w // 3 : w - w // 3]] = True
@@ -243,10 +202,11 @@ def _surroundings(labels: np.ndarray, contact: np.ndarray, ink: np.ndarray) -> n
     return (contact > 0) & ~central & ((contact > ALONG * extent) | (ink < largest_inside))
 
 
-def _no_specks(ink: np.ndarray, boxes: list[tuple[slice, slice]]) -> np.ndarray:
-    """Return which parts have enough ink beside the largest, (parts + 1,) bool; those far off need more."""
+def _no_specks(labels: np.ndarray, ink: np.ndarray) -> np.ndarray:
+    """Return which parts have enough ink beside the largest, (parts + 1,) bool; far ones need more."""
     if not ink.any():
         return ink > 0
+    boxes = ndimage.find_objects(labels)
     main = boxes[ink.argmax() - 1]
     far = FAR * max(s.stop - s.start for s in main)
     share = [1.0, *(FAR_SPECK if _gap(box, main) > far else SPECK for box in boxes)]
@@ -256,12 +216,3 @@ def _no_specks(ink: np.ndarray, boxes: list[tuple[slice, slice]]) -> np.ndarray:
 def _gap(one: tuple[slice, slice], other: tuple[slice, slice]) -> int:
     """Return how many rows, or columns, lie between two boxes."""
     return max(max(a.start - b.stop, b.start - a.stop) for a, b in zip(one, other, strict=True))
-
-
-def _without_specks(found: np.ndarray) -> np.ndarray:
-    """Leave specks out of what was found, and nothing else."""
-    from scipy import ndimage
-
-    labels, parts = _parts(found)
-    keep = _no_specks(_ink(found, labels, parts), ndimage.find_objects(labels))
-    return np.where(keep[labels], found, 0)

@@ -28,21 +28,17 @@ MAX_AXES = 32  # as many as every NumPy can hold
 
 
 def read_idx(path: str | PathLike) -> np.ndarray:
-    """Read an IDX file into a new array of its shape and dtype, in the machine's byte order.
+    """Read an IDX file into a new array of its shape and dtype, in native byte order.
 
-    Nothing is allocated for a header that promises more than the file can hold, see `open_content`.
-
-    Parameters
-    ----------
-    path : str or path
-        Whether the file is compressed is seen from its first two bytes, not from its name.
+    The file may be compressed, whatever its name. A header that promises more than the file can hold raises
+    before anything is allocated, see `open_content`.
 
     Raises
     ------
     DataNotFoundError
-        When there is no such file.
+        If there is no such file.
     DataError
-        When the file is empty, damaged, cut short, too long, or no IDX file.
+        If the file is empty, damaged, truncated, too long, or no IDX file.
     """
     with open_content(path) as content:
         return parse_idx(content, content.source, content.limit)
@@ -54,7 +50,7 @@ def parse_idx(content: BinaryIO, source: str, limit: int) -> np.ndarray:
     Raises
     ------
     DataError
-        As for `read_idx`; ``source`` names the content in the message.
+        As for `read_idx`; messages call the content ``source``.
     """
     shape, dtype = _read_header(content, source)
     start = 4 + 4 * len(shape)
@@ -66,7 +62,7 @@ def parse_idx(content: BinaryIO, source: str, limit: int) -> np.ndarray:
         )
     try:
         array = np.empty(shape, dtype)
-    except ValueError as error:  # no bytes at all, but axes longer than an array may have
+    except ValueError as error:  # an axis is 0, and others are longer than an array may have
         raise DataError(f"{source}: the shape {shape} cannot be: {error}") from error
     found = start + content.readinto(array.reshape(-1).view(np.uint8))
     if found < expected:
@@ -77,7 +73,7 @@ def parse_idx(content: BinaryIO, source: str, limit: int) -> np.ndarray:
 
 
 def _read_header(content: BinaryIO, source: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Read shape and dtype, or raise when they are not those of an IDX file."""
+    """Read shape and dtype; raise if they are not those of an IDX file."""
     magic = content.read(4)
     if not magic:
         raise DataError(f"{source}: expected an IDX file; it is empty: fetch it again")
@@ -95,26 +91,26 @@ def _read_header(content: BinaryIO, source: str) -> tuple[tuple[int, ...], np.dt
 
 
 def write_idx(path: str | PathLike, array: np.ndarray) -> None:
-    """Write an array as an IDX file, compressed when the name ends in ``.gz``.
+    """Write an array as an IDX file, compressed if the name ends in ``.gz``.
 
-    The same array always gives the same bytes. A file that is there already is replaced only once the
-    new one is whole.
+    The same array always gives the same bytes. An existing file is replaced only once the new one is
+    complete.
 
     Parameters
     ----------
     path : str or path
-        Folders that are missing are made.
+        Missing folders are created.
     array : ndarray
         1 to 32 axes; uint8, int8, int16, int32, float32 or float64.
 
     Raises
     ------
     DTypeError
-        When IDX has no such type.
+        If IDX has no such type.
     ShapeError
-        When the array has no axes or too many, or one is too long for its 4 bytes.
+        If the array has no axes or too many, or one is too long for its 4 bytes.
     OutputError
-        When the file cannot be written.
+        If the file cannot be written.
     """
     header, path = _header(array), check_path(path)
     with replacing(path) as part:
@@ -123,7 +119,7 @@ def write_idx(path: str | PathLike, array: np.ndarray) -> None:
 
 
 def _header(array: np.ndarray) -> bytes:
-    """Return the header for an array, or raise when IDX cannot hold it."""
+    """Return the header for an array; raise if IDX cannot hold it."""
     if not isinstance(array, np.ndarray):
         raise DTypeError(f"write_idx: expected a NumPy array; got {type(array).__name__}: use np.asarray")
     codes = {np.dtype(name): code for code, name in DTYPES.items()}

@@ -1,8 +1,7 @@
-"""A person's own picture, made into what a data set would hold of it.
+"""A person's own picture, made into an image as a data set holds it.
 
-The images of MNIST and Fashion-MNIST were prepared before anyone could train on them, and a model knows
-nothing else: one light object on a black ground, trimmed to its edges, brought to one size, centered. A
-photograph is none of this, so it goes through the same steps.
+A model knows only images like those of MNIST and Fashion-MNIST: one light object on a black ground, trimmed
+to its edges, scaled to one size, centered. A photograph is none of this, so it goes through the same steps.
 
 Sources: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-Based Learning Applied to Document
 Recognition", 1998, section III.A (MNIST: a box of 20 × 20 pixels within 28 × 28); H. Xiao, K. Rasul,
@@ -15,8 +14,6 @@ from os import PathLike
 import numpy as np
 
 from minicnn import checks
-from minicnn.data.decode import decode
-from minicnn.data.foreground import border, foreground
 from minicnn.errors import ConfigError, ShapeError
 
 
@@ -29,36 +26,34 @@ def read_picture(
 ) -> np.ndarray:
     """Read a picture file as an image of a data set: a light object on black, trimmed and centered.
 
-    With one channel, what differs from the ground is the object::
+    With one channel, the object is what differs from the ground::
 
         object = picture − ground    or    ground − picture, whichever is the stronger
 
-    The ground may be unevenly lit, and shadows, specks, and what is seen beside the sheet are no part of
-    the object; see ``foreground``. What is hardly visible becomes 0. The rest is cut to its bounding box,
-    scaled until it fills ``image_shape`` but for the margin, and brightened to 255. The box is put in the
-    middle, an odd pixel that remains above it or on its left, as in Fashion-MNIST; then the center of mass
-    is moved to pixel (H // 2, W // 2), as in MNIST, as far as the margin allows. A picture of one color, or
-    of noise alone, becomes 0 everywhere.
+    The ground may be unevenly lit, and shadows, specks, and anything beside the sheet are not part of the
+    object; see ``foreground``. The object is cut to its bounding box, scaled until it fills ``image_shape``
+    except for the margin, and brightened to 255. The box is centered, an odd pixel above it or on its left,
+    as in Fashion-MNIST; then the center of mass is moved to pixel (H // 2, W // 2), as in MNIST, as far as
+    the margin allows. A picture of one color, or of noise alone, becomes 0 everywhere.
 
-    With three channels, or without a margin, the picture stays as it is: it is only scaled as a whole and
-    centered, on the color of its border.
+    With three channels, or without a margin, the picture is only scaled as a whole and centered, on the
+    color of its border.
 
     Parameters
     ----------
     path : str or path
-        A picture in any format that Pillow reads, of any depth and color. It is turned upright as its
-        EXIF data say. Numbers of 32 bits, floating or not, which have no fixed black and white, are
-        stretched so that the lowest becomes black and the highest white. Transparent parts become black
-        behind a light object and white behind a dark one.
+        A picture in any format that Pillow reads, of any depth and color. It is rotated as its EXIF data
+        say. 32-bit pixels, integer or floating, have no fixed black and white, so they are stretched to
+        0…255. Transparent parts become black behind a light object and white behind a dark one.
     image_shape : tuple of int
         Of the result, (H, W, C), where C is 1 or 3.
     invert : bool, optional
         Whether the object is darker than its ground; None decides by the picture. For C = 1 only.
     margin : float, optional
         The share of the height and width that stays empty on each side, below 0.5: 0 as in
-        Fashion-MNIST, 4/28 as in MNIST. None: the picture is no object on a ground, and taken as a whole.
+        Fashion-MNIST, 4/28 as in MNIST. None: the picture shows no object on a ground, and is used whole.
     negative : bool
-        Whether the image is to show a dark object on white, as the images that a model was trained on.
+        Whether the image is to show a dark object on white.
 
     Returns
     -------
@@ -70,17 +65,13 @@ def read_picture(
         If an argument is unusable, or Pillow is not installed.
     ShapeError
         If ``image_shape`` is not (H, W, 1) or (H, W, 3).
-    DataNotFoundError
-        If there is no such file.
-    DataError
-        If the file is no picture, is damaged or cut short, has more than 40 million pixels (a quarter of
-        it in formats that take more memory; a JPEG file that is not progressive may have more), or one
-        that is NaN or infinite.
+    DataNotFoundError, DataError
+        See ``decode``.
 
     Warns
     -----
     PictureWarning
-        If the file holds several pictures, of which the first is taken.
+        If the file holds several pictures; the first is used.
     """
     H, W, C = _checked_shape(image_shape)
     margins = _margins(H, W, 0 if margin is None else margin)
@@ -91,10 +82,16 @@ def read_picture(
         )
     invert = None if invert is None else checks.flag(invert, "invert")
     negative = checks.flag(negative, "negative")
+    try:
+        from minicnn.data.decode import decode
+    except ImportError as error:
+        raise ConfigError('reading a picture needs Pillow: pip install "minicnn[image]"') from error
     pixels = np.asarray(decode(path).convert("RGB" if C == 3 else "L"), np.float32)
     if whole:
         image = _whole(np.atleast_3d(pixels), (H, W), margins)
     else:
+        from minicnn.data.foreground import foreground  # SciPy is slow to import
+
         image = _trimmed(foreground(pixels, invert), (H, W), margins)
     image = image.round().astype(np.uint8)
     return 255 - image if negative and not whole else image
@@ -124,45 +121,30 @@ def _margins(H: int, W: int, margin: float) -> tuple[int, int]:
 
 def _whole(pixels: np.ndarray, size: tuple[int, int], margins: tuple[int, int]) -> np.ndarray:
     """Scale a picture (h, w, C) as it is, and center it on the color of its border."""
-    ground = np.median(pixels[border(pixels)], axis=0)
-    return _frame(_scale(pixels, _inner(size, margins)), size, ground)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
+    return _frame(_scale(pixels, size, margins), size, np.median(border, axis=0))
 
 
 def _trimmed(found: np.ndarray, size: tuple[int, int], margins: tuple[int, int]) -> np.ndarray:
     """Cut an object (h, w) to its bounding box, scale and brighten it, and center it on black."""
-    scaled = _scale(_trim(found)[..., None], _inner(size, margins))
-    return _center_mass(_frame(_brighten(scaled), size, 0), margins)
-
-
-def _inner(size: tuple[int, int], margins: tuple[int, int]) -> tuple[int, int]:
-    """Return the height and width that the margins leave."""
-    return size[0] - 2 * margins[0], size[1] - 2 * margins[1]
-
-
-def _trim(found: np.ndarray) -> np.ndarray:
-    """Cut an object (h, w) to its bounding box; a picture without one stays as it is."""
     rows, columns = np.nonzero(found)
-    if len(rows) == 0:
-        return found
-    return found[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    if len(rows):
+        found = found[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    scaled = _scale(found[..., None], size, margins)
+    return _center_mass(_frame(scaled * (255 / max(scaled.max(), 1)), size, 0), margins)
 
 
-def _scale(pixels: np.ndarray, inner: tuple[int, int]) -> np.ndarray:
-    """Resize a picture (h, w, C), keeping its aspect, to the largest size within ``inner``."""
+def _scale(pixels: np.ndarray, size: tuple[int, int], margins: tuple[int, int]) -> np.ndarray:
+    """Resize a picture (h, w, C), keeping its aspect ratio, to the largest one that the margins allow."""
     from PIL import Image
 
     h, w, _ = pixels.shape
-    scale = min(inner[0] / h, inner[1] / w)
-    size = max(1, round(w * scale)), max(1, round(h * scale))
+    scale = min((size[0] - 2 * margins[0]) / h, (size[1] - 2 * margins[1]) / w)
+    scaled = max(1, round(w * scale)), max(1, round(h * scale))
     channels = [Image.fromarray(channel) for channel in np.moveaxis(pixels, -1, 0).astype(np.float32)]
-    resized = [np.asarray(channel.resize(size, Image.Resampling.LANCZOS)) for channel in channels]
+    resized = [np.asarray(channel.resize(scaled, Image.Resampling.LANCZOS)) for channel in channels]
     # The filter overshoots beside an edge: its ripples are not in the picture.
     return np.stack(resized, axis=-1).clip(pixels.min(), pixels.max())
-
-
-def _brighten(pixels: np.ndarray) -> np.ndarray:
-    """Stretch an image on black so that its lightest pixel is 255."""
-    return pixels * (255 / max(pixels.max(), 1))
 
 
 def _frame(pixels: np.ndarray, size: tuple[int, int], ground: float | np.ndarray) -> np.ndarray:
@@ -186,5 +168,5 @@ def _center_mass(image: np.ndarray, margins: tuple[int, int]) -> np.ndarray:
         mass = image.sum(axis=(1 - axis, 2))
         center = np.average(np.arange(len(mass)), weights=mass)
         shift = round(np.clip(len(mass) // 2 - center, -margin, margin))
-        image = np.roll(image, shift, axis)  # only empty rows come round
+        image = np.roll(image, shift, axis)  # only empty rows wrap around
     return image

@@ -1,4 +1,4 @@
-"""Splitting a data set in two, once or k times, or taking a part, with the same mix of classes."""
+"""Stratified splits of a data set, once or k times, and samples of it."""
 
 from collections.abc import Iterator
 
@@ -12,9 +12,8 @@ from minicnn.errors import ConfigError, DataError
 def split(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
     """Split off a random part in which each class keeps its share.
 
-    The part has ``round(fraction · N)`` images. Each class gives ``fraction`` of its images, rounded
-    down; what is still missing comes, one image each, from the classes that lost most to rounding
-    (largest remainder). Both results keep the order of the original.
+    The part has ``round(fraction · N)`` images. Each class gives ``fraction`` of its images, rounded down;
+    the classes with the largest remainders give one more. Both results keep the original order.
 
     Parameters
     ----------
@@ -32,10 +31,10 @@ def split(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Da
     Raises
     ------
     ConfigError
-        When the fraction is no number between 0 and 1, or leaves either result without an image,
-        or when the seed is no integer of at least 0.
+        If the fraction is not between 0 and 1, or leaves either result without an image, or the seed is not
+        a whole number of at least 0.
     DataError
-        When ``dataset`` is none.
+        If ``dataset`` is not a Dataset.
     """
     _check_dataset(dataset)
     fraction = number(fraction, "fraction", "(0, 1)")
@@ -55,16 +54,10 @@ def split(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Da
 
 
 def sample(dataset: Dataset, size: int) -> Dataset:
-    """Return the first images of each class, ``size`` together, in the order of the original.
+    """Return the first images of each class, ``size`` in all or the whole data set, in the original order.
 
-    Each class keeps its share, as in ``split``, and has one image at least where there is room for it. So
-    the first lines of a file that is sorted by class are not all that is seen.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    size : int
-        At least 1; of a smaller data set, all.
+    Each class keeps its share, as in ``split``, and has at least one image if ``size`` allows it, even if the
+    data set is sorted by class.
     """
     if whole_number(size, "size") >= len(dataset):
         return dataset
@@ -80,9 +73,8 @@ def sample(dataset: Dataset, size: int) -> Dataset:
 def k_folds(dataset: Dataset, k: int = 5, seed: int = 0) -> Iterator[tuple[Dataset, Dataset]]:
     """Split k times, for cross-validation: each image is in the validation part once.
 
-    The images are shuffled, ordered by class, and dealt to the k folds in turn, as cards are. So two
-    folds differ by at most one image, in all and in each class. Every part keeps the order of the
-    original.
+    The images are shuffled, ordered by class, and dealt to the k folds in turn, so two folds differ by at
+    most one image, in all and in each class. Every part keeps the original order.
 
     Parameters
     ----------
@@ -95,14 +87,14 @@ def k_folds(dataset: Dataset, k: int = 5, seed: int = 0) -> Iterator[tuple[Datas
     Returns
     -------
     iterator of (train, validation) : Dataset, Dataset
-        Copies, made one pair at a time, so that memory holds the images twice, not k times.
+        Copies, made one pair at a time: memory holds the images twice, not k times.
 
     Raises
     ------
     ConfigError
-        When k is no whole number from 2 to the number of images, or the seed none of at least 0.
+        If k is not a whole number from 2 to the number of images, or the seed not one of at least 0.
     DataError
-        When ``dataset`` is none.
+        If ``dataset`` is not a Dataset.
     """
     _check_dataset(dataset)
     if whole_number(k, "k", 2) > len(dataset):
@@ -123,7 +115,7 @@ def _check_dataset(dataset: Dataset) -> None:
 
 def _shares(counts: np.ndarray, size: int) -> np.ndarray:
     """Divide ``size`` among the classes in proportion to their counts, by largest remainder."""
-    # In whole numbers: floats would let rounding errors decide between equal remainders.
+    # In integers: with floats, rounding errors would decide between equal remainders.
     shares, remainders = np.divmod(counts * size, counts.sum())
     missing = size - shares.sum()
     shares[np.argsort(-remainders, kind="stable")[:missing]] += 1

@@ -1,11 +1,11 @@
-"""Mirroring and moving images: each pixel is copied from where it was."""
+"""Mirroring and shifting images."""
 
 from minicnn.runtime.compiled import compiled
 
 
 @compiled
 def move(images, mirrored, down, right, moved):
-    """Fill ``moved`` with ``images``, (N, H, W, C) both, mirrored where so, then moved; 0 comes in."""
+    """Fill ``moved`` with ``images``, both (N, H, W, C), mirrored, then shifted; 0 moves in."""
     N, H, W, C = images.shape
     for n in range(N):
         for i in range(H):

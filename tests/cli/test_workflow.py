@@ -415,7 +415,7 @@ class TestPredict:
             one.save(tmp_path / "two.gif", save_all=True, append_images=[Image.new("L", one.size, 255)])
         facts = told(capsys, "predict", str(folder / "model.safetensors"), str(tmp_path / "two.gif"))[1]
         assert facts[0]["answers"][0]["class"] == "Trouser"
-        assert facts[0]["remarks"] == [f"{tmp_path / 'two.gif'} holds several pictures: the first is taken"]
+        assert facts[0]["remarks"] == [f"{tmp_path / 'two.gif'} holds several pictures: the first is used"]
 
     @pytest.mark.parametrize(
         ("more", "message"),

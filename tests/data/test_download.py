@@ -479,7 +479,9 @@ def test_all_mirrors_together_have_so_many_seconds(source, server, cache, monkey
     source("slow", "slow headers")
     with pytest.raises(DataNotFoundError) as caught:
         load("mnist")
-    seconds = [float(found) for found in re.findall(r"not complete after ([0-9.]+) seconds", str(caught.value))]
+    seconds = [
+        float(found) for found in re.findall(r"not complete after ([0-9.]+) seconds", str(caught.value))
+    ]
     assert len(seconds) == 2
     assert sum(seconds) <= 0.3 + 0.1 * len(seconds)  # each is rounded
 

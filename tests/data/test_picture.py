@@ -413,6 +413,7 @@ class TestRefuses:
 
     def test_to_go_on_without_pillow(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "PIL", None)
+        monkeypatch.delitem(sys.modules, "minicnn.data.decode", raising=False)
         with pytest.raises(ConfigError, match=r'needs Pillow: pip install "minicnn\[image\]"'):
             read_picture("picture.png")
 
@@ -481,7 +482,7 @@ class TestFrames:
         first, second = eight_bits(draw(on_canvas())), Image.new("RGB", (300, 300))
         for name in ("picture.gif", "picture.tif"):
             path = saved(first, name, save_all=True, append_images=[second])
-            with pytest.warns(PictureWarning, match="holds several pictures: the first is taken"):
+            with pytest.warns(PictureWarning, match="holds several pictures: the first is used"):
                 assert_same(read_picture(path), expected)
 
 
