@@ -26,7 +26,7 @@ class Peer(NamedTuple):
     set_weights: Callable[[dict[str, np.ndarray]], None]  # with the names and shapes of minicnn
 
 
-# Filters and units. Convolutions are 3 × 3 "same", pools 2 × 2, each conv and dense has a ReLU; then 10 logits.
+# Filters, units. Convolutions are 3 × 3 "same", pools 2 × 2, each conv and dense has a ReLU; then 10 logits.
 MODELS = {
     "M0": [("conv", 32), ("pool",), ("dense", 100)],
     "M1": [("conv", 32), ("pool",), ("conv", 64), ("pool",), ("dense", 128)],

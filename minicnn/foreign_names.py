@@ -1,4 +1,7 @@
-"""Names of Keras, PyTorch and scikit-learn, and what to write instead: the table behind ``hints.py``."""
+"""Names of Keras, PyTorch and scikit-learn, and what to write instead: the table behind ``hints.py``.
+
+Names that are spelled much like the right one, such as MaxPooling2D or stride, need no entry.
+"""
 
 Hint = str | tuple[str, str]
 """The code to write, or a pair of that code ("" for none) and a remark. For an argument that only has
@@ -12,6 +15,8 @@ _SEED = (
 _TRAINER = "trainer = mc.Trainer(model, mc.optimizers.SGD(0.05), mc.SoftmaxCrossEntropy())"
 _RATE = "trainer.optimizer.learning_rate = 0.01"
 _FIT, _EVALUATE = "trainer.fit(train)", "mc.evaluate(model, test)"
+_LOSS = "mc.SoftmaxCrossEntropy()"
+_AUGMENTATION = "trainer.fit(train, augmentation=mc.data.Augmentation(flip=True, shift=2))"
 _WRAP = "mc.data.Dataset(images, labels)"
 _INPUT = _MODEL, "the model has the input's shape"
 _INFERRED = "", "leave it out, as Sequential infers the input's size"
@@ -27,48 +32,31 @@ _ACCURACY = "", "leave it out, as the accuracy is always measured"
 _TABLE: dict[str, dict[str, Hint]] = {
     "minicnn": {
         "Activation": _ACTIVATION,
-        "AdaptiveAvgPool2d GlobalAveragePooling2D": "mc.layers.GlobalAvgPool2D()",
+        "AdaptiveAvgPool2d": "mc.layers.GlobalAvgPool2D()",
         "Add Concatenate Model Module models": (_MODEL, "a model is a sequence of layers"),
-        "AveragePooling2D AvgPool2d": "mc.layers.AvgPool2D(2)",
-        "BatchNorm1d BatchNorm2d BatchNormalization": "mc.layers.BatchNorm()",
-        "CSVLogger TensorBoard": 'mc.train.CSVLog("log.csv")',
-        "CategoricalCrossentropy SparseCategoricalCrossentropy CrossEntropyLoss NLLLoss cross_entropy": (
-            "mc.SoftmaxCrossEntropy()"
-        ),
-        "Conv2d": 'mc.layers.Conv2D(32, 3, padding="valid")',
+        "AveragePooling2D": "mc.layers.AvgPool2D(2)",
+        "BatchNormalization": "mc.layers.BatchNorm()",
+        "CategoricalCrossentropy SparseCategoricalCrossentropy": _LOSS,
+        "CrossEntropyLoss NLLLoss cross_entropy": _LOSS,
         "CosineAnnealingLR CosineDecay lr_scheduler": "mc.schedules.Cosine(0.05)",
         "DataLoader TensorDataset": _WRAP,
-        "ELU GELU SELU Sigmoid Tanh": (
-            "mc.layers.LeakyReLU()",
-            "the activations here are ReLU and LeakyReLU",
-        ),
-        "GlobalMaxPooling2D": "mc.layers.GlobalMaxPool2D()",
-        "ImageDataGenerator RandomFlip RandomTranslation transforms": (
-            "trainer.fit(train, augmentation=mc.data.Augmentation(flip=True, shift=2))"
-        ),
+        "ELU GELU SELU Sigmoid Tanh": ("mc.layers.LeakyReLU()", "there are only ReLU and LeakyReLU"),
+        "ImageDataGenerator RandomFlip RandomTranslation transforms": _AUGMENTATION,
         "Input InputLayer": _INPUT,
         "KFold StratifiedKFold": "mc.data.k_folds(train, 5)",
-        "LearningRateScheduler": "mc.train.LearningRateSchedule(mc.schedules.Cosine(0.05))",
         "Linear": "mc.layers.Dense(10)",
-        "MaxPool2d MaxPooling2D": "mc.layers.MaxPool2D(2)",
-        "ModelCheckpoint": 'mc.train.Checkpoint("best.safetensors")',
         "RMSprop Adagrad Adadelta Nadam": "mc.optimizers.Adam()",
         "ReduceLROnPlateau": ("mc.schedules.Step(0.05)", "the learning rate follows a schedule"),
         "Rescaling": ("mc.Scale()", "the model scales uint8 pixels to 0…1 by itself"),
         "Softmax LogSoftmax": (
             "model.predict_proba(images)",
-            "the loss has the softmax, so the model ends in Dense; for probabilities",
+            "the softmax is in the loss; for probabilities",
         ),
-        "StepLR": "mc.schedules.Step(0.05, milestones=(0.5, 0.75))",
         "ZeroPadding2D": ('mc.layers.Conv2D(32, 3, padding="same")', "convolutions and pools pad"),
         "accuracy_score metrics": f"{_EVALUATE}.accuracy",
         "callbacks": ("mc.train.EarlyStopping()", "the callbacks are in mc.train"),
         "classification_report": f"{_EVALUATE}.table()",
         "confusion_matrix": f"{_EVALUATE}.confusion",
-        "cross_val_score": (
-            "mc.train.cross_validate(new_trainer, train)",
-            "with a function new_trainer(rest, seed) that returns a trainer of a new model",
-        ),
         "datasets load_data": 'mc.data.load("fashion-mnist")',
         "fetch_openml": 'mc.data.load("mnist")',
         "l2 regularizers": _DECAY,
@@ -108,10 +96,7 @@ _TABLE: dict[str, dict[str, Hint]] = {
         "summary": "trainer.model.summary()",
         "train": _FIT,
     },
-    "Optimizer.": {
-        "lr param_groups": "optimizer.learning_rate",
-        "zero_grad": _NO_ZEROING,
-    },
+    "Optimizer.": {"lr param_groups": "optimizer.learning_rate", "zero_grad": _NO_ZEROING},
     "Layer.": {
         "bias": 'layer.params["b"]',
         "get_weights weights": "layer.params",
@@ -127,11 +112,7 @@ _TABLE: dict[str, dict[str, Hint]] = {
         "classes target_names": "train.class_names",
         "y target targets": "train.labels",
     },
-    "Sequential()": {
-        "loss optimizer": _TRAINER,
-        "metrics": _EVALUATE,
-        "random_state": "seed",
-    },
+    "Sequential()": {"loss optimizer": _TRAINER, "metrics": _EVALUATE, "random_state": "seed"},
     "Sequential.predict()": {"X x": "images", "verbose": _QUIET},
     "Sequential.predict_proba()": {"X x": "images", "verbose": _QUIET},
     "Trainer()": {
@@ -149,12 +130,11 @@ _TABLE: dict[str, dict[str, Hint]] = {
         "class_weight sample_weight": ("", "leave it out, as all images have the same weight"),
         "learning_rate lr": _RATE,
         "loss optimizer": _TRAINER,
-        "max_epochs max_iter n_epochs num_epochs": "epochs",
+        "max_iter": "epochs",
         "metrics": _ACCURACY,
         "random_state": "seed",
         "shuffle": ("", "leave it out, as each epoch shuffles the images, with the given seed"),
         "validation_data": f"validation={_WRAP}",
-        "validation_split": "validation",
         "verbose": ("progress=False", "for no bar and no lines"),
     },
     "Trainer.evaluate()": {"X x y": f"trainer.evaluate({_WRAP})", "verbose": _QUIET},
@@ -164,10 +144,8 @@ _TABLE: dict[str, dict[str, Hint]] = {
         "lr": "learning_rate",
         "params": ("", "leave it out, as Trainer gives the model to the optimizer"),
     },
-    "Adam()": {"beta1": "beta_1", "beta2": "beta_2", "betas": "beta_1=0.9, beta_2=0.999", "eps": "epsilon"},
-    "SoftmaxCrossEntropy()": {
-        "from_logits": ("", "leave it out, as logits are what it takes"),
-    },
+    "Adam()": {"betas": "beta_1=0.9, beta_2=0.999", "eps": "epsilon"},
+    "SoftmaxCrossEntropy()": {"from_logits": ("", "leave it out, as logits are what it takes")},
     "Layer()": {
         "activation": _ACTIVATION,
         "data_format": ("", "leave it out, as images are (N, H, W, C)"),
@@ -178,32 +156,22 @@ _TABLE: dict[str, dict[str, Hint]] = {
         "seed": _SEED,
         "trainable": ("", "leave it out, as all layers are trained"),
     },
-    "Conv2D()": {
-        "bias": "use_bias",
-        "dilation": "dilation_rate",
-        "in_channels": _INFERRED,
-        "out_channels": "filters",
-        "stride": "strides",
-    },
+    "Conv2D()": {"bias": "use_bias", "in_channels": _INFERRED, "out_channels": "filters"},
     "Dense()": {"bias": "use_bias", "in_features": _INFERRED, "out_features": "units"},
-    "_Pool2D()": {"kernel_size": "pool_size", "stride": "strides"},
-    "BatchNorm()": {
-        "eps": "epsilon",
-        "num_features": _INFERRED,
-    },
+    "_Pool2D()": {"kernel_size": "pool_size"},
+    "BatchNorm()": {"eps": "epsilon", "num_features": _INFERRED},
     "LeakyReLU()": {"alpha": "negative_slope"},
     "Dropout()": {"p": "rate"},
     "Callback()": {
         "mode": ("", "leave it out, as the monitor tells whether higher is better"),
         "verbose": _QUIET,
     },
-    "EarlyStopping()": {"restore_best_weights": "restore_best"},
     "Checkpoint()": {
         "filepath": "path",
         "save_best_only": ("", "leave it out, as only a better model is saved"),
     },
     "Augmentation()": {"horizontal_flip": "flip"},
-    "Dataset()": {"X x data": "images", "classes target_names": "class_names", "y target targets": "labels"},
+    "Dataset()": {"X x data": "images", "target_names": "class_names", "y target targets": "labels"},
 }
 
 HINTS: dict[str, dict[str, Hint]] = {

@@ -38,7 +38,6 @@ CALLS = {
     "LeakyReLU()": (L.LeakyReLU, []),
     "Dropout()": (L.Dropout, ["rate"]),
     "Callback()": (mc.train.EarlyStopping, []),
-    "EarlyStopping()": (mc.train.EarlyStopping, []),
     "Checkpoint()": (mc.train.Checkpoint, ["path"]),
     "Dataset()": (mc.data.Dataset, ["images", "labels"]),
     "Augmentation()": (mc.data.Augmentation, []),
@@ -68,13 +67,10 @@ def made(folder):
     model.backward(np.zeros_like(model.forward(model.preprocess(train.images), training=True)))
     model.save(folder / "model.safetensors")
 
-    def new_trainer(rest, seed):
-        return mc.Trainer(mc.Sequential([L.Flatten(), L.Dense(10)], (28, 28, 1)), mc.optimizers.SGD(0.01))
-
     return {
         **{"mc": mc, "train": train, "test": test, "model": model, "trainer": trainer, "layers": layers},
         **{"images": train.images, "labels": train.labels, "layer": model.layers[1]},
-        **{"arrays": model.arrays(), "optimizer": trainer.optimizer, "new_trainer": new_trainer},
+        **{"arrays": model.arrays(), "optimizer": trainer.optimizer},
         **{
             "history": trainer.fit(train, epochs=1, progress=False),
             "input_shape": (28, 28, 1),
@@ -168,7 +164,7 @@ class TestAdvice:
         assert str(caught.value) == (
             "Conv2D has no argument 'in_channels': leave it out, as Sequential infers the input's size; "
             "Conv2D has no argument 'out_channels': write filters=8; "
-            "Conv2D has no argument 'stride': write strides=(2, 1)"
+            "Conv2D has no argument 'stride'; did you mean 'strides'?"
         )
         assert L.Conv2D(filters=8, kernel_size=3, strides=(2, 1)).strides == (2, 1)
 
@@ -190,6 +186,13 @@ class TestMistypedNames:
     def test_without_a_similar_argument_all_are_listed(self):
         with pytest.raises(ArgumentError, match="'frobnicate'; it takes units, use_bias, kernel_initializer"):
             L.Dense(8, frobnicate=1)
+
+    @pytest.mark.parametrize(
+        "name", ["MaxPooling2D", "MaxPool2d", "Conv2d", "BatchNorm2d", "GlobalMaxPooling2D"]
+    )
+    def test_names_of_other_libraries_that_are_spelled_similarly(self, name):
+        with pytest.raises(UnknownNameError, match=r"did you mean '(Max|Conv|Batch|GlobalMax)"):
+            getattr(mc.layers, name)
 
     def test_a_name_of_a_module_and_of_an_object(self, mine):
         with pytest.raises(UnknownNameError, match="did you mean 'Conv2D'"):
