@@ -1,9 +1,9 @@
-"""Which ingredient of the best recipe gives what: one is left out, or added, and nothing else is changed.
+"""What each ingredient of the best recipe contributes: one is left out or added, nothing else changes.
 
     python benchmarks/ablation.py
 
-Judged on a sixth of the training images, another sixth for each seed, never on the test images. What was
-measured before stays in the JSON until the same variant is measured again.
+Evaluated on a sixth of the training images, a different sixth for each seed, never on the test images.
+Earlier results stay in the JSON until the same variant is measured again.
 """
 
 import argparse
@@ -21,15 +21,16 @@ BEST = mc.zoo.recipe("fashion-best")
 
 
 def without_norm(classes: int) -> list[L.Layer]:
-    """Return the best network with biases in the place of BatchNorm."""
-    kept = [layer for layer in BEST.network(classes) if not isinstance(layer, L.BatchNorm)]
+    """Return the best network with biases instead of BatchNorm."""
+    layers = [layer for layer in BEST.network(classes) if not isinstance(layer, L.BatchNorm)]
     return [
-        L.Conv2D(layer.filters, 3, padding="same") if isinstance(layer, L.Conv2D) else layer for layer in kept
+        L.Conv2D(layer.filters, 3, padding="same") if isinstance(layer, L.Conv2D) else layer
+        for layer in layers
     ]
 
 
 def variants(epochs: int) -> dict[str, Recipe]:
-    """Return the recipe with so many epochs, and the same with one thing changed."""
+    """Return the recipe with this number of epochs, and the same with one thing changed."""
     recipe = replace(BEST, epochs=epochs)
     images = recipe.augmentation
     return {
@@ -50,8 +51,8 @@ def train_and_evaluate(recipe: Recipe, seed: int, images: int | None) -> dict[st
     train, held_out = mc.data.split(mc.data.DatasetSpec(BEST.dataset, images=images).load()[0], 1 / 6, seed)
     trainer = recipe.trainer(train, seed)
     history = trainer.fit(train, seed=seed, **recipe.fit_options())
-    accuracy, mirrored = (trainer.evaluate(held_out, flip_tta=both).accuracy for both in (False, True))
-    return {"seed": seed, "accuracy": accuracy, "mirrored": mirrored, "seconds": history.seconds}
+    accuracy, flipped = (trainer.evaluate(held_out, flip_tta=flip).accuracy for flip in (False, True))
+    return {"seed": seed, "accuracy": accuracy, "mirrored": flipped, "seconds": history.seconds}
 
 
 def table(results: dict[str, dict]) -> str:
@@ -61,8 +62,8 @@ def table(results: dict[str, dict]) -> str:
     rows = []
     for name, result in results.items():
         runs = result["runs"]
-        alike = all(result.get(what) == recipe.get(what) for what in ("epochs", "images"))
-        differences = [r["accuracy"] - base[r["seed"]] for r in runs if alike and r["seed"] in base]
+        comparable = all(result.get(key) == recipe.get(key) for key in ("epochs", "images"))
+        differences = [r["accuracy"] - base[r["seed"]] for r in runs if comparable and r["seed"] in base]
         cells = [report.spread([r[key] for r in runs]) for key in ("accuracy", "mirrored")]
         change = "" if name == "the recipe" or not differences else f"{report.spread(differences, '+')}"
         rows.append([name, *cells, change, f"{result['epochs']}", str(len(runs))])
@@ -95,10 +96,10 @@ def draw(results: dict[str, dict]) -> Figure:
 def main() -> None:
     """Train all variants, print the table, write JSON and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--variants", nargs="+", help="some of them (default: all)")
+    parser.add_argument("--variants", nargs="+", help="only these (default: all)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=BEST.epochs, help="default: the recipe's")
-    parser.add_argument("--images", type=int, help="only so many training images")
+    parser.add_argument("--images", type=int, help="use only this many training images")
     args = parser.parse_args()
     every = variants(args.epochs)
     if unknown := set(args.variants or ()) - every.keys():
@@ -110,8 +111,7 @@ def main() -> None:
     results = report.known("ablation")
     results = {name: results[name] for name in every if name in results}
     print(table(results))
-    report.plots.save(draw(results), report.RESULTS / "ablation.png")
-    print(f"\nwritten: {report.RESULTS / 'ablation'}.json and .png")
+    report.save_figure("ablation", draw(results))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How often two equal networks are called different by cross-validation, at a nominal 5 %.
+"""How often cross-validation finds a difference between two equal networks, at a nominal 5 %.
 
     MINICNN_NUM_THREADS=1 python benchmarks/false_alarms.py
 
-Both networks of a comparison are made in the same way, and only what is drawn differs. Each comparison has
-250 drawn garments of its own, and 5 folds; the designs differ in what the trainings share. In the last one
-the second network has other images of the same classes: equal in the long run, not on the images at hand.
+Both networks of a comparison are made in the same way and differ only in their random numbers. Each
+comparison has its own 250 synthetic garments and 5 folds; the designs differ in what the trainings share. In
+the last one the second network has other images of the same classes: equal in the long run, not on these images.
 """
 
 import argparse
@@ -22,12 +22,12 @@ from minicnn.data.synthetic import generate
 from minicnn.train import CrossValidation, compare
 
 IMAGES, FOLDS, EPOCHS = 250, 5, 10
-POOL = 20_000  # images that those of a comparison are drawn from
+POOL = 20_000  # images to draw from
 
 
 @dataclass(frozen=True)
 class Design:
-    """What is drawn anew for each fold (weights and order), and for each of the two networks."""
+    """What is drawn separately for each fold (weights and order), and for each of the two networks."""
 
     each_fold: bool = True
     own_order: bool = False
@@ -43,13 +43,13 @@ DESIGNS = {
 
 
 def network(seed: int) -> mc.Sequential:
-    """Return a network that is small enough to be at the mercy of its initial weights."""
+    """Return a network so small that much depends on its initial weights."""
     layers = [L.AvgPool2D(4), L.Flatten(), L.Dense(8), L.ReLU(), L.Dense(10)]
     return mc.Sequential(layers, (28, 28, 1), seed)
 
 
 def seed(*numbers: int) -> int:
-    """Return a seed of its own for each tuple of numbers."""
+    """Return a different seed for each tuple of numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
@@ -78,13 +78,13 @@ def cross_validated(data: Dataset, comparison: int, net: int, design: Design) ->
 
 
 def share(count: int, total: int) -> str:
-    """Return a share in per cent, with its standard error."""
+    """Return a share in percent, with its standard error."""
     p = count / total
     return f"{100 * p:.1f} ± {100 * math.sqrt(p * (1 - p) / total):.1f} %"
 
 
 def judge(pool: Dataset, design: Design, comparisons: int) -> dict[str, float]:
-    """Return how many comparisons found a difference, and how the differences scatter."""
+    """Return how many comparisons found a difference, and the spread of the differences."""
     alarms, uncorrected, differences = 0, 0, []
     for comparison in range(comparisons):
         both = images(pool, comparison, design)

@@ -14,12 +14,12 @@ from minicnn.info import blas, processor, versions
 from minicnn.runtime.threads import num_threads
 
 RESULTS = Path(__file__).parent / "results"
-# What makes a library use less than the processor has; whoever sets them finds them in the JSON.
+# Variables that make a library use less than the processor offers; the JSON records those that are set.
 HELD_BACK = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 
 
 def machine() -> dict[str, Any]:
-    """Name the machine and what runs on it: processor, cores, memory, threads, BLAS, versions."""
+    """Describe the machine: processor, cores, threads, BLAS, versions."""
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -53,22 +53,22 @@ def bars(values: dict[str, float], label: str) -> Figure:
 
 
 def spread(shares: list[float], sign: str = "") -> str:
-    """Return mean ± sample standard deviation, in per cent; ``sign`` "+": as points, with their sign.
+    """Return mean ± sample standard deviation in percent, or the mean alone of a single value.
 
-    A single value has no deviation.
+    With ``sign="+"`` the mean has its sign, as for differences in points.
     """
     mean = f"{100 * statistics.mean(shares):{sign}.2f}"
     return f"{mean} ± {100 * statistics.stdev(shares):.2f}" if len(shares) > 1 else mean
 
 
 def known(name: str) -> dict[str, dict[str, Any]]:
-    """Return what ``keep`` has kept under ``name``, entry to machine and results."""
+    """Return what ``keep`` saved under ``name``: entry to machine and results."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def keep(name: str, entry: str, **result: Any) -> None:
-    """Add an entry, with the machine, to ``name``.json: what takes hours is measured in several goes."""
+    """Add an entry, with the machine, to ``name``.json, so that long measurements can be resumed."""
     text = json.dumps(known(name) | {entry: {"machine": machine(), **result}}, indent=2)
     with replacing(RESULTS / f"{name}.json") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -78,5 +78,10 @@ def write(name: str, result: dict[str, Any], figure: Figure) -> None:
     """Write ``name``.json, with the machine, and ``name``.png."""
     with replacing(RESULTS / f"{name}.json") as temporary:
         temporary.write_text(json.dumps({"machine": machine(), **result}, indent=2) + "\n", encoding="utf-8")
+    save_figure(name, figure)
+
+
+def save_figure(name: str, figure: Figure) -> None:
+    """Write ``name``.png beside the JSON, and say so."""
     plots.save(figure, RESULTS / f"{name}.png")
     print(f"\nwritten: {RESULTS / name}.json and .png")

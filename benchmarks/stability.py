@@ -1,12 +1,11 @@
-"""Whether a recipe trains whatever the seed: how many of 32 seeds diverge, and how low the lowest ends.
+"""Whether a recipe trains with any seed: how many of 32 seeds diverge, and the lowest accuracy.
 
     python benchmarks/stability.py                                   # the quick recipes, on the fused engine
     python benchmarks/stability.py --engines layerwise
     python benchmarks/stability.py --variants                        # what makes the quick recipe stable
 
-Judged on a sixth of the training images, another sixth for each seed, never on the test images; of synthetic
-garments, on 20,000 more of them. What was measured before stays in the JSON until the same row is measured
-again.
+Evaluated on a sixth of the training images, a different sixth for each seed, never on the test images; for
+synthetic garments, on 20,000 others. Earlier results stay in the JSON until the same row is measured again.
 """
 
 import argparse
@@ -22,19 +21,19 @@ import minicnn as mc
 from minicnn.zoo import Recipe
 
 QUICK = mc.zoo.recipe("fashion-quick")
-AT_CHANCE = 0.2  # ten classes: a network that has learned anything is above
+AT_CHANCE = 0.2  # with ten classes, a network that has learned anything is better
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A recipe, and the factor of its last layer's initial weights."""
+    """A recipe, and a factor for the initial weights of the last layer."""
 
     recipe: Recipe
     last_layer: float = 1.0
 
 
 def variants() -> dict[str, Variant]:
-    """Return what was tried to make the quick recipe stable: the recipe itself last."""
+    """Return what was tried to make the quick recipe stable; the last is the recipe itself."""
     free = replace(QUICK, global_clipnorm=None)
     later = replace(free, schedule=lambda rate: mc.schedules.OneCycle(rate, peak=0.5, start=0.01))
     return {
@@ -47,14 +46,14 @@ def variants() -> dict[str, Variant]:
 
 
 class FirstLoss(mc.train.Callback):
-    """Notes the loss of the first batch, before any update."""
+    """Records the loss of the first batch, before any update."""
 
     def on_fit_begin(self, trainer: mc.Trainer) -> None:
-        """Forget an earlier run's."""
+        """Start anew."""
         self.loss = None
 
     def on_step_end(self, trainer: mc.Trainer, images: int, loss: float, accuracy: float) -> None:
-        """Note the first."""
+        """Record the first loss."""
         if self.loss is None:
             self.loss = loss
 
@@ -79,7 +78,7 @@ def train_and_evaluate(variant: Variant, data: str, engine: str, seed: int) -> d
 
 
 def row(name: str, result: dict[str, Any]) -> list[str]:
-    """Return how the seeds of one row ended."""
+    """Return a row of the table."""
     runs = result["runs"]
     accuracies = [r["accuracy"] for r in runs if r["accuracy"] is not None]
     mean, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
@@ -110,7 +109,7 @@ HEADER = [
 
 
 def draw(results: dict[str, dict]) -> Figure:
-    """Draw each row's accuracies, a point for each seed."""
+    """Draw each row's errors, a point for each seed."""
     figure = Figure(figsize=(9, 0.35 * len(results) + 1.4), layout="constrained")
     axes = figure.subplots()
     for y, result in enumerate(results.values()):
@@ -128,7 +127,7 @@ def draw(results: dict[str, dict]) -> Figure:
 
 
 def chosen(args: argparse.Namespace) -> Iterator[tuple[str, Variant, str, str]]:
-    """Yield what is to be measured: a name, the variant, the data, the engine."""
+    """Yield name, variant, data and engine of each measurement."""
     found = variants() if args.variants else {name: Variant(mc.zoo.recipe(name)) for name in args.recipes}
     for name, variant in found.items():
         datasets = ("synthetic",) if args.variants else (variant.recipe.dataset, "synthetic")
@@ -142,7 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipes", nargs="*", default=["fashion-quick", "mnist-quick"])
     parser.add_argument("--variants", action="store_true", help="changes of fashion-quick, on synthetic data")
-    parser.add_argument("--data", nargs="+", help="default: synthetic, and of recipes their own")
+    parser.add_argument("--data", nargs="+", help="default: synthetic, and for recipes also their own data")
     parser.add_argument("--engines", nargs="+", default=["fused"], choices=("fused", "layerwise"))
     parser.add_argument("--seeds", type=int, default=32, help="how many (default: 32)")
     args = parser.parse_args()
@@ -154,8 +153,7 @@ def main() -> None:
     results = report.known("stability")
     rows = [row(entry.split(f", {result['data']},")[0], result) for entry, result in results.items()]
     print(report.table(HEADER, rows))
-    report.plots.save(draw(results), report.RESULTS / "stability.png")
-    print(f"\nwritten: {report.RESULTS / 'stability'}.json and .png")
+    report.save_figure("stability", draw(results))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Seconds until Fashion-MNIST's test accuracy is reached: minicnn, Keras and PyTorch with one recipe.
+"""Seconds to a test accuracy on Fashion-MNIST: minicnn, Keras and PyTorch with the same recipe.
 
     pip install -e ".[bench]"
     python benchmarks/time_to_accuracy.py --seeds 0 1 2
     python benchmarks/time_to_accuracy.py --device cuda
 
 Model M1 of ``peers.py``, batches of 128, SGD with momentum 0.9, a one-cycle learning rate; all start
-from the same weights and see the same batches. The clock runs while steps are taken, and stands
-still while the test set is predicted, four times an epoch. Start-up is the time before:
-imports, data, and the first step, in which is compiled or traced what is not in a cache. Keras keeps
-the learning rate inside its velocity, the others do not: under a schedule their steps differ a little.
+from the same weights and see the same batches. The clock runs during the steps and is
+stopped while the test set is predicted, four times an epoch. Start-up is the time before: imports,
+data, and the first step, in which whatever is not cached is compiled or traced. Keras includes the
+learning rate in its velocity, the others do not: under a schedule their steps differ slightly.
 """
 
 import argparse
@@ -44,7 +44,7 @@ RACERS = {
 
 
 def race(framework: str, data: Path, seed: int, started: float) -> dict[str, Any]:
-    """Train and return the accuracy, and the seconds of training, after each evaluation."""
+    """Train, and return step, training seconds and accuracy after each evaluation."""
     with np.load(data) as file:
         arrays = {name: file[name] for name in file.files}
     weights = {name: arrays[name] for name in minicnn_model(MODEL).arrays()}
@@ -98,12 +98,12 @@ def as_way(framework: str, arrays: dict[str, np.ndarray]) -> tuple[Way, np.ndarr
 
 
 def seconds_to(curve: list[list[float]], target: float) -> float | None:
-    """Return the training seconds at which the accuracy first was ``target``, None if it never was."""
+    """Return the training seconds until the accuracy first reached ``target``, None if it never did."""
     return next((clock for _, clock, accuracy in curve if accuracy >= target), None)
 
 
 def child(framework: str, data: Path, seed: int) -> dict[str, Any]:
-    """Run ``race`` in a process of its own."""
+    """Run ``race`` in a new process."""
     command = [sys.executable, __file__, "--race", framework, "--data", str(data), "--seeds", str(seed)]
     answer = subprocess.run(
         [*command, "--started", repr(time.time())],
