@@ -19,6 +19,9 @@ Array: TypeAlias = np.ndarray
 
 DEVICES = ("cpu", "cuda", "auto")
 
+ignore_underflow = np.errstate(under="ignore")
+"""A decorator: numbers too small for a float become 0, even if NumPy is set to raise errors for them."""
+
 
 def array_module(x: Array) -> ModuleType:
     """Return the module whose functions work on ``x``: ``numpy`` or ``cupy``.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.backend import Array, to_numpy
+from minicnn.backend import Array, ignore_underflow, to_numpy
 from minicnn.checks import whole_number
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.layers import Layer
@@ -152,7 +152,7 @@ def _unit_rows(x: np.ndarray) -> np.ndarray:
     return x / np.where(length > 0, length, 1)
 
 
-@np.errstate(under="ignore")  # a gradient next to nothing may become 0
+@ignore_underflow
 def saliency(model: Sequential, images: Array, classes: np.ndarray | None = None) -> np.ndarray:
     """Return how strongly each pixel changes the logit of a class, (N, H, W).
 
@@ -189,7 +189,7 @@ def saliency(model: Sequential, images: Array, classes: np.ndarray | None = None
     return maps.astype(model.dtype)
 
 
-@np.errstate(under="ignore")
+@ignore_underflow
 def grad_cam(
     model: Sequential, images: Array, classes: np.ndarray | None = None, layer: str | None = None
 ) -> np.ndarray:

@@ -3,16 +3,13 @@
 import numpy as np
 
 from minicnn import advice
-from minicnn.backend import Array, array_module, device_of, to_device
+from minicnn.backend import Array, array_module, device_of, ignore_underflow, to_device
 from minicnn.checks import number
 from minicnn.errors import DataError, DTypeError, ShapeError, StateError
 from minicnn.hints import Hinted, module_names
 
-# Far from the largest logit exp(z) is too small for a float, and 0, whatever NumPy is told to do about that.
-_rounds_to_zero = np.errstate(under="ignore")
 
-
-@_rounds_to_zero
+@ignore_underflow
 def log_softmax(logits: Array) -> Array:
     """Return zᵢ − log Σⱼ exp(zⱼ) for each row, (N, K) → (N, K).
 
@@ -23,7 +20,7 @@ def log_softmax(logits: Array) -> Array:
     return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
 
 
-@_rounds_to_zero
+@ignore_underflow
 def softmax(logits: Array) -> Array:
     """Return exp(zᵢ) / Σⱼ exp(zⱼ) for each row, (N, K) → (N, K)."""
     return array_module(logits).exp(log_softmax(logits))
@@ -86,7 +83,7 @@ class SoftmaxCrossEntropy(Hinted):
         self._cache = self._log_p_and_target(logits, targets)
         return self._value(*self._cache)
 
-    @_rounds_to_zero
+    @ignore_underflow
     def backward(self) -> Array:
         """Return the gradient with respect to the logits, (softmax(z) − t) / N, shape (N, K).
 
@@ -112,7 +109,7 @@ class SoftmaxCrossEntropy(Hinted):
             t = (1 - self.label_smoothing) * t + self.label_smoothing / t.shape[1]
         return log_softmax(logits), t
 
-    @_rounds_to_zero
+    @ignore_underflow
     def _value(self, log_p: Array, t: Array) -> float:
         # Where the target is 0 a class does not count, even if its logit is −∞.
         counted = array_module(log_p).where(t > 0, log_p, 0)
@@ -140,7 +137,7 @@ def check_labels(labels: Array, K: int) -> None:
         )
 
 
-@_rounds_to_zero
+@ignore_underflow
 def _as_probabilities(targets: Array, logits: Array) -> Array:
     """Return the targets as (N, K) class probabilities in the logits' dtype, on their device."""
     N, K = logits.shape

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import checks, hints, losses, sizes
-from minicnn.backend import Array, resolve_device, to_device, to_numpy
+from minicnn.backend import Array, ignore_underflow, resolve_device, to_device, to_numpy
 from minicnn.errors import ConfigError, NonFiniteError, ShapeError
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
@@ -16,9 +16,6 @@ from minicnn.preparation import Preparation
 from minicnn.preprocessing import Preprocessing, Scale
 from minicnn.runtime.loading import load
 from minicnn.text import byte_size, echo, printable
-
-# What is too small for a float is 0, whatever NumPy is told to do about that.
-_rounds_to_zero = np.errstate(under="ignore")
 
 
 class Sequential(hints.Hinted):
@@ -116,14 +113,14 @@ class Sequential(hints.Hinted):
             )
         self.class_names = tuple(printable(str(name)) for name in names)
 
-    @_rounds_to_zero
+    @ignore_underflow
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute the output, usually logits (N, K), from network input ``x``, (N, *input_shape)."""
         for layer in self.layers:
             x = layer.forward(x, training)
         return x
 
-    @_rounds_to_zero
+    @ignore_underflow
     def backward(self, dy: Array, need_dx: bool = False) -> Array | None:
         """Compute every parameter's gradient from ``dy``, the gradient with respect to the output.
 
