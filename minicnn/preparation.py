@@ -1,7 +1,7 @@
-"""How the images that a model was trained on had been prepared; saved with it: pictures are to look alike.
+"""How the training images were prepared; saved with the model, so that a picture is prepared the same way.
 
-MNIST's digits fill 20 of 28 pixels, garments all of them, and a photograph has no ground that could be left
-out. The images themselves tell, whatever file they came from.
+MNIST's digits fill 20 of 28 pixels, garments all of them, and photographs have no plain ground. This is
+measured on the images themselves, whatever file they came from.
 """
 
 from dataclasses import dataclass
@@ -10,42 +10,35 @@ import numpy as np
 
 from minicnn.checks import flag, number
 
-SAMPLE = 1000
-PLAIN = 0.05
-"""A pixel of the ground is within this share of black, or of white."""
-
-LIT = 0.2
-"""A pixel of the object is at least this light, on the scale 0…1."""
-
-SECOND = 0.3
-"""A second part with less than this share of the largest part's ink is no second object."""
-
-SLACK = 0.05
-"""By this share, an image may have less or more ink than any of the training images."""
+SAMPLE = 1000  # how many images are looked at
+PLAIN = 0.05  # a pixel of the ground differs from black or white by at most this share
+LIT = 0.2  # a pixel of the object is at least this light, on the scale 0…1
+SECOND = 0.3  # a part with less than this share of the largest part's ink is not a second object
+SLACK = 0.05  # an image may have so much less or more ink than any training image
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What the training images have in common, so far as a picture can be given it.
+    """What the training images have in common, as far as a picture can be made like them.
 
     Parameters
     ----------
     margin : float, optional
         The share of height and width, below 0.5, that an object leaves empty on each side. None: the
-        images do not show one object on a black or white ground, but photographs.
+        images do not show one object on a black or white ground, as photographs.
     negative : bool
         Whether the objects are dark on white.
     least_ink, most_ink : float
-        The mean of an image, on the scale 0…1 and light on black: the training images' least and largest,
-        but for one in a thousand.
+        The mean of an image, on the scale 0…1 and light on black: the 0.1 % and the 99.9 % quantile of the
+        training images.
     second_part : float
-        The ink of an image's second largest part, as a share of that of the largest: so much, or less, in
-        all but one in two hundred training images.
+        The ink of an image's second largest part, as a share of the largest part's: the 99.5 % quantile of
+        the training images.
 
     Raises
     ------
     ConfigError
-        If one of them is of another kind or out of range.
+        If one of them is of the wrong type or out of range.
     """
 
     margin: float | None = 0.0
@@ -65,8 +58,7 @@ class Preparation:
     def of(cls, images: np.ndarray) -> "Preparation":
         """Return how images, (N, H, W, C) uint8 or floating on the scale 0…1, were prepared.
 
-        A thousand of them are looked at. The margin is what the median image leaves beside the longer side
-        of its object.
+        The margin is the median of what the longer side of an object leaves.
         """
         sample = images[:: -(-len(images) // SAMPLE)]
         if sample.shape[-1] != 1:
@@ -85,24 +77,24 @@ class Preparation:
         return cls(float(margin), bool(white > black), *map(float, ink), float(second))
 
     def remarks(self, image: np.ndarray) -> list[str]:
-        """Return what makes an image, (H, W, C) uint8, unlike those that the model was trained on."""
+        """Return in which ways an image, (H, W, C) uint8, differs from the training images."""
         if image.min() == image.max():
-            return ["nothing stands out: the answer says nothing"]
+            return ["nothing stands out: the prediction means nothing"]
         if self.margin is None or image.shape[-1] != 1:
             return []
         x = image[..., 0] / 255
         x = 1 - x if self.negative else x
         found = []
         if _second_part(x) > max(SECOND, self.second_part):
-            found.append("several objects stand out, and are taken for one: cut the picture")
+            found.append("several objects stand out, and are taken for one: crop the picture")
         if not (1 - SLACK) * self.least_ink <= x.mean() <= (1 + SLACK) * self.most_ink:
             less = "less" if x.mean() < self.least_ink else "more"
-            found.append(f"{less} of it is ink than in the training images: the answer may say nothing")
+            found.append(f"it has {less} ink than the training images: the prediction may mean nothing")
         return found
 
 
 def _extent(lit: np.ndarray) -> np.ndarray:
-    """Return the longer side of what is lit, as a share of the image's: (N,), of (N, H, W) bool."""
+    """Return the longer side of the lit pixels, (N, H, W) bool, as a share of the image's: (N,)."""
 
     def longest(along: np.ndarray) -> np.ndarray:
         first, last = along.argmax(axis=1), along.shape[1] - along[:, ::-1].argmax(axis=1)
@@ -112,7 +104,7 @@ def _extent(lit: np.ndarray) -> np.ndarray:
 
 
 def _second_part(image: np.ndarray) -> float:
-    """Return the ink of the second largest part of an image (H, W), as a share of that of the largest."""
+    """Return the ink of the second largest part of an image (H, W), as a share of the largest part's."""
     from scipy import ndimage
 
     labels, parts = ndimage.label(image > LIT, np.ones((3, 3)))

@@ -40,7 +40,7 @@ GARMENTS = {
     ],
     "Coat": [
         *[*_TORSO, *_LONG_SLEEVES, *_NECK],
-        (0, -0.5, 0, 0.8, 0.1, 0.1, 0.1),  # open front
+        (0, -0.5, 0, 0.6, 0.1, 0.1, 0.1),  # open front
         (0.05, 0, 0.25, -0.7, 0.05, 0.07, 0.4),  # lapels
         (0.2, 0.35, 0.36, 0.35, 0.04, 0.04, 0.3),  # pockets
     ],
@@ -165,7 +165,7 @@ def _fabric(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarra
     across, down = (rng.choice(np.float32([0, 14]), (m, 1, 1)) * _vary(rng, m, 0.8, 1.6) for _ in range(2))
     pattern = _vary(rng, m, 0.1, 0.3) * (np.sin(across * x) + np.sin(down * y))
     light = _vary(rng, m, -0.2, 0.2) * x + _vary(rng, m, -0.2, 0.2) * y
-    return np.clip(_vary(rng, m, 0.3, 0.95) * (1 + pattern + light), 0.08, 1)
+    return np.clip(_vary(rng, m, 0.4, 0.95) * (1 + pattern + light), 0.08, 1)
 
 
 def _vary(rng: np.random.Generator, m: int, low: float, high: float) -> np.ndarray:

@@ -346,7 +346,7 @@ class TestPredict:
         Image.new("L", (50, 40), 128).save(tmp_path / "gray.png")
         assert cli.main(["predict", str(folder / "model.safetensors"), str(tmp_path / "gray.png")]) == 0
         out, err = capsys.readouterr()
-        assert err == f"minicnn: {tmp_path / 'gray.png'}: nothing stands out: the answer says nothing\n"
+        assert err == f"minicnn: {tmp_path / 'gray.png'}: nothing stands out: the prediction means nothing\n"
         assert out.count("%") == 3
 
     def test_a_picture_is_given_the_margin_of_the_training_images(self, folder, picture, tmp_path):
