@@ -1,4 +1,4 @@
-"""`backend`: whose array it is, and what is said about a GPU that cannot be used."""
+"""`backend`: the module of an array, moving arrays, and messages about an unusable GPU."""
 
 import sys
 from types import ModuleType
@@ -12,7 +12,7 @@ from minicnn.errors import ConfigError, DeviceError, DTypeError
 
 
 class FakeArray:
-    """What CuPy's arrays look like from outside; the data stays in main memory."""
+    """A stand-in for CuPy's arrays; the data stays in main memory."""
 
     def __init__(self, data):
         self.data = np.array(data)
@@ -65,11 +65,11 @@ class TestArrayModule:
         assert backend.device_of(FakeArray([1])) == "cuda"
 
     @pytest.mark.parametrize("x", [[1.0], 1.0, None, "array", np.float32(1), memoryview(b"x")])
-    def test_anything_else_is_refused_with_its_type(self, x):
+    def test_anything_else_is_rejected_with_its_type(self, x):
         with pytest.raises(DTypeError, match=rf"got {type(x).__name__}: convert it with numpy\.asarray"):
             backend.array_module(x)
 
-    def test_an_array_of_another_library_is_refused(self, monkeypatch):
+    def test_an_array_of_another_library_is_rejected(self, monkeypatch):
         class Tensor:
             dtype = np.dtype("float32")
 
@@ -96,24 +96,24 @@ class TestMoving:
         ("kind", "moved"),
         [(">f4", "f4"), (">f2", "f2"), (">f8", "f8"), ("longdouble", "f8"), ("f2", "f2"), ("u1", "u1")],
     )
-    def test_floats_that_a_gpu_has_not_become_what_it_has(self, cupy, kind, moved):
+    def test_floats_that_a_gpu_lacks_are_converted(self, cupy, kind, moved):
         x = np.arange(3).astype(kind)
         assert backend.to_device(x, "cuda").dtype.str[1:] == moved
         assert backend.to_device(x, "cuda").dtype.isnative
         assert_array_equal(backend.to_numpy(backend.to_device(x, "cuda")), x)
 
-    def test_a_list_is_refused(self):
+    def test_a_list_is_rejected(self):
         with pytest.raises(DTypeError):
             backend.to_numpy([1, 2])
 
-    def test_without_a_gpu_the_reason_is_told(self, no_cupy):
+    def test_without_a_gpu_the_reason_is_given(self, no_cupy):
         with pytest.raises(DeviceError, match="CuPy"):
             backend.to_device(np.arange(3), "cuda")
 
 
 class TestResolveDevice:
     @pytest.mark.parametrize("device", ["gpu", "CPU", "", None, 0])
-    def test_an_unknown_device_is_refused_with_the_known_ones(self, device):
+    def test_an_unknown_device_is_rejected_with_the_known_ones(self, device):
         with pytest.raises(ConfigError, match="expected one of cpu, cuda, auto"):
             backend.resolve_device(device)
 
@@ -128,12 +128,12 @@ class TestResolveDevice:
         with pytest.raises(DeviceError, match=r"minicnn\[cuda12\].*minicnn\[cuda13\].*device=\"cpu\""):
             backend.resolve_device("cuda")
 
-    def test_a_kernel_that_fails_is_told_with_its_reason(self, broken_cupy):
+    def test_a_failing_kernel_is_reported_with_the_reason(self, broken_cupy):
         with pytest.raises(DeviceError, match=r"OSError: cudaErrorInsufficientDriver.*too old for this CuPy"):
             backend.resolve_device("cuda")
 
     @pytest.mark.parametrize(
-        ("told", "remedy"),
+        ("message", "remedy"),
         [
             ("cudaErrorNoDevice: no CUDA-capable device is detected", "no NVIDIA GPU is visible"),
             ("OutOfMemoryError: allocating 512 bytes", "its memory is full"),
@@ -141,16 +141,16 @@ class TestResolveDevice:
             ("something else", "check the driver with nvidia-smi"),
         ],
     )
-    def test_the_remedy_fits_the_reason(self, monkeypatch, told, remedy):
+    def test_the_remedy_fits_the_reason(self, monkeypatch, message, remedy):
         def arange(n):
-            raise RuntimeError(told)
+            raise RuntimeError(message)
 
         monkeypatch.setitem(sys.modules, "cupy", fake_cupy(arange))
         with pytest.raises(DeviceError, match=remedy) as error:
             backend.resolve_device("cuda")
-        assert told in str(error.value)
+        assert message in str(error.value)
 
-    def test_a_gpu_that_works_is_proved_once(self, monkeypatch):
+    def test_a_working_gpu_is_tested_once(self, monkeypatch):
         asked = []
         module = fake_cupy(lambda n: asked.append(n) or FakeArray(np.arange(n)))
         monkeypatch.setitem(sys.modules, "cupy", module)
@@ -158,12 +158,12 @@ class TestResolveDevice:
             assert backend.resolve_device("cuda") == "cuda"
         assert asked == [3]
 
-    def test_a_gpu_that_computes_nonsense_is_refused(self, monkeypatch):
+    def test_a_gpu_with_wrong_results_is_rejected(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "cupy", fake_cupy(lambda n: FakeArray(np.zeros(n))))
         with pytest.raises(DeviceError, match="wrong sum"):
             backend.resolve_device("cuda")
 
-    def test_a_cupy_that_breaks_while_it_is_imported_is_told(self, monkeypatch, tmp_path):
+    def test_an_error_while_cupy_is_imported_is_reported(self, monkeypatch, tmp_path):
         (tmp_path / "cupy.py").write_text("raise RuntimeError('libcuda.so is from another driver')")
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, "cupy", raising=False)

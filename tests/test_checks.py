@@ -35,13 +35,13 @@ def test_a_number_becomes_a_plain_float():
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, "3", None, True, np.float64(2)])
-def test_what_is_no_whole_number_is_refused(value):
+def test_other_than_a_whole_number_is_rejected(value):
     with pytest.raises(ConfigError, match="n must be a whole number of at least 1"):
         checks.whole_number(value, "n")
 
 
 @pytest.mark.parametrize("value", [2**31, 10**30, 10**5000], ids=["2^31", "10^30", "10^5000"])
-def test_a_size_beyond_every_array_is_refused(value):
+def test_a_size_larger_than_any_array_is_rejected(value):
     assert checks.size(2**31 - 1, "n") == checks.LARGEST_SIZE
     for refuse in (
         lambda: checks.size(value, "n"),
@@ -58,20 +58,20 @@ def test_a_size_beyond_every_array_is_refused(value):
             refuse()
 
 
-def test_a_shape_of_very_many_axes_is_refused():
+def test_a_shape_with_too_many_axes_is_rejected():
     assert checks.shape((1,) * 16, "input_shape") == (1,) * 16
     with pytest.raises(ConfigError, match="input_shape must have at most 16 axes, got 17"):
         checks.shape((1,) * 17, "input_shape")
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), 10**5000], ids=["10^400", "-10^400", "10^5000"])
-def test_a_number_that_no_float_holds_is_refused(value):
+def test_a_number_too_large_for_a_float_is_rejected(value):
     for interval in checks.INTERVALS:
         with pytest.raises(ConfigError, match="x must be a number in"):
             checks.number(value, "x", interval)
 
 
-def test_a_value_that_cannot_be_printed_is_refused_all_the_same():
+def test_a_value_that_cannot_be_printed_is_rejected_too():
     endless = []
     endless.append(endless)
     for value in (-(10**5000), endless, "x" * 10**6):
@@ -81,7 +81,7 @@ def test_a_value_that_cannot_be_printed_is_refused_all_the_same():
 
 
 @pytest.mark.parametrize("value", [(), 28, "28", None, (28, 0), (28, 1.5), np.array([28, 28])])
-def test_what_is_no_shape_is_refused(value):
+def test_other_than_a_shape_is_rejected(value):
     with pytest.raises(ConfigError, match="input_shape must be"):
         checks.shape(value, "input_shape")
 
@@ -115,12 +115,12 @@ def test_only_two_dtypes_are_taken(value):
         lambda: schedules.Constant(0.1, warmup_steps=2.5),
     ],
 )
-def test_every_constructor_refuses_what_is_of_another_kind(make):
+def test_every_constructor_rejects_arguments_of_another_type(make):
     with pytest.raises(ConfigError):
         make()
 
 
-def test_lists_and_integer_logits_are_refused():
+def test_lists_and_integer_logits_are_rejected():
     layer = L.Dense(2)
     layer.build((3,), np.random.default_rng(0))
     with pytest.raises(DTypeError, match="NumPy or CuPy array"):

@@ -180,7 +180,7 @@ def rounded_otherwise(matmul, seed):
 
 
 def on_black(n=5, seed=0):
-    """Return images as they are photographed: something bright in the middle of black."""
+    """Return images like photographs: something bright in the middle of black."""
     rng = np.random.default_rng(seed)
     images = np.zeros((n, 16, 14, 1), np.uint8)
     images[:, 6:11, 5:9] = rng.integers(50, 256, (n, 5, 4, 1))
@@ -188,7 +188,7 @@ def on_black(n=5, seed=0):
 
 
 def pooled(kind, shape=(16, 14, 1)):
-    """Return a network, of float32 and standardized images, whose pools see the black of ``on_black``."""
+    """Return a float32 network for standardized images, whose pools see the black of ``on_black``."""
     layers = {
         "behind ReLU": [L.Conv2D(9, 3, padding="same"), L.ReLU(), L.MaxPool2D(2), L.Conv2D(8, 3), L.ReLU()],
         "before BatchNorm": [L.Conv2D(9, 3), L.MaxPool2D(2), L.BatchNorm(), L.ReLU(), L.Conv2D(8, 3)],
@@ -264,7 +264,7 @@ def test_maps_of_real_images_do_not_depend_on_rounding(recipe, function, monkeyp
 
 
 def state(model):
-    """Return all that a function could leave behind in a model."""
+    """Return all state of a model that a function could change."""
     kept = [layer._cache for layer in model.layers]
     grads = [dict(layer.grads) for layer in model.layers]
     draws = [copy.deepcopy(layer)._rng.random() for layer in model.layers if isinstance(layer, L.Dropout)]
@@ -283,7 +283,7 @@ def state(model):
     ],
     ids=["fold_batchnorm", "feature_maps", "features", "saliency", "grad_cam"],
 )
-def test_the_model_and_the_images_stay_as_they_were(function, dtype):
+def test_the_model_and_the_images_stay_unchanged(function, dtype):
     model, images = network(dtype=dtype), pixels()
     before = state(model)
     function(model, images)
@@ -327,7 +327,7 @@ class TestImages:
         ],
         ids=["one", "none", "integers", "NaN"],
     )
-    def test_what_prediction_refuses_is_refused(self, function, images, error):
+    def test_images_that_prediction_rejects_are_rejected(self, function, images, error):
         with pytest.raises(error):
             function(network(), images)
 
@@ -340,7 +340,7 @@ class TestFeatureMaps:
             x = layer.forward(x)
             assert_array_equal(explain.feature_maps(model, pixels(), layer.name), x)
 
-    def test_an_unknown_name_is_refused_with_the_names_there_are(self):
+    def test_an_unknown_name_is_rejected_with_the_known_names(self):
         with pytest.raises(ConfigError, match=r"no layer 'conv2d_9'.* conv2d_1, batchnorm_1, relu_1,"):
             explain.feature_maps(network(), pixels(), "conv2d_9")
 
@@ -356,7 +356,7 @@ class TestFeatures:
         model = Sequential([L.Flatten(), L.Dense(2)], SHAPE, dtype="float64")
         assert_array_equal(explain.features(model, pixels()), pixels().reshape(4, -1))
 
-    def test_a_model_that_ends_otherwise_is_refused(self):
+    def test_a_model_that_does_not_end_in_dense_is_rejected(self):
         model = Sequential([L.Flatten(), L.Dense(2), L.ReLU()], SHAPE)
         with pytest.raises(ConfigError, match=r"ends in ReLU\(\): call feature_maps"):
             explain.features(model, pixels())
@@ -390,7 +390,7 @@ class TestNearest:
         features = np.array([[1.0, 0.1], [100, 90], [0.001, 0]])
         assert_array_equal(explain.nearest(features, np.array([[5.0, 0]]), 3), [[2, 0, 1]])
 
-    def test_zeros_are_like_nothing_and_unlike_nothing(self):
+    def test_zeros_have_similarity_0(self):
         features = np.array([[-1.0, 0], [0, 0], [1, 0]])
         assert_array_equal(explain.nearest(features, np.array([[1.0, 0], [0, 0]]), 3), [[2, 1, 0], [0, 1, 2]])
 
@@ -403,16 +403,16 @@ class TestNearest:
             assert_array_equal(row, explain.nearest(features, q[None])[0])
 
     @pytest.mark.parametrize(("features", "query"), [((5, 3), (3,)), ((5, 3), (1, 2)), ((5,), (1, 5))])
-    def test_shapes_that_do_not_fit_are_refused(self, features, query):
+    def test_shapes_that_do_not_match_are_rejected(self, features, query):
         with pytest.raises(ShapeError, match=r"expected features \(N, D\) and a query \(Q, D\)"):
             explain.nearest(np.ones(features), np.ones(query), 1)
 
     @pytest.mark.parametrize("count", [0, 6, 1.5])
-    def test_a_count_that_cannot_be_is_refused(self, count):
+    def test_an_invalid_count_is_rejected(self, count):
         with pytest.raises(ConfigError, match="count must be"):
             explain.nearest(np.ones((5, 2)), np.ones((1, 2)), count)
 
-    def test_lists_are_refused(self):
+    def test_lists_are_rejected(self):
         with pytest.raises(DTypeError, match="expected a NumPy"):
             explain.nearest([[1, 2]], np.ones((1, 2)), 1)
 
@@ -438,16 +438,16 @@ class TestClasses:
             ([0, 1, 2, 0], DTypeError, "expected a NumPy or CuPy array"),
         ],
     )
-    def test_others_than_one_class_for_each_image_are_refused(self, function, classes, error, text):
+    def test_other_than_one_class_for_each_image_is_rejected(self, function, classes, error, text):
         with pytest.raises(error, match=text):
             function(network(), pixels(), classes)
 
-    def test_a_model_that_is_no_classifier_is_refused(self, function):
+    def test_a_model_that_is_not_a_classifier_is_rejected(self, function):
         model = Sequential([L.Conv2D(2, 3)], SHAPE)
         with pytest.raises(ConfigError, match="a classifier ends in"):
             function(model, pixels())
 
-    def test_weights_that_grew_too_large_are_refused(self, function):
+    def test_weights_that_grew_too_large_are_rejected(self, function):
         model = network()
         model.layers[-1].params["b"][0] = np.inf
         with pytest.raises(NonFiniteError, match="grew too large"):
@@ -467,7 +467,7 @@ class TestSaliency:
         maps = explain.saliency(model, pixels(2, (1, 2, 2)), np.array([0, 1]))
         assert_array_equal(maps, [[[12, 8]], [[0, 2]]])
 
-    def test_a_model_whose_input_is_no_image_is_refused(self):
+    def test_a_model_whose_input_is_not_an_image_is_rejected(self):
         model = Sequential([L.Dense(2)], (6,), dtype="float64")
         with pytest.raises(ConfigError, match=r"an image \(H, W, C\), got \(6,\): begin"):
             explain.saliency(model, pixels(4, (6,)))
@@ -517,7 +517,7 @@ class TestGradCam:
         assert maps.min() == 0
         assert_array_equal(maps.max(axis=(1, 2)), np.ones(20))
 
-    def test_where_nothing_speaks_for_the_class_the_map_is_zero(self):
+    def test_where_nothing_supports_the_class_the_map_is_zero(self):
         model = network()
         model.layers[-1].params["W"][:, 1] = 0
         assert_array_equal(explain.grad_cam(model, pixels(), np.ones(4, int)), np.zeros((4, 7, 5)))
@@ -544,14 +544,14 @@ class TestGradCam:
         assert_array_equal(explain.grad_cam(model, pixels(), layer="dropout_1"), expected)
 
     @pytest.mark.parametrize("layer", ["flatten_1", "dense_1", "batchnorm_2", "dropout_3", "dense_2"])
-    def test_a_layer_whose_output_is_no_image_is_refused(self, layer):
+    def test_a_layer_whose_output_is_not_an_image_is_rejected(self, layer):
         with pytest.raises(ConfigError, match=f"needs a layer whose output is an image.*'{layer}'"):
             explain.grad_cam(network(), pixels(), layer=layer)
 
-    def test_an_unknown_layer_is_refused(self):
+    def test_an_unknown_layer_is_rejected(self):
         with pytest.raises(ConfigError, match="no layer 'conv'"):
             explain.grad_cam(network(), pixels(), layer="conv")
 
-    def test_a_model_without_an_image_inside_is_refused(self):
+    def test_a_model_without_an_image_inside_is_rejected(self):
         with pytest.raises(MiniCNNError, match="more than one pixel: there is none"):
             explain.grad_cam(Sequential([L.Flatten(), L.Dense(2)], SHAPE), pixels())

@@ -1,4 +1,4 @@
-"""`files`: a file is there as a whole or not at all, and what cannot be written is said at once."""
+"""`files`: a file is written completely or not at all, and an unwritable path is rejected before any work."""
 
 import os
 import re
@@ -25,7 +25,7 @@ needs_locks = pytest.mark.skipif(files.fcntl is None, reason="needs flock")
 
 @pytest.fixture
 def blocked(tmp_path):
-    """Return a path that nobody can write, not even root: its parent is a file."""
+    """Return a path that not even root can write: its parent is a file."""
     (tmp_path / "file").write_text("not a folder")
     return tmp_path / "file" / "sub"
 
@@ -46,7 +46,7 @@ class TestReplacing:
             assert path.read_text() == "old"
         assert path.read_text() == "new"
 
-    def test_who_has_the_old_file_open_reads_on_in_the_old_one(self, tmp_path):
+    def test_an_open_reader_keeps_the_old_content(self, tmp_path):
         path = tmp_path / "a.txt"
         path.write_text("old")
         with path.open() as reader:
@@ -106,26 +106,26 @@ class TestReplacing:
             temporary.write_text("x")
         assert (tmp_path / "a.txt").exists()
 
-    def test_a_folder_of_that_name_is_refused_and_stays(self, tmp_path):
+    def test_a_folder_of_that_name_is_rejected_and_stays(self, tmp_path):
         (tmp_path / "a").mkdir()
         with pytest.raises(OutputError, match="there is a folder of that name"), replacing(tmp_path / "a"):
             pytest.fail("the block must not run")
         assert (tmp_path / "a").is_dir()
         assert os.listdir(tmp_path) == ["a"]
 
-    def test_an_unwritable_place_is_refused_before_the_block(self, blocked):
+    def test_an_unwritable_place_is_rejected_before_the_block(self, blocked):
         with (
             pytest.raises(OutputError, match="choose a folder you may write to"),
             replacing(blocked / "a.txt"),
         ):
             pytest.fail("the block must not run")
 
-    def test_a_name_that_the_disk_does_not_take_is_refused(self, tmp_path):
+    def test_a_name_that_is_too_long_is_rejected(self, tmp_path):
         with pytest.raises(OutputError, match="cannot write"), replacing(tmp_path / ("x" * 300)) as temporary:
             temporary.write_text("new")
         assert os.listdir(tmp_path) == []
 
-    def test_a_name_as_long_as_the_disk_takes_is_no_problem(self, tmp_path):
+    def test_the_longest_possible_name_works(self, tmp_path):
         name = "x" * 251 + ".txt"
         with replacing(tmp_path / name) as temporary:
             temporary.write_text("new")
@@ -145,7 +145,7 @@ class TestReplacing:
         assert target.read_text() == "new"
         assert (os.listdir(target.parent), len(os.listdir(tmp_path))) == (["target.txt"], 2)
 
-    def test_writers_at_the_same_time_do_not_meet_the_last_to_end_wins(self, tmp_path):
+    def test_of_two_simultaneous_writers_the_last_to_finish_wins(self, tmp_path):
         path = tmp_path / "a.txt"
         with replacing(path) as slow:
             slow.write_text("slow")
@@ -155,7 +155,7 @@ class TestReplacing:
         assert path.read_text() == "slow"
         assert os.listdir(tmp_path) == ["a.txt"]
 
-    def test_what_is_renamed_is_on_the_disk_and_so_is_the_new_name(self, tmp_path, monkeypatch):
+    def test_the_data_and_the_new_name_are_flushed_to_disk(self, tmp_path, monkeypatch):
         path, done = tmp_path / "a.txt", []
         sync, rename = os.fsync, os.replace
 
@@ -174,7 +174,7 @@ class TestReplacing:
         file, folder = path.stat().st_ino, tmp_path.stat().st_ino
         assert done == [("sync", file), ("rename", file), ("sync", folder)]
 
-    def test_a_disk_that_fails_at_the_last_moment_leaves_the_old_file(self, tmp_path, monkeypatch):
+    def test_a_disk_error_at_the_last_moment_leaves_the_old_file(self, tmp_path, monkeypatch):
         path = tmp_path / "a.txt"
         path.write_text("old")
 
@@ -229,10 +229,10 @@ class TestKilledWriters:
         process.wait()
         assert Path(temporary).read_text() == "half"
         assert path.read_text() == "old"
-        check_file(tmp_path / "b.txt")  # what every writer does first
+        check_file(tmp_path / "b.txt")  # as every writer does first
         assert os.listdir(tmp_path) == ["a.txt"]
 
-    def test_a_living_writer_is_left_alone(self, tmp_path, start):
+    def test_the_file_of_a_running_writer_is_left_alone(self, tmp_path, start):
         path = tmp_path / "a.txt"
         process, temporary = start(WRITER, path)
         with replacing(path) as other:
@@ -265,7 +265,7 @@ while True:
         model.save(path)
         assert os.listdir(tmp_path) == ["model.safetensors"]
 
-    def test_a_file_that_is_taken_away_before_it_is_locked_is_made_again(self, tmp_path, monkeypatch):
+    def test_a_file_that_is_removed_before_it_is_locked_is_made_again(self, tmp_path, monkeypatch):
         flock, calls = files.fcntl.flock, []
 
         def late(file, how):
@@ -326,12 +326,12 @@ class TestCheckPath:
         assert check_path(path) == Path(path)
 
     @pytest.mark.parametrize("path", [None, 5, b"a", ["a"]])
-    def test_what_is_no_path_is_refused_by_name(self, path):
+    def test_other_than_a_path_is_rejected_by_name(self, path):
         with pytest.raises(ConfigError, match="folder must be a path such as 'data', got "):
             check_path(path, "folder")
 
     @pytest.mark.parametrize("path", ["a\0b", "\ud800", "a\udcff", Path("\0")])
-    def test_what_no_file_can_be_called_is_refused_and_can_be_printed(self, path):
+    def test_an_impossible_name_is_rejected_with_a_printable_message(self, path):
         with pytest.raises(ConfigError, match=r"without NUL, in UTF-8, got '.*\\") as caught:
             check_path(path)
         str(caught.value).encode()
@@ -351,29 +351,29 @@ class TestCheckFile:
         (tmp_path / "link").symlink_to(tmp_path / "target")
         assert check_file(tmp_path / "link") == tmp_path / "target"
 
-    def test_a_folder_of_that_name_is_refused_even_through_a_link(self, tmp_path):
+    def test_a_folder_of_that_name_is_rejected_even_through_a_link(self, tmp_path):
         (tmp_path / "folder").mkdir()
         (tmp_path / "link").symlink_to(tmp_path / "folder")
         for name in ("folder", "link"):
             with pytest.raises(OutputError, match="there is a folder of that name"):
                 check_file(tmp_path / name)
 
-    def test_a_path_through_a_file_is_refused(self, blocked):
+    def test_a_path_through_a_file_is_rejected(self, blocked):
         with pytest.raises(OutputError, match="cannot write"):
             check_file(blocked / "a.txt")
 
-    def test_a_name_that_the_disk_does_not_take_is_refused(self, tmp_path):
+    def test_a_name_that_is_too_long_is_rejected(self, tmp_path):
         with pytest.raises(OutputError, match="cannot write"):
             check_file(tmp_path / ("x" * 300))
 
-    def test_links_that_lead_round_in_a_circle_are_refused(self, tmp_path):
+    def test_circular_links_are_rejected(self, tmp_path):
         (tmp_path / "a").symlink_to(tmp_path / "b")
         (tmp_path / "b").symlink_to(tmp_path / "a")
         with pytest.raises(OutputError, match="cannot write"):
             check_file(tmp_path / "a")
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-    def test_what_is_neither_file_nor_folder_is_refused_and_stays(self, tmp_path):
+    def test_a_device_or_pipe_is_rejected_and_stays(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(OutputError, match="there is a device or pipe of that name"):
             check_file(tmp_path / "pipe")
@@ -390,19 +390,19 @@ class TestMakeFolder:
         assert make_folder(tmp_path) == tmp_path
         assert os.listdir(tmp_path) == ["kept"]
 
-    def test_a_file_of_that_name_is_refused_and_stays(self, blocked):
+    def test_a_file_of_that_name_is_rejected_and_stays(self, blocked):
         with pytest.raises(OutputError, match="cannot write"):
             make_folder(blocked.parent)
         assert blocked.parent.read_text() == "not a folder"
 
-    def test_a_path_through_a_file_is_refused(self, blocked):
+    def test_a_path_through_a_file_is_rejected(self, blocked):
         with pytest.raises(OutputError, match="cannot write"):
             make_folder(blocked)
 
     @pytest.mark.skipif(
         not os.path.isdir("/proc/self"), reason="needs /proc, a folder where nobody may write"
     )
-    def test_a_folder_that_is_there_but_not_writable_is_refused(self):
+    def test_a_folder_that_is_there_but_not_writable_is_rejected(self):
         with pytest.raises(OutputError, match="cannot write /proc/self"):
             make_folder("/proc/self")
 
@@ -416,7 +416,7 @@ def data():
 
 
 def fit(callback):
-    """Train with a callback; nothing may have been learned when it refuses."""
+    """Train with a callback; if it raises, nothing may have been trained."""
     trainer = mc.Trainer(model(), mc.optimizers.SGD(0.1), device="cpu")
     before = trainer.model.layers[1].params["W"].copy()
     try:
@@ -426,7 +426,7 @@ def fit(callback):
 
 
 @pytest.mark.parametrize("out", ["a\0b", "a\udcff", "file/a", "x" * 300])
-def test_a_run_is_refused_before_it_is_trained(tmp_path, monkeypatch, capsys, out):
+def test_a_run_is_rejected_before_it_is_trained(tmp_path, monkeypatch, capsys, out):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(spec, "load", lambda name, root: (data(), data()))
@@ -450,16 +450,16 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-class TestWhoeverWrites:
+class TestEveryWriter:
     @pytest.mark.parametrize("path", ["a\0b", "\ud800/a", "a\udcff", None, 5, b"a"])
-    def test_refuses_what_is_no_path(self, tmp_path, monkeypatch, writer, path):
+    def test_rejects_other_than_a_path(self, tmp_path, monkeypatch, writer, path):
         monkeypatch.chdir(tmp_path)
         with pytest.raises(ConfigError, match="path must be a path"):
             WRITERS[writer](path)
         assert os.listdir(tmp_path) == []
 
     @pytest.mark.parametrize("name", ["file/a", "x" * 300, "x" * 300 + "/a"])
-    def test_refuses_a_place_that_cannot_be(self, tmp_path, writer, name):
+    def test_rejects_an_impossible_place(self, tmp_path, writer, name):
         (tmp_path / "file").write_text("not a folder")
         with pytest.raises(OutputError, match="cannot write"):
             WRITERS[writer](tmp_path / name)

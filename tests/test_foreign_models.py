@@ -1,4 +1,4 @@
-"""Model files from anybody: whatever their description says, an error of ours or a model that predicts."""
+"""Model files from anybody: any description gives a ModelFileError or a model that predicts."""
 
 import copy
 import json
@@ -94,7 +94,7 @@ values = st.recursive(
 
 
 def judged(path):
-    """Load and use a file; return what came of it, after checking that it is one of two things."""
+    """Load and use a file, check that it is rejected or predicts, and return the outcome."""
     try:
         model = mc.load(path)
     except ModelFileError as error:
@@ -181,7 +181,7 @@ def fitting(layers, shape):
     st.tuples(number, number, st.just(1) | number),
     st.booleans(),
 )
-def test_any_sizes_of_layers_that_hold_next_to_nothing(path, layers, shape, ends):
+def test_any_sizes_of_layers_with_few_parameters(path, layers, shape, ends):
     layers = [*layers, {"type": "Flatten"}] if ends else layers
     arrays = fitting(layers, shape)
     write(path, DESCRIPTION | {"layers": layers, "input_shape": shape, "class_names": None}, arrays)

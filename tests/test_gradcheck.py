@@ -57,13 +57,13 @@ class TestRightLayers:
         assert first.numeric != second.numeric
 
     @pytest.mark.parametrize("batch", [0, -1, 1.5])
-    def test_an_unusable_batch_is_refused(self, batch):
+    def test_an_unusable_batch_is_rejected(self, batch):
         with pytest.raises(ConfigError, match="batch"):
             gradcheck.check_layer(L.Dense(3), (4,), batch=batch)
 
 
 class Broken:
-    """Mixed into a layer: ``spoil(dx, grads)`` changes what its backward found."""
+    """A mixin for layers: ``spoil(dx, grads)`` changes the results of backward."""
 
     def backward(self, dy, need_dx=True):
         dx = super().backward(dy, need_dx)
@@ -108,7 +108,7 @@ class BatchNormWithoutMeans(L.BatchNorm):
         return self.params["gamma"] * inv_std * dy
 
 
-# What is broken, made how, on which input, what must be found, and where if it is one element.
+# By mistake: the broken layer, its input shape, the result that must be wrong, and the element if it is one.
 MISTAKES = {
     "axes of dW swapped": (
         breaking(L.Conv2D, in_grads("W", lambda g: g.swapaxes(0, 1)))(3, 3, padding="same"),
@@ -190,7 +190,7 @@ def test_the_values_reported_are_those_of_the_worst_element():
 
 
 @pytest.mark.parametrize("change", [lambda g: g.T, lambda g: g.sum(), lambda g: g[:1]])
-def test_a_gradient_of_another_shape_is_told(change):
+def test_a_gradient_of_another_shape_raises(change):
     with pytest.raises(ShapeError, match=r"dense: the gradient of W must have its shape \(5, 4\)"):
         gradcheck.check_layer(breaking(L.Dense, in_grads("W", change))(4), (5,))
 
@@ -204,19 +204,19 @@ def test_a_gradient_of_another_shape_is_told(change):
     ],
     ids=["missing", "None", "dx"],
 )
-def test_a_gradient_that_was_forgotten_is_told(spoil, name):
+def test_a_forgotten_gradient_raises(spoil, name):
     with pytest.raises(StateError, match=f"dense: backward gave no gradient of {name}"):
         gradcheck.check_layer(breaking(L.Dense, spoil)(4), (5,))
 
 
-def test_a_gradient_of_what_is_no_parameter_is_told():
+def test_a_gradient_of_an_unknown_parameter_raises():
     layer = breaking(L.Dense, lambda dx, grads: (grads.update(c=dx), dx)[1])(4)
     with pytest.raises(StateError, match="dense: gradients of c, which are not parameters"):
         gradcheck.check_layer(layer, (5,))
 
 
 @pytest.mark.parametrize("spoil", [in_grads("W", np.float32), in_dx(np.float32)], ids=["W", "dx"])
-def test_a_gradient_in_float32_is_told(spoil):
+def test_a_gradient_in_float32_raises(spoil):
     with pytest.raises(DTypeError, match=r"dense: the gradient of (W|x) must be float64, got float32"):
         gradcheck.check_layer(breaking(L.Dense, spoil)(4), (5,))
 
@@ -260,7 +260,7 @@ def test_a_gradient_that_is_wrong_only_with_or_only_without_dx_is_caught(when, f
 
 
 @pytest.mark.parametrize("victim", ["x", "dy"])
-def test_a_layer_that_writes_into_its_argument_is_told(victim):
+def test_a_layer_that_writes_into_its_argument_raises(victim):
     class Writing(L.ReLU):
         def forward(self, x, training=False):
             y = super().forward(x, training)
@@ -342,11 +342,11 @@ class TestModel:
         assert "direction" in gradcheck.table([results["model.x"]])
         assert results["model.dense_1.b"].index is not None
 
-    def test_float32_is_refused(self):
+    def test_float32_is_rejected(self):
         with pytest.raises(ConfigError, match='dtype="float64"'):
             gradcheck.check_model(model(dtype="float32"), X.astype(np.float32), LABELS)
 
-    def test_float32_input_is_refused(self):
+    def test_float32_input_is_rejected(self):
         with pytest.raises(DTypeError, match="float64"):
             gradcheck.check_model(model(), X.astype(np.float32), LABELS)
 
@@ -361,7 +361,7 @@ class TestAll:
         }
 
     @pytest.mark.parametrize("seed", [-1, 0.5])
-    def test_an_unusable_seed_is_refused(self, seed):
+    def test_an_unusable_seed_is_rejected(self, seed):
         with pytest.raises(ConfigError, match="seed"):
             gradcheck.check_all(seed)
 

@@ -1,4 +1,4 @@
-"""What minicnn says that it runs on."""
+"""`info`: the BLAS library that NumPy uses."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def test_numpys_blas_is_named_and_no_other(monkeypatch, loaded, named):
     assert info.blas() == named
 
 
-def test_two_libraries_that_cannot_be_told_apart_are_named_in_the_same_order(monkeypatch):
+def test_two_possible_libraries_are_named_in_a_fixed_order(monkeypatch):
     other = library("/usr/lib/libblis.so.4", "0.9")
     monkeypatch.setattr(info, "threadpool_info", lambda: [other, SHARED])
     there = info.blas()

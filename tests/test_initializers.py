@@ -61,7 +61,7 @@ def test_both_dtypes_leave_the_generator_at_the_same_place(name):
     assert following[0] == following[1]
 
 
-def test_check_returns_a_known_name_and_refuses_any_other():
+def test_check_returns_a_known_name_and_rejects_any_other():
     assert initializers.check("he_normal") == "he_normal"
     for find in (initializers.check, initializers.get):
         with pytest.raises(

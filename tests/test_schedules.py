@@ -25,7 +25,7 @@ def test_warm_up_climbs_in_equal_steps():
     assert rates(Constant(0.8, warmup_steps=4), 6) == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8], rel=1e-15)
 
 
-def test_the_shape_begins_after_the_warm_up_and_takes_the_rest():
+def test_the_curve_begins_after_the_warm_up_and_uses_the_rest():
     expected = [0.5, 1.0, 1.0, 0.75, 0.25, 0.0]  # (1 + cos(π·i/3)) / 2
     assert rates(Cosine(1.0, warmup_steps=2), 6) == pytest.approx(expected, abs=1e-15)
 
@@ -75,7 +75,7 @@ totals = st.integers(1, 120)
 
 @pytest.mark.parametrize("schedule", ALL, ids=repr)
 @given(W=warmups, T=totals)
-def test_a_warm_up_is_a_line_to_the_beginning_of_the_shape_and_the_shape_has_the_rest(schedule, W, T):
+def test_a_warm_up_is_a_line_to_the_start_of_the_curve_which_uses_the_rest(schedule, W, T):
     found = rates(replace(schedule, warmup_steps=W), T)
     begin = schedule(0, 100)
     assert found[:W] == pytest.approx([begin * (i + 1) / W for i in range(min(W, T))], rel=1e-14)
@@ -107,7 +107,7 @@ def test_the_peak_is_a_share_of_what_the_warm_up_leaves(W, fifths):
 
 
 @pytest.mark.parametrize("schedule", ALL, ids=repr)
-def test_a_shape_of_a_single_step_is_at_its_beginning(schedule):
+def test_a_curve_of_a_single_step_is_at_its_start(schedule):
     assert rates(replace(schedule, warmup_steps=2), 3)[2] == schedule(0, 1) == schedule(0, 100)
 
 
@@ -151,6 +151,6 @@ def test_the_repr_evaluates_to_an_equal_schedule(schedule):
         (lambda: OneCycle(0.1, final=2), "final"),
     ],
 )
-def test_bad_arguments_are_refused_by_name(make, words):
+def test_bad_arguments_are_rejected_by_name(make, words):
     with pytest.raises(ConfigError, match=words):
         make()

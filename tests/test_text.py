@@ -1,4 +1,4 @@
-"""Names from files: only shown, never obeyed by a terminal, and printed whatever the encoding."""
+"""Text from files is safe to print on a terminal, in any encoding."""
 
 import io
 import sys

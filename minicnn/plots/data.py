@@ -1,4 +1,4 @@
-"""What a data set holds."""
+"""Figures of data sets: samples, counts and means of the classes."""
 
 import numpy as np
 from matplotlib.figure import Figure

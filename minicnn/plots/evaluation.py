@@ -1,4 +1,4 @@
-"""What a model gets right and wrong."""
+"""Figures of an evaluation: confusion matrix, mistakes, calibration."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -41,14 +41,14 @@ def confusion_matrix(evaluation: Evaluation, title: str = "") -> Figure:
 
 
 def mistakes(data: Dataset, evaluation: Evaluation, count: int = 16, title: str = "") -> Figure:
-    """Draw the images of ``data`` that were classified wrongly with the most confidence.
+    """Draw the most confident mistakes: images of ``data`` that were classified wrongly.
 
-    ``evaluation`` is what ``Trainer.evaluate(data)`` returned.
+    ``evaluation`` is the result of ``evaluate(model, data)``.
 
     Raises
     ------
     DataError
-        If it is of other data.
+        If the evaluation is of other data.
     """
     if not np.array_equal(evaluation.labels, data.labels):
         raise DataError(f"expected the evaluation of these {len(data):,} images, got one of other images")
@@ -63,9 +63,9 @@ def mistakes(data: Dataset, evaluation: Evaluation, count: int = 16, title: str 
 
 
 def calibration(evaluation: Evaluation, title: str = "") -> Figure:
-    """Draw the share of right answers against the confidence, and how many images have which confidence.
+    """Draw the accuracy against the confidence, and a histogram of the confidence.
 
-    A disc's area is the number of images in its bin: a share of few images says little.
+    The area of a disc shows the number of images in its bin: with few images, the accuracy is uncertain.
     """
     found = evaluation.calibration()
     used = found.count > 0

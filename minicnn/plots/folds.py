@@ -1,4 +1,4 @@
-"""What cross-validation gave."""
+"""Figures of cross-validations: curves and accuracies of the folds."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from minicnn.train.crossval import CrossValidation, require_same_folds
 def fold_curves(cv: CrossValidation, title: str = "") -> Figure:
     """Draw loss and accuracy over the epochs: a thin line for each fold, a thick one for their mean.
 
-    Where training stopped early, the mean reaches as far as every fold does.
+    The mean ends where the shortest fold does.
     """
     text = title or f"{cv.name}: learning curves of {len(cv.histories)} folds and their mean"
     figure, loss, accuracy = loss_and_accuracy(text)
@@ -39,12 +39,12 @@ def _curves(axes: Axes, cv: CrossValidation, column: str, scale: float) -> None:
 def accuracy_boxes(cvs: Sequence[CrossValidation], title: str = "") -> Figure:
     """Draw the accuracies of the folds as a box for each model; a gray line joins each fold's points.
 
-    The box reaches from the first quartile to the third, its whiskers to the smallest and the largest.
+    A box goes from the first quartile to the third, its whiskers to the minimum and the maximum.
 
     Raises
     ------
     ConfigError
-        If there is no model, or the models were not evaluated on the same folds.
+        If there is no model, or the models have different folds.
     """
     if not cvs:
         raise ConfigError("accuracy_boxes: expected at least one cross-validation, got none")

@@ -30,7 +30,7 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def percent(probability: float) -> str:
-    """Return a probability in percent; one below 1 is never rounded to 100 %."""
+    """Return a probability in percent; those above 99.9 % are not rounded."""
     return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 

@@ -1,4 +1,4 @@
-"""How training went."""
+"""Figures of a training: learning curves."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +9,7 @@ from minicnn.train.history import History
 
 
 def learning_curves(history: History, title: str = "") -> Figure:
-    """Draw loss and accuracy over the epochs, training against validation where there was one."""
+    """Draw loss and accuracy over the epochs, of training and, if there is any, of validation."""
     figure, loss, accuracy = loss_and_accuracy(title or "Learning curves")
     _curve(loss, history, "loss", 1.0)
     _curve(accuracy, history, "accuracy", 100.0)

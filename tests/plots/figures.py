@@ -1,4 +1,4 @@
-"""What these tests draw, and how they look at a figure."""
+"""Data and helpers for the tests of figures."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Figures of data sets: what is drawn and written on them, looked up in the figure itself."""
+"""Figures of data sets: their pictures, texts and colors, as matplotlib has them."""
 
 from dataclasses import replace
 

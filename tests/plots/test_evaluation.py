@@ -1,4 +1,4 @@
-"""Figures of right and wrong answers: what is drawn and written on them, looked up in the figure itself."""
+"""Figures of right and wrong answers: their pictures, texts and colors, as matplotlib has them."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ class TestConfusionMatrix:
         assert [label.get_text() for label in axes.get_xticklabels()] == list(NAMES)
         assert [label.get_text() for label in axes.get_yticklabels()] == list(NAMES)
 
-    def test_each_count_stands_in_its_cell_and_zeros_are_left_out(self):
+    def test_each_cell_has_its_count_except_zeros(self):
         texts = {text.get_position(): text.get_text() for text in self.figure().axes[0].texts}
         assert texts == {(0, 0): "3", (1, 0): "1", (1, 1): "1", (2, 1): "1"}  # (predicted, true)
 
@@ -55,7 +55,7 @@ class TestConfusionMatrix:
 
 
 class TestMistakes:
-    def test_the_most_confident_ones_come_first_with_what_was_said(self):
+    def test_the_most_confident_mistakes_come_first_with_both_names(self):
         labels = np.arange(12) % 3
         predicted = labels.copy()
         predicted[[2, 7, 9]] = [0, 2, 1]
@@ -74,11 +74,11 @@ class TestMistakes:
         ("confidence", "text"),
         [(1.0, ">99.9%"), (0.9991, ">99.9%"), (0.999, "99.9%"), (0.9949, "99.5%"), (0.4, "40.0%")],
     )
-    def test_what_is_not_certain_is_not_called_certain(self, confidence, text):
+    def test_only_certainty_is_100_percent(self, confidence, text):
         figure = plots.mistakes(data(1), evaluation([0], [1], [confidence]))
         assert panels(figure)[0].get_title().endswith(f"for dog, {text}")
 
-    def test_an_evaluation_of_other_images_is_refused(self):
+    def test_an_evaluation_of_other_images_is_rejected(self):
         data = Dataset(np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 1]), NAMES)
         for labels in ([0, 1, 2], [1, 0]):
             with pytest.raises(DataError, match="expected the evaluation of these 2 images"):
@@ -120,7 +120,7 @@ class TestCalibration:
         assert_array_equal(diagonal.get_ydata(), [0, 1])
         assert diagonal.get_label().startswith("perfect")
 
-    def test_below_stands_how_many_images_have_which_confidence(self):
+    def test_the_lower_panel_counts_images_by_confidence(self):
         above, below = self.figure().axes
         assert_allclose([bar.get_x() for bar in below.patches], np.arange(10) / 10, atol=1e-12)
         assert_allclose([bar.get_width() for bar in below.patches], 0.1)
@@ -131,7 +131,7 @@ class TestCalibration:
         assert below.get_xlabel() == "confidence: the highest probability"
         assert above.get_xlim() == below.get_xlim() == (0, 1)
 
-    def test_the_expected_calibration_error_is_told(self):
+    def test_the_expected_calibration_error_is_shown(self):
         texts = [text.get_text() for text in self.figure().axes[0].get_legend().get_texts()]
         answers = evaluation([0, 1, 2, 0, 1], [0, 1, 0, 1, 1], [0.65, 0.65, 0.65, 0.25, 1.0])
         error = f"expected calibration error {answers.calibration().error:.1%}"

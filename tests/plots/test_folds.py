@@ -1,4 +1,4 @@
-"""Figures of cross-validation: what is drawn and written on them, looked up in the figure itself."""
+"""Figures of cross-validation: their pictures, texts and colors, as matplotlib has them."""
 
 from itertools import pairwise
 
@@ -115,13 +115,13 @@ class TestAccuracyBoxes:
         for left, right in pairwise(boxes):
             assert left.x1 < right.x0
 
-    def test_folds_that_are_all_alike_are_drawn(self, tmp_path):
+    def test_equal_folds_are_drawn(self, tmp_path):
         plots.save(accuracy_boxes([folds((10, 10, 10))]), tmp_path / "a.png")
 
-    def test_refuses_models_on_other_folds(self):
+    def test_rejects_models_on_other_folds(self):
         with pytest.raises(ConfigError, match="plain and other were not evaluated on the same folds"):
             accuracy_boxes([folds(), folds((5, 8), "other")])
 
-    def test_refuses_to_draw_nothing(self):
+    def test_rejects_to_draw_nothing(self):
         with pytest.raises(ConfigError, match="at least one cross-validation"):
             accuracy_boxes([])

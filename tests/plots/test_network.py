@@ -1,4 +1,4 @@
-"""Figures of networks: what is drawn and written on them, looked up in the figure itself."""
+"""Figures of networks: their pictures, texts and colors, as matplotlib has them."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def deep(layers):
 
 
 def boxes(figure):
-    """Return the boxes, each with the two texts whose middle lies in it."""
+    """Return the boxes, each with the two texts inside it."""
     (axes,) = figure.axes
     patches = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
     found = []
@@ -233,11 +233,11 @@ class TestFilters:
         save(figure, tmp_path / "a.png")
 
     @pytest.mark.parametrize("name", ["conv2d_9", "dense_1"])
-    def test_a_layer_that_is_no_convolution_is_refused(self, name):
+    def test_a_layer_that_is_not_a_convolution_is_rejected(self, name):
         with pytest.raises(ConfigError, match=f"no convolution '{name}': choose one of conv2d_1, conv2d_2"):
             network.filters(model(), name)
 
-    def test_a_model_without_convolutions_is_refused(self):
+    def test_a_model_without_convolutions_is_rejected(self):
         with pytest.raises(ConfigError, match="has no convolution"):
             network.filters(Sequential([L.Flatten(), L.Dense(2)], (4, 4, 1)))
 
@@ -267,7 +267,7 @@ class TestFeatureMaps:
         image = panels(network.feature_maps(maps))[0].images[0]
         return image.get_clim(), image.get_cmap()
 
-    def test_where_none_is_negative_the_scale_begins_at_the_smallest(self):
+    def test_without_negative_values_the_scale_starts_at_the_smallest(self):
         maps = abs(self.maps()) + 0.5
         limits, colors = self.scale(maps)
         assert limits == (maps.min(), maps.max())
@@ -287,7 +287,7 @@ class TestFeatureMaps:
         assert (np.diff(gray) > 0).all()
 
     @pytest.mark.parametrize(("channels", "drawn"), [(1, 1), (9, 9), (40, 32)])
-    def test_there_are_32_at_most_unless_told(self, channels, drawn, tmp_path):
+    def test_there_are_32_by_default(self, channels, drawn, tmp_path):
         figure = network.feature_maps(self.maps(channels))
         assert len([text for text in captions(figure) if text]) == drawn
         save(figure, tmp_path / "a.png")
@@ -297,11 +297,11 @@ class TestFeatureMaps:
         assert figure.get_suptitle() == "relu_1: the first 2 of 5 channels"
 
     @pytest.mark.parametrize("shape", [(2, 4, 3, 5), (10,)])
-    def test_other_than_one_image_is_refused(self, shape):
+    def test_other_than_one_image_is_rejected(self, shape):
         with pytest.raises(ShapeError, match=r"maps of one image, \(H, W, C\).*pass maps\[0\]"):
             network.feature_maps(np.zeros(shape))
 
-    def test_a_count_of_none_is_refused(self):
+    def test_a_count_of_0_is_rejected(self):
         with pytest.raises(ConfigError, match="count must be"):
             network.feature_maps(self.maps(), count=0)
 
@@ -312,7 +312,7 @@ def images(*shape, seed=0):
 
 class TestHeatMaps:
     @pytest.mark.parametrize("K", [1, 2, 3, 4, 7])
-    def test_each_image_stands_beside_its_map(self, K, tmp_path):
+    def test_each_image_is_beside_its_map(self, K, tmp_path):
         shown, maps = images(K, 5, 4, 1), np.random.default_rng(1).random((K, 5, 4))
         names = [f"image {k}" for k in range(K)]
         figure = network.heat_maps(shown, maps, names, "Saliency")
@@ -333,11 +333,11 @@ class TestHeatMaps:
         save(network.heat_maps(images(1, 5, 4, 3), np.zeros((1, 5, 4)), ["nothing"]), tmp_path / "a.png")
 
     @pytest.mark.parametrize(("maps", "names"), [((2, 5, 4), 3), ((3, 4, 5), 3), ((3, 5, 4), 2)])
-    def test_what_does_not_fit_is_refused(self, maps, names):
+    def test_arguments_that_do_not_match_are_rejected(self, maps, names):
         with pytest.raises(ShapeError, match="expected at least one image, and a map and a caption for each"):
             network.heat_maps(images(3, 5, 4, 1), np.zeros(maps), ["a"] * names)
 
-    def test_no_image_is_refused(self):
+    def test_no_image_is_rejected(self):
         with pytest.raises(ShapeError, match="expected at least one image"):
             network.heat_maps(images(0, 5, 4, 1), np.zeros((0, 5, 4)), [])
 
@@ -363,10 +363,10 @@ class TestSearchResults:
     @pytest.mark.parametrize(
         ("results", "names"), [(1, [["a"] * 4] * 2), (2, [["a"] * 3] * 2), (2, [["a"] * 4])], ids=repr
     )
-    def test_what_does_not_fit_is_refused(self, results, names):
+    def test_arguments_that_do_not_match_are_rejected(self, results, names):
         with pytest.raises(ShapeError, match=r"and results and 1 \+ 3 captions for each of 2"):
             network.search_results(images(2, 5, 4, 1), images(results, 3, 5, 4, 1), names)
 
-    def test_no_query_is_refused(self):
+    def test_no_query_is_rejected(self):
         with pytest.raises(ShapeError, match="expected at least one query"):
             network.search_results(images(0, 5, 4, 1), images(0, 3, 5, 4, 1), [])

@@ -1,4 +1,4 @@
-"""What all figures share: how a figure becomes a file, how a probability is written, grids of images."""
+"""Shared by all figures: saving, probabilities, grids of images."""
 
 import os
 import struct
@@ -40,7 +40,7 @@ class TestSave:
         assert (tmp_path / "a.png").read_bytes() == b"old"
         assert os.listdir(tmp_path) == ["a.png"]
 
-    def test_a_place_that_cannot_be_written_is_refused(self, tmp_path):
+    def test_a_place_that_cannot_be_written_is_rejected(self, tmp_path):
         with pytest.raises(OutputError, match="folder of that name"):
             plots.save(Figure(figsize=(1, 1)), tmp_path)
 
@@ -49,7 +49,7 @@ class TestSave:
     ("probability", "text"),
     [(1.0, ">99.9%"), (0.9991, ">99.9%"), (0.999, "99.9%"), (0.9949, "99.5%"), (0.4, "40.0%"), (0.0, "0.0%")],
 )
-def test_what_is_not_certain_is_not_called_certain(probability, text):
+def test_high_probabilities_are_not_rounded_up(probability, text):
     assert percent(probability) == text
 
 
@@ -65,7 +65,7 @@ class TestImageGrid:
         return [(spot.rowspan.start, spot.colspan.start) for spot in spots]
 
     @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (4, 2), (5, 3), (9, 3), (10, 4)])
-    def test_it_is_square_if_nothing_is_said(self, count, columns):
+    def test_it_is_square_by_default(self, count, columns):
         figure = image_grid(data(count).images, ["a"] * count, "t")
         assert self.places(figure) == [divmod(i, columns) for i in range(count)]
 
@@ -73,7 +73,7 @@ class TestImageGrid:
         figure = image_grid(data(7).images, ["a"] * 7, "t", columns=3)
         assert self.places(figure) == [divmod(i, 3) for i in range(7)]
 
-    def test_each_image_stands_below_its_caption(self):
+    def test_each_image_is_below_its_caption(self):
         figure = image_grid(data(3).images, ["one", "two", "three"], "the title")
         assert title(figure) == "the title"
         assert [axes.get_title() for axes in panels(figure)] == ["one", "two", "three"]

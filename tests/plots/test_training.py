@@ -1,4 +1,4 @@
-"""Learning curves: what is drawn and written on them, looked up in the figure itself."""
+"""Learning curves: their pictures, texts and colors, as matplotlib has them."""
 
 import numpy as np
 import pytest
