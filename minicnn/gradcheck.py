@@ -71,9 +71,9 @@ class Result:
 def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0) -> list[Result]:
     """Check a layer element by element: dx, and the gradient of each parameter.
 
-    ``backward`` is called with ``need_dx`` True and False, and with old gradients in place, which it must
-    replace; the larger error is reported. A copy of the layer is built, in float64. The elements of x are
-    distinct and away from 0, so that no difference crosses the kink of a ReLU or a change of maximum.
+    ``backward`` is called with and without ``need_dx``, with old gradients in place that it must replace;
+    the larger error is reported. A copy of the layer is built, in float64. The elements of x are distinct
+    and away from 0, so that no difference crosses the kink of a ReLU or a change of maximum.
 
     Parameters
     ----------
@@ -83,8 +83,6 @@ def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0)
         Of one sample.
     batch
         Number of samples.
-    seed
-        Of the random numbers.
 
     Returns
     -------
@@ -267,28 +265,28 @@ def _engine_step(
         theirs.grads = {key: g.astype("float64") for key, g in ours.grads.items()}
     make_optimizer().step(updated)
 
+    def compare(key: str, ours: np.ndarray, theirs: np.ndarray, scale: float) -> Result:
+        error = np.abs(ours - theirs) / scale
+        return _worst(f"{name}: {fast.name}.{key}", error, ours, theirs, ENGINE_TOLERANCE)
+
     gradients, updates = [], []
     largest = max(_largest(g) for theirs in exact.layers for g in theirs.grads.values())
     stacks = model.layers, exact.layers, updated.layers, before.layers
-    for ours, theirs, after, old in zip(*stacks, strict=True):
-        label = f"{name}: {ours.name}"
+    for fast, slow, after, old in zip(*stacks, strict=True):
         # A gradient that is 0 but for rounding, as of a bias before BatchNorm, has no scale of its own.
-        scale = max([0.01 * largest, *map(_largest, theirs.grads.values())])
-        for key, g in theirs.grads.items():
-            gradients.append(_compare_to_scale(f"{label}.{key}", ours.grads[key], g, scale))
-        for key, average in theirs.state.items():
-            result = _compare_to_scale(f"{label}.{key}", ours.state[key], average, _largest(average))
-            gradients.append(result)
+        scale = max([0.01 * largest, *map(_largest, slow.grads.values())])
+        gradients += [compare(key, fast.grads[key], g, scale) for key, g in slow.grads.items()]
+        gradients += [compare(key, fast.state[key], a, _largest(a)) for key, a in slow.state.items()]
         for key, w in after.params.items():
             scale = max(_largest(w - old.params[key]), 1e-3)
-            updates.append(_compare_to_scale(f"{label}.{key} updated", ours.params[key], w, scale))
+            updates.append(compare(f"{key} updated", fast.params[key], w, scale))
     return gradients, updates
 
 
 def _classifier(layer: Layer, shape: Shape, seed: int, dtype: str) -> Sequential:
     """Return a model of five classes with a copy of ``layer`` behind one with parameters."""
-    first = L.Dense(shape[0]) if len(shape) == 1 else L.Conv2D(shape[-1], 1)
-    layers = [first, copy.deepcopy(layer), L.ReLU(), L.Flatten(), L.Dense(5)]
+    first = [L.Dense(*shape)] if len(shape) == 1 else [L.Conv2D(shape[-1], 1)] if len(shape) == 3 else []
+    layers = [*first, copy.deepcopy(layer), L.ReLU(), L.Flatten(), L.Dense(5)]
     return Sequential(layers, shape, seed=seed, dtype=dtype)
 
 
@@ -296,16 +294,13 @@ def _largest(array: np.ndarray) -> float:
     return float(np.abs(array).max())
 
 
-def _compare_to_scale(name: str, ours: np.ndarray, exact: np.ndarray, scale: float) -> Result:
-    """Compare an engine's array with the exact one, relative to ``scale``."""
-    error = np.abs(ours - exact) / scale
-    index = _worst(error)
-    return Result(name, float(error[index]), index, float(ours[index]), float(exact[index]), ENGINE_TOLERANCE)
-
-
-def _worst(error: np.ndarray) -> tuple[int, ...]:
-    """Return the index of the largest error, or of the first NaN."""
-    return tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
+def _worst(
+    name: str, error: np.ndarray, analytic: np.ndarray, numeric: np.ndarray, tolerance: float = TOLERANCE
+) -> Result:
+    """Return the element with the largest error, or the first NaN."""
+    index = tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
+    values = float(error[index]), index or None, float(analytic[index]), float(numeric[index])
+    return Result(name, *values, tolerance)
 
 
 def table(results: Iterable[Result]) -> str:
@@ -385,9 +380,7 @@ def _compare(owner: str, analytic: dict[str, np.ndarray], numeric: dict[str, np.
         size = np.maximum(np.maximum(np.abs(a), np.abs(n)), floor)
         with np.errstate(invalid="ignore"):  # ∞ / ∞ is NaN, and NaN is wrong
             error = np.divide(np.abs(a - n), size, out=np.zeros_like(n), where=size != 0)
-        index = _worst(error)
-        values = float(error[index]), index or None, float(a[index]), float(n[index])
-        results.append(Result(f"{owner}.{name}", *values))
+        results.append(_worst(f"{owner}.{name}", error, a, n))
     return results
 
 

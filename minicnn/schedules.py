@@ -4,11 +4,14 @@
 in a custom training loop::
 
     optimizer.learning_rate = schedule(step, total_steps)
+
+All constructors raise ConfigError if an argument is out of range.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from minicnn.checks import number, whole_number
 from minicnn.errors import ConfigError
@@ -35,12 +38,9 @@ class Schedule(Hinted):
         The highest rate, above 0.
     warmup_steps : int
         W; the last of these steps has the rate with which the curve begins.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is out of range.
     """
+
+    _intervals: ClassVar[dict[str, str]] = {}
 
     learning_rate: float
     warmup_steps: int = field(default=0, kw_only=True)
@@ -48,6 +48,8 @@ class Schedule(Hinted):
     def __post_init__(self) -> None:
         number(self.learning_rate, "learning_rate", "(0, ∞)")
         whole_number(self.warmup_steps, "warmup_steps", 0)
+        for name, interval in self._intervals.items():
+            number(getattr(self, name), name, interval)
 
     def __call__(self, step: int, total_steps: int) -> float:
         """Return the learning rate of ``step``, 0 ≤ step < total_steps."""
@@ -79,15 +81,11 @@ class Step(Schedule):
         Values of p between 0 and 1, such as (0.5, 0.75).
     factor : float
         Above 0 and at most 1.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is out of range.
     """
 
     milestones: Sequence[float] = (0.5, 0.75)
     factor: float = 0.1
+    _intervals: ClassVar = {"factor": "(0, 1]"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,7 +93,6 @@ class Step(Schedule):
             raise ConfigError(f"milestones must be a sequence such as (0.5, 0.75), got {self.milestones!r}")
         for milestone in self.milestones:
             number(milestone, "every milestone", "(0, 1)")
-        number(self.factor, "factor", "(0, 1]")
 
     def _factor(self, progress: float) -> float:
         return self.factor ** sum(progress >= m for m in self.milestones)
@@ -112,18 +109,10 @@ class Cosine(Schedule):
     ----------
     final : float
         From 0 to 1.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is out of range.
     """
 
     final: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number(self.final, "final", "[0, 1]")
+    _intervals: ClassVar = {"final": "[0, 1]"}
 
     def _factor(self, progress: float) -> float:
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
@@ -143,22 +132,12 @@ class OneCycle(Schedule):
         slightly lower.
     start, final : float
         From 0 to 1.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is out of range.
     """
 
     peak: float = 0.3
     start: float = 0.04
     final: float = 0.0001
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number(self.peak, "peak", "(0, 1)")
-        number(self.start, "start", "[0, 1]")
-        number(self.final, "final", "[0, 1]")
+    _intervals: ClassVar = {"peak": "(0, 1)", "start": "[0, 1]", "final": "[0, 1]"}
 
     def _factor(self, progress: float) -> float:
         if progress < self.peak:
