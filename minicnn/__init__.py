@@ -26,20 +26,17 @@ from minicnn import (
 from minicnn.evaluate import evaluate
 from minicnn.hints import module_names
 from minicnn.losses import SoftmaxCrossEntropy
-from minicnn.model import Sequential
+from minicnn.model import Sequential, load
 from minicnn.preprocessing import Preprocessing, Scale, Standardize
 from minicnn.runtime.threads import set_num_threads
-from minicnn.serialize import load
 from minicnn.train import Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Preprocessing",
-    "Scale",
     "Sequential",
     "SoftmaxCrossEntropy",
-    "Standardize",
     "Trainer",
     "data",
     "errors",

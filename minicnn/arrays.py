@@ -1,4 +1,4 @@
-"""The check of an array that a person, or a layer of one's own, may have put in the place of another."""
+"""Checks of arrays that a user, or a custom layer, may have replaced."""
 
 from typing import Any
 
@@ -18,15 +18,15 @@ def check_array(
     remedy: str,
     *names: str,
 ) -> None:
-    """Refuse what is no array of the class ``of`` with this shape and dtype; it may lie in any order.
+    """Check that ``array`` is of class ``of`` and has this shape and dtype; its memory order does not matter.
 
-    ``layer`` and ``what`` name it in the message, ``remedy`` says what to do about it; each {} in ``what``
-    stands for one of ``names``, so that no text is made as long as all is right.
+    ``layer`` and ``what`` name it in the message, ``remedy`` says what to do. Each {} in ``what`` stands for
+    one of ``names``, so that no text is formatted unless there is an error.
 
     Raises
     ------
     DTypeError, ShapeError
-        If it is another thing: a list, an array with a mask, one on another device, of another byte order.
+        If it is something else: a list, a masked array, an array on another device or of another byte order.
     """
     if type(array) is of and array.shape == shape and array.dtype == dtype:
         return
@@ -39,13 +39,7 @@ def check_array(
 
 
 def check_writable(array: Array, layer: str, what: str, *names: str) -> None:
-    """Refuse a NumPy array that is read-only, though a step writes into it. See ``check_array``.
-
-    Raises
-    ------
-    StateError
-        Then.
-    """
+    """Raise StateError if a NumPy array that a step writes into is read-only. See ``check_array``."""
     if isinstance(array, np.ndarray) and not array.flags.writeable:
         raise StateError(
             f"layer {layer!r}: {what.format(*names)} is read-only, and a step writes into it: put a copy in "

@@ -1,4 +1,4 @@
-"""Sequential: a stack of layers, its sizes inferred once, and predictions from images."""
+"""Sequential: a stack of layers that predicts from images, and can be saved."""
 
 import math
 from collections.abc import Sequence
@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import checks, hints, losses, sizes
-from minicnn.backend import Array, ignore_underflow, resolve_device, to_device, to_numpy
-from minicnn.errors import ConfigError, NonFiniteError, ShapeError
+from minicnn import checks, hints, losses, serialize
+from minicnn.backend import Array
+from minicnn.description import Description, describe
+from minicnn.engine.select import Predictors
+from minicnn.errors import ConfigError, ModelFileError, NonFiniteError
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
 from minicnn.preparation import Preparation
-from minicnn.preprocessing import Preprocessing, Scale
-from minicnn.runtime.loading import load
+from minicnn.preprocessing import Preprocessing
+from minicnn.stack import Stack
 from minicnn.text import byte_size, echo, printable
 
 
-class Sequential(hints.Hinted):
+class Sequential(Stack):
     """Layers applied one after the other: the output of each is the input of the next.
 
     Parameters
@@ -38,18 +40,12 @@ class Sequential(hints.Hinted):
 
     Attributes
     ----------
-    layers : list of Layer
-        In order; each has a name, ``conv2d_1``, ``relu_1``, …
-    output_shape : tuple of int
-        Of one sample; (K,) for a classifier, whose output are K logits.
-    image_memory : (int, int)
-        The bytes that predicting one image takes at most: all activations, and all layers' workspaces.
-    precision : str
-        How the fast kernels multiply on a GPU: ``"fp32"``, or on its tensor cores ``"tf32"`` or ``"bf16"``.
     preparation : Preparation, optional
-        How the images of the last training had been prepared; None before.
+        How the training images had been prepared; None before training.
     info : dict of str to str
         Notes that are saved with the model, such as what it was trained on.
+    layers, output_shape, image_memory, precision
+        See ``Stack``.
 
     Raises
     ------
@@ -68,33 +64,13 @@ class Sequential(hints.Hinted):
         preprocessing: Preprocessing | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        self.layers = _checked_layers(layers)
-        self.input_shape = checks.shape(input_shape, "input_shape")
-        self.dtype = checks.float_dtype(dtype)
-        self.preprocessing = Scale() if preprocessing is None else preprocessing
-        if not isinstance(self.preprocessing, Preprocessing):
-            raise ConfigError(
-                f"preprocessing must be Scale() or Standardize.fit(images), got {preprocessing!r}"
-            )
+        super().__init__(layers, input_shape, seed, dtype, preprocessing)
         self.preparation: Preparation | None = None
         self.info: dict[str, str] = {}
-        self.device = "cpu"
-        self.precision = "fp32"
-        self.predictors: list[Any] = []  # what predictions keep for the next one
-        sizes.name_layers(self.layers)
-        self._build(np.random.default_rng(checks.whole_number(seed, "seed", 0)))
+        self.predictors = Predictors(self)
         self.class_names: tuple[str, ...] | None = None
         if class_names is not None:
             self.set_class_names(class_names)
-        for layer in self.layers:
-            layer.in_model = True
-
-    def _build(self, rng: np.random.Generator) -> None:
-        shape = self.input_shape
-        for layer in self.layers:
-            shape = layer.build(shape, rng, self.dtype)
-        self.output_shape = shape
-        self.image_memory = sizes.image_memory(self.layers, self.input_shape, self.dtype)
 
     def set_class_names(self, names: Sequence[str]) -> None:
         """Name the outputs, in ``text.printable`` form.
@@ -113,58 +89,23 @@ class Sequential(hints.Hinted):
             )
         self.class_names = tuple(printable(str(name)) for name in names)
 
-    @ignore_underflow
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Compute the output, usually logits (N, K), from network input ``x``, (N, *input_shape)."""
-        for layer in self.layers:
-            x = layer.forward(x, training)
-        return x
-
-    @ignore_underflow
-    def backward(self, dy: Array, need_dx: bool = False) -> Array | None:
-        """Compute every parameter's gradient from ``dy``, the gradient with respect to the output.
-
-        Parameters
-        ----------
-        dy : (N, *output_shape)
-        need_dx
-            True: also return the gradient with respect to the network input.
-        """
-        first = 0 if need_dx else self._first_trained()
-        for index in range(len(self.layers) - 1, first - 1, -1):
-            dy = self.layers[index].backward(dy, need_dx=need_dx or index > first)
-        for layer in self.layers[:first]:
-            layer.forget()
-        return dy if need_dx else None
-
-    def _first_trained(self) -> int:
-        """Return the index of the first layer with parameters: no gradient is needed below it."""
-        return next((i for i, layer in enumerate(self.layers) if layer.params), len(self.layers))
-
-    def preprocess(self, images: Array) -> Array:
-        """Return images as network input, on the model's device."""
-        return self.preprocessing(to_device(images, self.device), self.dtype)
-
     def logits(self, images: Array, batch_size: int = 256) -> np.ndarray:
         """Return the output for ``images``, (N, H, W, C) uint8 or floating on 0…1, in batches.
 
-        Memory does not grow with N but for the result. Raises what ``Preprocessing.check`` raises.
+        Apart from the result, memory does not grow with N. Raises what ``Preprocessing.check`` raises.
 
         Raises
         ------
         NonFiniteError
-            If the output holds NaN or infinity: the weights grew too large.
+            If the output holds NaN or infinity because the weights grew too large.
         ConfigError
             If ``batch_size`` is not a whole number of at least 1, or there is not enough memory.
         """
         self.preprocessing.check(images, self.input_shape)
         batch_size = checks.whole_number(batch_size, "batch_size")
-        load("minicnn.engine.cpu.kernels.gemm")
-        from minicnn.engine.cpu.network import predict  # upwards, see docs/architecture.md
-
         try:
-            with np.errstate(all="ignore"):  # seen in the result
-                logits = np.concatenate([to_numpy(batch) for batch in predict(self, images, batch_size)])
+            with np.errstate(all="ignore"):  # overflow shows in the result
+                logits = self.predictors.predict(images, batch_size)
         except MemoryError as reason:
             raise ConfigError(
                 f"predicting takes more memory than there is: {byte_size(sum(self.image_memory))} for one "
@@ -209,49 +150,6 @@ class Sequential(hints.Hinted):
         self.require_classifier()
         return self.logits(images, batch_size).argmax(axis=1)
 
-    def to(self, device: str) -> "Sequential":
-        """Move every array to ``device`` (``"cpu"``, ``"cuda"`` or ``"auto"``) and return the model.
-
-        Raises what ``backend.resolve_device`` raises.
-        """
-        device = resolve_device(device)
-        for layer in self.layers:
-            for arrays in (layer.params, layer.grads, layer.state):
-                arrays.update({name: to_device(array, device) for name, array in arrays.items()})
-        self.device = device
-        return self
-
-    def arrays(self) -> dict[str, Array]:
-        """Return what a model file holds by name, such as ``conv2d_1.W`` or ``batchnorm_1.running_mean``."""
-        return {
-            f"{layer.name}.{name}": array
-            for layer in self.layers
-            for name, array in (layer.params | layer.state).items()
-        }
-
-    def set_arrays(self, arrays: dict[str, Array]) -> None:
-        """Replace parameters and state by copies of ``arrays``, which has the keys of ``arrays()``.
-
-        Raises
-        ------
-        ShapeError
-            If an array is missing or has another shape; nothing is replaced then.
-        """
-        for name, held in self.arrays().items():
-            if name not in arrays or arrays[name].shape != held.shape:
-                found = arrays[name].shape if name in arrays else "none"
-                raise ShapeError(f"expected an array {name} of shape {held.shape}, got {found}")
-        for layer in self.layers:
-            for held in (layer.params, layer.state):
-                for name in held:
-                    copied = arrays[f"{layer.name}.{name}"].astype(self.dtype, order="C")
-                    held[name] = to_device(copied, self.device)
-
-    @property
-    def num_params(self) -> int:
-        """How many numbers are trained."""
-        return sum(array.size for layer in self.layers for array in layer.params.values())
-
     def summary(self, file: Any = None) -> None:
         """Print ``summary_table``."""
         echo(self.summary_table(), file)
@@ -284,37 +182,57 @@ class Sequential(hints.Hinted):
         return name, shape, f"{parameters:,}", f"{multiply_adds:,}", size
 
     def save(self, path: str | Path) -> None:
-        """Write the model to ``path`` (safetensors); see ``minicnn.serialize``."""
-        from minicnn import serialize  # upwards, see docs/architecture.md
+        """Write the model to ``path``, from any device: see ``serialize``.
 
-        serialize.save(self, path)
+        An existing file is replaced only by a complete one.
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes over: not the predictors, which compute with this model's layers."""
-        return self.__dict__ | {"predictors": []}
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        ConfigError
+            If ``load`` could not read the file again: see ``check_savable``.
+        NonFiniteError
+            If a weight is NaN or infinite.
+        """
+        serialize.write(path, describe(self), self.arrays())
 
-    def __repr__(self) -> str:
-        layers = ", ".join(map(repr, self.layers))
-        return f"Sequential([{layers}], input_shape={self.input_shape})"
+    def check_savable(self) -> None:
+        """Check that ``load`` could make the same model from a file.
+
+        Raises
+        ------
+        ConfigError
+            If a layer is not registered (see ``layers.register``) or was renamed, ``info`` is not text, or
+            predicting an image takes more than a model from a file may take.
+        """
+        describe(self)
 
 
-def _checked_layers(layers: Sequence[Layer]) -> list[Layer]:
-    if not isinstance(layers, Sequence):
-        raise ConfigError(f"layers must be a list such as [Flatten(), Dense(10)], got {layers!r}")
-    layers = list(layers)
-    if not layers:
-        raise ConfigError("a model needs at least one layer")
-    for layer in layers:
-        if not isinstance(layer, Layer):
-            raise ConfigError(f"expected layers, got {layer!r}: write ReLU(), not ReLU")
-        if layer.in_model:
-            raise ConfigError(
-                f"layer {layer.name!r} already belongs to a model, and building it again would redraw its "
-                "weights: make a new layer; set_arrays takes weights over"
-            )
-    if len({id(layer) for layer in layers}) < len(layers):
-        raise ConfigError("a layer object appears twice: make one for each place")
-    return layers
+def load(path: str | Path) -> Sequential:
+    """Read a model that ``Sequential.save`` wrote, onto the CPU.
+
+    Custom layers must be registered first: see ``layers.register``.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, is not a minicnn model, is damaged (missing, extra or wrong-shaped
+        tensors, weights that are NaN or infinite), comes from a newer version of minicnn, or predicting
+        one image would take more memory or operations than a model from a file may take.
+    """
+    with serialize.reading(path) as file:
+        found = Description.read(file.description)
+        arrays = file.arrays(found.array_shapes(), found.dtype)
+    try:
+        model = Sequential(
+            found.layers, found.input_shape, 0, found.dtype.name, found.preprocessing, found.class_names
+        )
+    except ConfigError as reason:
+        raise ModelFileError(f"{path}: {reason}") from reason
+    model.info, model.preparation = found.info, found.preparation
+    model.set_arrays(arrays)
+    return model
 
 
 def _shape_text(shape: Shape) -> str:

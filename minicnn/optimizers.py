@@ -1,11 +1,11 @@
-"""Optimizers: from gradients to better parameters, in place.
+"""Optimizers: they update parameters in place from their gradients.
 
 ``optimizer.step(model)`` updates every parameter of a model whose ``backward`` has just run. The
-learning rate is a plain attribute, so a schedule, or a person, may set it between steps.
+learning rate is a plain attribute, so a schedule may set it between steps.
 """
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -17,18 +17,42 @@ from minicnn.hints import Hinted, module_names
 
 if TYPE_CHECKING:
     from minicnn.layers import Layer
-    from minicnn.model import Sequential
+    from minicnn.stack import Stack
 
 _LIKE = "backward must assign one like the parameter"
 _AVERAGE = "the optimizer's average of the gradients of {}"
 _ANEW = "make a new optimizer for the changed model"
 
-# Weights decay; biases and BatchNorm's scale and shift have no size that generalization cares about.
-DECAYED = ("W",)
+
+class SGDNumbers(NamedTuple):
+    """The numbers of a step of SGD, as its kernels take them."""
+
+    learning_rate: float
+    momentum: float
+    nesterov: bool
+    decoupled: bool
+
+
+class AdamNumbers(NamedTuple):
+    """The numbers of a step of Adam, as its kernels take them: 1 − β and 1 − βᵗ."""
+
+    learning_rate: float
+    correction_1: float
+    correction_2: float
+    rest_1: float
+    rest_2: float
+    epsilon: float
+    decoupled: bool
 
 
 class Optimizer(Hinted):
-    """Base: walks over the parameters, applies weight decay, keeps the state of each parameter.
+    """Base: walks over the parameters, applies weight decay, stores the moments of each parameter.
+
+    Attributes
+    ----------
+    kernel : str, optional
+        The kernel of the fast engines that computes just this class's step from ``numbers``. Without one,
+        as in a custom optimizer, the engines call ``step``.
 
     Parameters
     ----------
@@ -41,7 +65,7 @@ class Optimizer(Hinted):
         update (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 1; here, as
         in PyTorch, the decay is scaled by the learning rate).
     decay_all : bool
-        True: biases and BatchNorm's scale and shift decay too.
+        True: all parameters decay, not only those in ``Layer.decayed``.
     global_clipnorm : float, optional
         c, above 0: gradients whose norm ‖g‖, over all parameters together, is above c are multiplied by
         c / ‖g‖ (Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural
@@ -50,11 +74,13 @@ class Optimizer(Hinted):
     Raises
     ------
     ConfigError
-        If a number is not in its range, or a switch not True or False.
+        If a number is out of range, or a flag is not True or False.
     """
 
     intervals: ClassVar[dict[str, str]] = {"learning_rate": "[0, ∞)", "weight_decay": "[0, ∞)"}
-    """What each number must be in at every step, also when a schedule or a person has changed it."""
+    """The interval of each number, checked at every step, as a schedule or a user may have changed it."""
+
+    kernel: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -72,15 +98,19 @@ class Optimizer(Hinted):
         self.global_clipnorm = number(global_clipnorm, "global_clipnorm", "(0, ∞)") if clips else None
         self.steps = 0
         self._state: dict[str, list[Array]] = {}
-        self._model: Sequential | None = None
+        self._model: Stack | None = None
 
     @property
     def moment_count(self) -> int:
-        """How many running averages are kept of each parameter; 0 if only ``_direction`` knows."""
+        """How many running averages each parameter has; 0 if only ``_direction`` knows."""
         return 0
 
+    def numbers(self) -> SGDNumbers | AdamNumbers:
+        """Return the numbers of the step that has begun, for ``kernel``."""
+        raise NotImplementedError(f"{type(self).__name__} must define numbers for its kernel")
+
     @np.errstate(under="ignore")  # a small gradient's square is 0 to rounding, and may be
-    def step(self, model: "Sequential") -> None:
+    def step(self, model: "Stack") -> None:
         """Update every parameter of ``model`` from its gradient; raises what ``begin_step`` raises."""
         self.begin_step(model)
         scale = 1.0
@@ -91,20 +121,20 @@ class Optimizer(Hinted):
             for name, w in layer.params.items():
                 g = layer.grads[name]
                 g = g if scale == 1 else scale * g
-                self._update(f"{layer.name}.{name}", w, g, self.decay_of(name))
+                self._update(f"{layer.name}.{name}", w, g, self.decay_of(layer, name))
 
-    def begin_step(self, model: "Sequential") -> None:
-        """Count a step on ``model``, if it can be taken: all that it reads and writes is looked at here.
+    def begin_step(self, model: "Stack") -> None:
+        """Check everything that a step on ``model`` reads and writes, and count the step.
 
         Raises
         ------
         StateError
-            If a parameter has no gradient, as ``model.backward`` has not run, or is read-only.
+            If a parameter has no gradient, because ``model.backward`` has not run, or is read-only.
         ShapeError, DTypeError
-            If a gradient, or what this optimizer keeps, is not an array like its parameter.
+            If a gradient or a moment is not an array like its parameter.
         ConfigError
-            If one of its numbers was set to what the constructor refuses (but a learning rate of 0 is
-            taken), or this optimizer has stepped another model, whose momentum it still holds.
+            If one of the optimizer's numbers was set out of range (a learning rate of 0 is allowed here), or
+            the optimizer has trained another model, whose moments it still holds.
         """
         if self._model is not None and self._model is not model:
             raise ConfigError("this optimizer has trained another model: make one for each model")
@@ -121,7 +151,7 @@ class Optimizer(Hinted):
         self.steps += 1
 
     def _check(self, layer: str, name: str, w: Array, g: Array) -> None:
-        """Refuse a gradient, or moments, that are not like the parameter that they belong to."""
+        """Check that the gradient and the moments of a parameter are arrays like it."""
         check_writable(w, layer, name)
         of, shape, dtype, key = type(w), w.shape, w.dtype, f"{layer}.{name}"
         check_array(g, of, shape, dtype, layer, "the gradient of {}", _LIKE, name)
@@ -132,7 +162,7 @@ class Optimizer(Hinted):
 
     @staticmethod
     def _unlike(layer: "Layer") -> StateError:
-        """Return the error for a layer whose gradients are not those of its parameters."""
+        """Return the error for a layer whose gradients have other names than its parameters."""
         missing = sorted(layer.params.keys() - layer.grads.keys())
         if missing:
             names = ", ".join(missing)
@@ -145,13 +175,13 @@ class Optimizer(Hinted):
         )
 
     def clip_scale(self, squares: float) -> float:
-        """Return what gradients are multiplied by if their squares add up to ``squares``: min(1, c / ‖g‖)."""
+        """Return the factor for gradients whose squares sum to ``squares``: min(1, c / ‖g‖)."""
         norm = math.sqrt(squares)
         return 1.0 if norm <= self.global_clipnorm else self.global_clipnorm / norm
 
-    def decay_of(self, name: str) -> float:
-        """Return λ for a parameter of that name, 0 if such do not decay."""
-        return self.weight_decay if self.decay_all or name in DECAYED else 0.0
+    def decay_of(self, layer: "Layer", name: str) -> float:
+        """Return λ for a parameter of ``layer``, 0 if it does not decay: see ``Layer.decayed``."""
+        return self.weight_decay if self.decay_all or name in layer.decayed else 0.0
 
     def _update(self, key: str, w: Array, g: Array, decay: float) -> None:
         if decay and self.decoupled:
@@ -161,16 +191,16 @@ class Optimizer(Hinted):
         w -= self.learning_rate * self._direction(key, g)
 
     def _direction(self, key: str, g: Array) -> Array:
-        """Return what is subtracted from the parameter ``key``, per unit of learning rate."""
+        """Return what the parameter ``key`` is reduced by, per unit of learning rate."""
         raise NotImplementedError(f"{type(self).__name__} must define _direction")
 
     def moments(self, key: str, like: Array, count: int) -> list[Array]:
-        """Return ``count`` running averages of one parameter, zeros at first.
+        """Return the ``count`` running averages of one parameter, at first zeros.
 
         Raises
         ------
         StateError
-            If there is another number of them.
+            If another number of them exists.
         """
         if key not in self._state:
             self._state[key] = [array_module(like).zeros_like(like, order="C") for _ in range(count)]
@@ -212,6 +242,7 @@ class SGD(Optimizer):
     """
 
     intervals: ClassVar = Optimizer.intervals | {"momentum": "[0, 1)"}
+    kernel = "sgd"
 
     def __init__(
         self,
@@ -231,8 +262,12 @@ class SGD(Optimizer):
 
     @property
     def moment_count(self) -> int:
-        """Return 1, v; 0 without momentum."""
+        """1 (v), or 0 without momentum."""
         return int(self.momentum != 0)
+
+    def numbers(self) -> SGDNumbers:
+        """Return the numbers of the step that has begun, for ``kernel``."""
+        return SGDNumbers(self.learning_rate, self.momentum, self.nesterov, self.decoupled)
 
     def _direction(self, key: str, g: Array) -> Array:
         if self.momentum == 0:
@@ -262,7 +297,7 @@ class Adam(Optimizer):
     Raises
     ------
     ConfigError
-        If a number is not in its range, or a switch not True or False.
+        If a number is out of range, or a flag is not True or False.
 
     Notes
     -----
@@ -270,6 +305,7 @@ class Adam(Optimizer):
     """
 
     intervals: ClassVar = Optimizer.intervals | {"beta_1": "[0, 1)", "beta_2": "(0, 1)", "epsilon": "(0, ∞)"}
+    kernel = "adam"
 
     def __init__(
         self,
@@ -295,8 +331,20 @@ class Adam(Optimizer):
 
     @property
     def moment_count(self) -> int:
-        """Return 2, m and s."""
+        """2 (m and s)."""
         return 2
+
+    def numbers(self) -> AdamNumbers:
+        """Return the numbers of the step that has begun, for ``kernel``."""
+        return AdamNumbers(
+            self.learning_rate,
+            1 - self.beta_1**self.steps,
+            1 - self.beta_2**self.steps,
+            1 - self.beta_1,
+            1 - self.beta_2,
+            self.epsilon,
+            self.decoupled,
+        )
 
     def _direction(self, key: str, g: Array) -> Array:
         m, s = self.moments(key, g, 2)
@@ -312,6 +360,8 @@ class AdamW(Adam):
 
     Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2.
     """
+
+    kernel = "adam"
 
     def __init__(
         self,

@@ -1,57 +1,59 @@
-"""What a step or a prediction computes with, looked at once before any kernel sees it.
+"""Checks of a model and its arrays before a step or a prediction.
 
-Between two steps a person may put layers in and take them out, build them again in place, change their
-attributes and replace every array. Kernels take sizes on trust. So whoever runs them keeps an ``Audit``
-of the model: ``holds`` says whether it is still built as it was then, and ``check`` looks at each array.
-The optimizer's ``begin_step`` does the same for the gradients and its own moments.
+Between two steps a user may insert, remove or rebuild layers, change their attributes and replace every
+array, while kernels rely on the sizes that they were given. So each engine and predictor has an ``Audit`` of
+its model: ``holds`` tells whether the model is still built in the same way, and ``check`` looks at each array.
+``Optimizer.begin_step`` does the same for gradients and moments.
 """
 
 import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter, is_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from minicnn import layers as library
 from minicnn.arrays import check_array, check_writable
 from minicnn.backend import Array, array_class
 from minicnn.errors import ConfigError, DTypeError, MiniCNNError, ShapeError, StateError
-from minicnn.layers import Layer
-
-if TYPE_CHECKING:
-    from minicnn.model import Sequential
-
-NUMBERS = ("momentum", "epsilon", "rate", "negative_slope")
-"""What a layer reads anew each time it computes. All else that it was made with is read by ``build``."""
-
-_LIBRARY = {getattr(library, name) for name in library.__all__} - {Layer}
+from minicnn.layers import Layer, registry
+from minicnn.optimizers import Optimizer
+from minicnn.stack import Stack
 
 
-def kind(layer: Layer) -> type:
-    """Return the class that says what a layer computes; Layer where its object has a method of its own.
+def kind(layer: Layer) -> type[Layer]:
+    """Return the class that defines what a layer computes; ``Layer`` if a method of the object was replaced.
 
-    A subclass is a class of its own, too: nobody but itself knows what it computes.
+    A subclass is another class: only it knows what it computes.
     """
     own = vars(layer)
     return Layer if "forward" in own or "backward" in own else type(layer)
 
 
 def is_known(thing: object, *classes: type) -> bool:
-    """Whether a loss or an optimizer is of one of these very classes, and no method of it was replaced."""
-    of = type(thing)
-    return of in classes and not any(callable(getattr(of, name, None)) for name in vars(thing))
+    """Whether a loss is of one of these very classes, and no method of the object was replaced."""
+    return type(thing) in classes and not _has_replaced_method(thing)
+
+
+def fused_kernel(optimizer: Optimizer) -> str | None:
+    """Return the name of the kernel that computes the steps of an optimizer, or None for a custom one."""
+    kernel = vars(type(optimizer)).get("kernel")  # a subclass may compute something else
+    return None if _has_replaced_method(optimizer) else kernel
+
+
+def _has_replaced_method(thing: object) -> bool:
+    return any(callable(getattr(type(thing), name, None)) for name in vars(thing))
 
 
 class Audit:
-    """The model as it was found: a row of built layers that fit to each other.
+    """A model as it was when the audit was made: built layers in a row that fit each other.
 
     Raises
     ------
     ConfigError, StateError, ShapeError, DTypeError
-        If they do not; the message names the layer, what was expected, what was found and what to do.
+        If they do not fit; the message names the layer, what was expected and found, and what to do.
     """
 
-    def __init__(self, model: "Sequential") -> None:
+    def __init__(self, model: Stack) -> None:
         _check_row(model)
         self.model = model
         self._layers = list(model.layers)
@@ -68,27 +70,27 @@ class Audit:
         ]
 
     def holds(self) -> bool:
-        """Whether the model still is what it was, but for the numbers in its arrays."""
+        """Whether the model is still the same, apart from the numbers in its arrays."""
         try:
             now = self.model.layers
             same = len(now) == len(self._layers) and all(map(is_, now, self._layers))
             return same and self._facts == _facts(self.model)
-        except (AttributeError, TypeError, ValueError):  # no layers any more: a new audit tells
+        except (AttributeError, TypeError, ValueError):  # not layers any more: a new audit says what is wrong
             return False
 
     def check(self, training: bool) -> None:
-        """Refuse arrays that are not of the class, shape and dtype that ``build`` makes.
+        """Check that all arrays have the class, shape and dtype that ``build`` gave them.
 
         Raises
         ------
         ConfigError, StateError, ShapeError, DTypeError
-            Naming the layer and the array; nothing has been changed then.
+            If one has not; the message names the layer and the array. Nothing has been changed then.
         """
         self._check_numbers()
         of, dtype = self._array_class, self.model.dtype
         for layer, params, state in self._expected:
             for name, w in layer.params.items():
-                shape = params.get(name) or getattr(w, "shape", ())  # a layer of one's own may not say
+                shape = params.get(name) or getattr(w, "shape", ())  # a custom layer may not declare it
                 check_array(w, of, shape, dtype, layer.name, name, self._remedy)
                 if training:
                     check_writable(w, layer.name, name)
@@ -101,39 +103,38 @@ class Audit:
                 )
 
     def _check_numbers(self) -> None:
-        """Refuse numbers that no layer would be made with, where one has changed."""
+        """Check the tunable numbers that have changed, as the constructor would."""
         found = [_numbers(type(layer))(layer) for layer, _, _ in self._expected]
         if found != self._numbers:
             for layer, _, _ in self._expected:
-                if type(layer) in _LIBRARY:
+                if _is_registered(type(layer)):
                     made = _made_anew(layer)
-                    for name in NUMBERS:
-                        if hasattr(layer, name):  # as a plain float
-                            setattr(layer, name, getattr(made, name))
+                    for name in layer.tunable:  # as a plain float
+                        setattr(layer, name, getattr(made, name))
             self._numbers = found
 
 
 def check_output(layer: Layer, y: Array, N: int) -> None:
-    """Refuse what ``forward`` of a layer of one's own returned, if it is not what ``build`` has said."""
-    remedy = "forward must return what build has said"
+    """Check that ``forward`` of a custom layer returned the shape and dtype that it declares."""
+    remedy = "forward must return the declared shape"
     check_array(y, type(y), (N, *layer.output_shape), layer.dtype, layer.name, "an output", remedy)
 
 
 def check_dx(layer: Layer, dx: Array, N: int) -> None:
-    """Refuse what ``backward`` of a layer of one's own returned, if it is no gradient of its input."""
+    """Check that ``backward`` of a custom layer returned a gradient of its input."""
     remedy = "backward must return the gradient of its input"
     check_array(dx, type(dx), (N, *layer.input_shape), layer.dtype, layer.name, "a dx", remedy)
 
 
-def audited(model: "Sequential", last: Audit | None, training: bool) -> Audit:
-    """Return ``last`` if it still holds, else a new audit of the model; its arrays are checked."""
+def audited(model: Stack, last: Audit | None, training: bool) -> Audit:
+    """Return ``last`` if it still holds, else a new audit of the model, after checking its arrays."""
     audit = last if last is not None and last.model is model and last.holds() else Audit(model)
     audit.check(training)
     return audit
 
 
-def _facts(model: "Sequential") -> list[Any]:
-    """Return all that kernels, their arrays and their order are fixed for."""
+def _facts(model: Stack) -> list[Any]:
+    """Return everything that the kernels and arrays of an engine depend on."""
     facts = [model.input_shape, model.output_shape, model.dtype, model.device]
     for layer in model.layers:
         facts += kind(layer), _built(type(layer))(layer), *layer.params, "state", *layer.state
@@ -142,23 +143,26 @@ def _facts(model: "Sequential") -> list[Any]:
 
 @lru_cache(maxsize=256)
 def _built(of: type[Layer]) -> Callable[[Layer], tuple[Any, ...]]:
-    """Return what reads from a layer of this class what ``build`` has read and said."""
+    """Return a function that reads the attributes which ``build`` has read and set on such a layer."""
     names = ["name", "dtype", "input_shape", "output_shape"]
-    if of in _LIBRARY:  # others need not keep what they were made with
-        names += [name for name in inspect.signature(of).parameters if name not in NUMBERS]
-        names += ["window"] if hasattr(of, "_window") else []
+    if _is_registered(of):  # other classes need not store their arguments
+        names += [name for name in inspect.signature(of).parameters if name not in of.tunable]
     return attrgetter(*names)
 
 
 @lru_cache(maxsize=256)
 def _numbers(of: type[Layer]) -> Callable[[Layer], Any]:
-    """Return what reads the ``NUMBERS`` of a layer of this class."""
-    names = [name for name in NUMBERS if of in _LIBRARY and name in inspect.signature(of).parameters]
-    return attrgetter(*names) if names else lambda layer: None
+    """Return a function that reads the tunable numbers of a layer of this class."""
+    return attrgetter(*of.tunable) if of.tunable and _is_registered(of) else lambda layer: None
 
 
-def _check_row(model: "Sequential") -> None:
-    """Refuse what is not a row of built layers, each with the shape that the one before it gives."""
+def _is_registered(of: type[Layer]) -> bool:
+    """Whether ``config()`` of a layer of this class can be relied on."""
+    return registry.get(of.__name__) is of
+
+
+def _check_row(model: Stack) -> None:
+    """Check that the layers are built, and each for the output shape of the one before it."""
     seen: set[int | str] = set()
     shape, before = model.input_shape, "the model's input_shape"
     for layer in model.layers:
@@ -194,13 +198,13 @@ def _check_row(model: "Sequential") -> None:
 
 
 def _check_built(layer: Layer, build: str) -> None:
-    """Refuse one of the library's layers whose attributes say something else than what it was built for."""
+    """Check that a layer still has the attributes that it was built with."""
     shape = layer.input_shape
     missing = layer.param_shapes(shape).keys() - layer.params.keys()
     missing |= layer.state_shapes(shape).keys() - layer.state.keys()
     if missing:
         raise StateError(f"layer {layer.name!r} has no {', '.join(sorted(missing))}: {build}")
-    if type(layer) not in _LIBRARY:
+    if not _is_registered(type(layer)):
         return
     made = _made_anew(layer)
     says = [
@@ -208,8 +212,6 @@ def _check_built(layer: Layer, build: str) -> None:
         ("parameters", list(made.param_shapes(shape)), list(layer.params)),
         ("state", list(made.state_shapes(shape)), list(layer.state)),
     ]
-    if hasattr(made, "_window"):
-        says.append(("a window of", made._window(shape), layer.window))
     for what, said, built in says:
         if said != built:
             raise StateError(
@@ -219,7 +221,7 @@ def _check_built(layer: Layer, build: str) -> None:
 
 
 def _made_anew(layer: Layer) -> Layer:
-    """Return a layer as this one's attributes say, not built; refuses what no layer is made with."""
+    """Return a new layer made from the attributes of this one, which checks them."""
     try:
         made = type(layer)(**layer.config())
     except (MiniCNNError, AttributeError) as reason:

@@ -1,4 +1,4 @@
-"""What every engine is: it takes training steps, on batches or on rows of a data set."""
+"""The base of all engines: they take training steps, on batches or on rows of a data set."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +10,19 @@ from minicnn import advice
 from minicnn.data import Augmentation
 from minicnn.errors import ShapeError
 from minicnn.losses import SoftmaxCrossEntropy, check_labels
-from minicnn.model import Sequential
 from minicnn.optimizers import Optimizer
+from minicnn.stack import Stack
 
 
 class StepResult(NamedTuple):
-    """The batch's mean loss, and how many of its images were classified rightly."""
+    """The mean loss of a batch, and how many of its images were classified correctly."""
 
     loss: float
     correct: int
 
 
 class Seen(NamedTuple):
-    """What some steps have seen: images, the sum of their losses, how many were classified rightly."""
+    """The number of images of some steps, the sum of their losses, how many were classified correctly."""
 
     images: int
     loss_sum: float
@@ -33,19 +33,42 @@ class Engine:
     """Base: takes its batches from arrays in main memory, and knows the result of each step at once."""
 
     name: str
-    model: Sequential
+    model: Stack
     loss: SoftmaxCrossEntropy
     optimizer: Optimizer
 
     def train_step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
-        """Take one step on a batch, images (N, H, W, C) as stored and labels (N,)."""
-        raise NotImplementedError(f"{type(self).__name__} must define train_step")
+        """Take one step on a batch, images (N, H, W, C) as stored and labels (N,).
+
+        Raises
+        ------
+        ShapeError, DTypeError, DataError
+            If they have other shapes, or labels are not whole numbers from 0 to K − 1.
+        NonFiniteError
+            If the loss is NaN or infinite; the message names the layer where that began. Nothing is
+            updated then.
+        MiniCNNError
+            If the layers or arrays of the model were changed into something unusable: see ``Audit``.
+        """
+        check_data(self.model, images, labels)
+        return self._step(images, labels)
+
+    def _step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
+        """Take one step on a batch that has been checked."""
+        raise NotImplementedError(f"{type(self).__name__} must define _step")
 
     def load(
         self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None = None, seed: int = 0
     ) -> None:
-        """Take the data set from whose rows ``step`` makes its batches, and what changes them each time."""
-        self._data = images, labels
+        """Set, and check once, the data set that ``step`` takes its batches from, and their augmentation.
+
+        Raises
+        ------
+        ShapeError, DTypeError, DataError
+            See ``train_step``.
+        """
+        check_data(self.model, images, labels)
+        self._data = images, np.array(labels, np.int64)
         self._augmentation, self._rng = augmentation, np.random.default_rng(seed)
 
     def step(self, rows: np.ndarray) -> Seen | None:
@@ -54,41 +77,41 @@ class Engine:
         Returns
         -------
         Seen or None
-            What the steps since the last answer have seen; None if that will be known later.
+            The results since the last answer; None if they will be known later.
         """
         images, labels = (array[rows] for array in self._data)
         if self._augmentation is not None:
             images = self._augmentation(images, self._rng)
-        result = self.train_step(images, labels)
+        result = self._step(images, labels)
         return Seen(len(rows), result.loss * len(rows), result.correct)
 
     def launch(self) -> None:
-        """Begin the steps that wait for others, so that the model is seen as they leave it."""
+        """Launch the steps that wait for others, so that the model shows their results."""
 
     def finish(self) -> Seen | None:
-        """Wait for all steps, and return what those since the last answer have seen, if there are any."""
+        """Wait for all steps, and return the results since the last answer, if there are any."""
         return None
 
     def unload(self) -> None:
-        """Let go of the data set."""
+        """Release the data set."""
         self._data = None
 
 
 @contextmanager
-def put_back_if_refused(model: Sequential) -> Iterator[None]:
-    """Give the layers their running averages and gradients back if what is done in here raises an error."""
-    kept = [(layer, dict(layer.state), dict(layer.grads)) for layer in model.layers]
+def restored_on_error(model: Stack) -> Iterator[None]:
+    """Restore the layers' running averages and gradients if the ``with`` block raises an error."""
+    saved = [(layer, dict(layer.state), dict(layer.grads)) for layer in model.layers]
     try:
         yield
     except Exception:
-        for layer, state, grads in kept:
+        for layer, state, grads in saved:
             layer.state, layer.grads = state, grads
             layer.forget()
         raise
 
 
-def check_data(model: Sequential, images: np.ndarray, labels: np.ndarray) -> None:
-    """Refuse images and labels that a classifier cannot be trained on.
+def check_data(model: Stack, images: np.ndarray, labels: np.ndarray) -> None:
+    """Check that a classifier can be trained on these images and labels.
 
     Raises
     ------

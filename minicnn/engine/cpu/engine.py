@@ -1,12 +1,12 @@
-"""The fast engine for the CPU: the model in blocks, each an image at a time, over arrays made once.
+"""The fused engine: the model in blocks, each an image at a time, over arrays that are made once.
 
-A training step runs in two rounds of threads, where the model needs no barrier in between:
+A training step takes two rounds of threads, if no layer needs the whole batch at once:
 
 1. each thread takes its part of the batch from the pixels to the loss and back;
-2. each thread finishes the gradients of its part of the parameters, and updates these; where gradients are
+2. each thread finishes the gradients of its part of the parameters and updates them. If gradients are
    clipped, the update is a third round.
 
-What is computed is what the layers say, to rounding; ``engine/layerwise.py`` is the reference.
+The results equal those of the layers to rounding; ``engine/layerwise.py`` is the reference.
 """
 
 from itertools import groupby
@@ -16,7 +16,7 @@ import numpy as np
 
 from minicnn.arrays import check_array
 from minicnn.engine.audit import is_known
-from minicnn.engine.base import Engine, StepResult, check_data, put_back_if_refused
+from minicnn.engine.base import Engine, StepResult, restored_on_error
 from minicnn.engine.cpu.blocks import Stage
 from minicnn.engine.cpu.kernels import loss as loss_kernel
 from minicnn.engine.cpu.network import Network, supports
@@ -24,9 +24,9 @@ from minicnn.engine.cpu.update import Update
 from minicnn.engine.layerwise import blame
 from minicnn.errors import ConfigError, NonFiniteError
 from minicnn.losses import SoftmaxCrossEntropy
-from minicnn.model import Sequential
 from minicnn.optimizers import Optimizer
 from minicnn.runtime.threads import num_threads, run_parts
+from minicnn.stack import Stack
 
 
 class FusedEngine(Engine):
@@ -35,12 +35,12 @@ class FusedEngine(Engine):
     Raises
     ------
     ConfigError
-        If the model is another one.
+        If the model has another dtype or is on another device.
     """
 
     name = "fused"
 
-    def __init__(self, model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> None:
+    def __init__(self, model: Stack, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> None:
         self.model = model
         self._check_supported()
         self.loss = loss
@@ -51,40 +51,30 @@ class FusedEngine(Engine):
         if not supports(self.model):
             raise ConfigError(
                 f"the fused engine computes in float32 on the CPU, this model is {self.model.dtype} on "
-                f'{self.model.device}: make a Trainer with engine="auto", which takes another engine then'
+                f'{self.model.device}: make a Trainer with engine="auto", which chooses another engine'
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes over: it makes its own arrays, at its first step."""
+        """Return the state of a copy, which makes its own arrays at its first step."""
         return {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "network": None}
 
-    def train_step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
-        """Take one step on a batch, images (N, H, W, C) as stored and labels (N,).
-
-        Raises
-        ------
-        ShapeError, DTypeError, DataError
-            If these are other shapes, or labels are not whole numbers from 0 to K − 1.
-        NonFiniteError
-            If the loss is NaN or infinite, naming the layer where that began; nothing is updated then.
-        MiniCNNError
-            If the model's layers or arrays were changed into what cannot be computed with: see ``Audit``.
-        """
+    def _step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
         self._check_supported()
-        check_data(self.model, images, labels)
         N = len(images)
         network = self._network(N)
         network.audit.check(training=True)
         self._images, self._labels = images, np.ascontiguousarray(labels, np.int64)
-        # What overflows is seen in the loss, and told with its cause.
-        with put_back_if_refused(self.model), np.errstate(all="ignore"):
+        # An overflow shows in the loss, and is reported with its cause.
+        with restored_on_error(self.model), np.errstate(all="ignore"):
             network.begin(N, training=True)
             self._run(self._stages, N)
             loss = sum(self._losses[:, 0]) / N
             if not np.isfinite(loss):
                 raise NonFiniteError(f"the loss is {loss}: {blame(self.model, network.images[:N])}")
-            self._update(N)
-        self._images = self._labels = None  # the batch is not kept
+            self._update.step(self.optimizer, N)
+            for block in network.blocks:
+                block.commit()
+        self._images = self._labels = None  # frees the batch
         return StepResult(float(loss), int(sum(self._losses[:, 1])))
 
     def _network(self, N: int) -> Network:
@@ -93,14 +83,15 @@ class FusedEngine(Engine):
         fits = network is not None and network.model is self.model and network.capacity >= N
         if fits and network.fits() and self._fuses_loss() == self._fused_loss:
             return network
-        self.network = None  # if this is interrupted, the next step begins anew
+        self.network = None  # if this is interrupted, the next step starts over
         network = Network(self.model, parts, N)
         network.connect_gradients()
+        self._update = Update(network)
         self._fused_loss = self._fuses_loss()
-        self._losses = np.zeros((parts, 2))  # of each part, the sum of the losses and the right answers
+        self._losses = np.zeros((parts, 2))  # sum of losses and correct answers, by part
         self._stages = [
             Stage(self._begin),
-            *network.forward(training=True),
+            *network.forward(True),
             Stage(self._loss) if self._fused_loss else Stage(self._any_loss, whole=True),
             *network.backward(),
         ]
@@ -124,7 +115,7 @@ class FusedEngine(Engine):
         )  # fmt: skip
 
     def _any_loss(self, part: int, first: int, last: int) -> None:
-        """Ask a loss of a class of its own."""
+        """Call a custom loss."""
         K = self.model.output_shape[0]
         logits = self.network.activations[-1].reshape(-1, K)[:last]
         self._losses[0] = self.loss.forward(logits, self._labels) * last, 0
@@ -135,7 +126,7 @@ class FusedEngine(Engine):
         self.network.gradients[-1].reshape(-1, K)[:last] = dlogits
 
     def _run(self, stages: list[Stage], N: int) -> None:
-        """Run the stages, those between two whole ones together, in one round of threads."""
+        """Run the stages; those between two whole-batch stages share one round of threads."""
         self._losses[:] = 0
         parts = min(self.network.parts, N)
         for whole, group in groupby(stages, key=lambda stage: stage.whole):
@@ -150,8 +141,3 @@ class FusedEngine(Engine):
                     stage.run(part, N * part // parts, N * (part + 1) // parts)
 
             run_parts(run, parts)
-
-    def _update(self, N: int) -> None:
-        Update(self.optimizer, self.network.trained, N).step(self.model, self.network.parts)
-        for block in self.network.blocks:
-            block.commit()

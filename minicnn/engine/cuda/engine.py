@@ -15,17 +15,18 @@ import numpy as np
 
 from minicnn.backend import Array
 from minicnn.data import Augmentation
-from minicnn.engine.audit import is_known
+from minicnn.engine.audit import fused_kernel, is_known
 from minicnn.engine.base import Engine, Seen, StepResult, check_data
+from minicnn.engine.cuda import network
 from minicnn.engine.cuda.blocks import Gradient
 from minicnn.engine.cuda.device import Launch
-from minicnn.engine.cuda.network import STEP, Images, Network, device_of, supports
+from minicnn.engine.cuda.network import STEP, Images, Network, device_of
 from minicnn.engine.layerwise import blame
 from minicnn.errors import ConfigError, NonFiniteError, ShapeError
 from minicnn.layers import Layer
 from minicnn.losses import SoftmaxCrossEntropy
-from minicnn.model import Sequential
-from minicnn.optimizers import SGD, Adam, AdamW, Optimizer
+from minicnn.optimizers import Optimizer
+from minicnn.stack import Stack
 
 # Steps between two looks at the loss: until then the device need not wait for the host.
 LOOK_EVERY = 64
@@ -33,6 +34,8 @@ LOOK_EVERY = 64
 _IMAGES_A_GRAPH, _MOST_STEPS = 1024, 8
 _MOST_GRAPHS = 16  # that are kept: one for each batch size and each change of settings
 
+# The numbers of an optimizer that change from step to step; the others are fixed in a graph.
+_CHANGING = frozenset(STEP.names)
 # What ``step.cu`` and ``update.cu`` call Totals, Parameter and Piece.
 _TOTALS = np.dtype([("loss", "f8"), ("correct", "i8"), ("broken", "i8")])
 _PARAMETER = np.dtype(
@@ -63,8 +66,8 @@ class CudaGraphEngine(Engine):
 
     name = "cuda_graph"
 
-    def __init__(self, model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> None:
-        if not knows(model, loss, optimizer):
+    def __init__(self, model: Stack, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> None:
+        if not supports(model, loss, optimizer):
             raise ConfigError(
                 "the cuda_graph engine computes in float32 on a GPU and knows the library's own layers, loss "
                 f"and optimizers; this model is {model.dtype} on {model.device}: use "
@@ -113,7 +116,7 @@ class CudaGraphEngine(Engine):
         self.rng = np.random.default_rng(seed)  # for augmentation and dropout
 
     def _check_known(self) -> None:
-        if not knows(self.model, self.loss, self.optimizer):
+        if not supports(self.model, self.loss, self.optimizer):
             raise ConfigError(
                 f"this engine trains on a GPU, the model is {self.model.dtype} on {self.model.device} by "
                 "now, or has a layer, a loss or an optimizer that there are no kernels for: make a new "
@@ -226,10 +229,10 @@ class CudaGraphEngine(Engine):
 
     def _record(self) -> np.void:
         """Return what ``update.cu`` needs to know of the optimizer's step that has begun."""
-        o, record = self.optimizer, np.zeros((), STEP)
-        record["rate"], record["draw"] = o.learning_rate, self.rng.integers(2**32)
-        if not isinstance(o, SGD):
-            record["scale_1"], record["scale_2"] = 1 - o.beta_1**o.steps, 1 - o.beta_2**o.steps
+        numbers, record = self.optimizer.numbers(), np.zeros((), STEP)
+        record["draw"] = self.rng.integers(2**32)
+        for field in _CHANGING.intersection(numbers._fields):
+            record[field] = getattr(numbers, field)
         return record[()]
 
     def _fit(self, N: int) -> None:
@@ -314,7 +317,7 @@ class CudaGraphEngine(Engine):
         numbers = smoothing, np.int32(N), K
         return [
             self.data.gather(self.model.preprocessing, N, rows, step, network.activations[0], network.labels),
-            *network.forward(N, step, training=True),
+            *network.forward(N, step, True),
             Launch(kernel, (1,), 256, (logits, network.labels, dlogits, self.totals, *numbers)),
             *network.backward(N, step),
             *(launch for block in network.blocks for launch in block.commit(N, self.totals)),
@@ -323,15 +326,13 @@ class CudaGraphEngine(Engine):
     def _settings(self) -> tuple[Any, ...]:
         """Return the optimizer's numbers that are fixed in a graph."""
         o = self.optimizer
-        return *self._numbers(), o.weight_decay, o.decay_all, o.global_clipnorm
+        return *self._fixed_numbers(), o.weight_decay, o.decay_all, o.global_clipnorm
 
-    def _numbers(self) -> tuple[Any, ...]:
-        """Return the optimizer's numbers as its kernel takes them."""
-        o = self.optimizer
-        if isinstance(o, SGD):
-            return np.float32(o.momentum), np.int32(o.nesterov), np.int32(o.decoupled)
-        rest_1, rest_2 = np.float32(1 - o.beta_1), np.float32(1 - o.beta_2)
-        return rest_1, rest_2, np.float32(o.epsilon), np.int32(o.decoupled)
+    def _fixed_numbers(self) -> list[Any]:
+        """Return the arguments of the optimizer's kernel that are fixed in a graph."""
+        numbers = self.optimizer.numbers()._asdict()
+        fixed = [value for name, value in numbers.items() if name not in _CHANGING]
+        return [np.int32(value) if isinstance(value, bool) else np.float32(value) for value in fixed]
 
     def _parameters(self, gradients: list[Gradient]) -> tuple[Array, Array]:
         """Return the tables of ``update.cu``: the parameters, and the pieces that its blocks update."""
@@ -342,7 +343,7 @@ class CudaGraphEngine(Engine):
             for field, array in zip(fields, (w, first, *moments), strict=False):
                 entry[field] = array.data.ptr
             entry["size"], entry["stride"], entry["count"] = w.size, stride, count
-            entry["decay"] = self.optimizer.decay_of(name)
+            entry["decay"] = self.optimizer.decay_of(layer, name)
             pieces += [(row, i) for i in range(0, w.size, _PIECE_SIZE)]
         asarray = self.device.xp.asarray
         return asarray(table.view(np.uint8)), asarray(np.array(pieces, _PIECE).view(np.uint8))
@@ -361,8 +362,8 @@ class CudaGraphEngine(Engine):
         most, blocks = self.optimizer.global_clipnorm, pieces.size // _PIECE.itemsize
         update = self.device.compile("step", "update", CLIP=int(most is not None))
         clip = self.device.zeros(1)
-        kernel = update.get_function("sgd" if isinstance(self.optimizer, SGD) else "adam")
-        arguments = parameters, pieces, step, self.totals, clip, *self._numbers()
+        kernel = update.get_function(fused_kernel(self.optimizer))
+        arguments = parameters, pieces, step, self.totals, clip, *self._fixed_numbers()
         launches = [Launch(kernel, (blocks,), 256, arguments)]
         if most is not None:
             squares = self.device.zeros(blocks, dtype=np.float64)
@@ -375,6 +376,7 @@ class CudaGraphEngine(Engine):
         return launches
 
 
-def knows(model: Sequential, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> bool:
-    """Whether there are kernels for all that a step needs."""
-    return supports(model) and is_known(loss, SoftmaxCrossEntropy) and is_known(optimizer, SGD, Adam, AdamW)
+def supports(model: Stack, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> bool:
+    """Whether there are kernels for everything that a step needs."""
+    known = is_known(loss, SoftmaxCrossEntropy) and fused_kernel(optimizer) is not None
+    return known and network.supports(model)

@@ -3,8 +3,8 @@
     SGD    v ← μ·v + g        w ← w − η·v
     Adam   m ← m + (1 − β₁)·(g − m)    s ← s + (1 − β₂)·(g² − s)    w ← w − η·m̂ / (√ŝ + ε)
 
-What the letters mean, and the variants, is said in ``minicnn.optimizers``. g is multiplied by ``clip``, which
-holds the norm of all gradients together, and is 1 where they are taken as they are.
+See ``minicnn.optimizers`` for the letters and the variants; ``numbers`` is ``SGDNumbers`` or ``AdamNumbers``.
+g is multiplied by ``clip``, which is 1 unless the norm of all gradients is clipped.
 """
 
 import numpy as np
@@ -32,17 +32,17 @@ def square_sum(g, first, last):
 
 
 @compiled
-def sgd(w, g, v, first, last, rate, momentum, nesterov, decay, decoupled, clip):
+def sgd(w, g, v, first, last, numbers, decay, clip):
     """Update w[first:last] by SGD; v is its velocity, empty without momentum."""
-    shrink = np.float32(1 - rate * decay if decoupled else 1)
-    pull = np.float32(0 if decoupled else decay)
-    rate, momentum, clip = np.float32(rate), np.float32(momentum), np.float32(clip)
+    shrink = np.float32(1 - numbers.learning_rate * decay if numbers.decoupled else 1)
+    pull = np.float32(0 if numbers.decoupled else decay)
+    rate, momentum, clip = np.float32(numbers.learning_rate), np.float32(numbers.momentum), np.float32(clip)
     # Slices, since an index that may be negative is checked each time, and the loop then not vectorized.
     w, g, v = w[first:last], g[first:last], v[first:last]
     if momentum == 0:
         for k in range(len(w)):
             w[k] = w[k] * shrink - rate * (clip * g[k] + pull * w[k])
-    elif nesterov:
+    elif numbers.nesterov:
         for k in range(len(w)):
             slope = clip * g[k] + pull * w[k]
             v[k] = momentum * v[k] + slope
@@ -54,13 +54,13 @@ def sgd(w, g, v, first, last, rate, momentum, nesterov, decay, decoupled, clip):
 
 
 @compiled
-def adam(w, g, m, s, first, last, rate, beta_1, beta_2, epsilon, step, decay, decoupled, clip):
-    """Update w[first:last] by Adam; m and s are its moments, ``step`` counts from 1."""
-    shrink = np.float32(1 - rate * decay if decoupled else 1)
-    pull = np.float32(0 if decoupled else decay)
-    rest_1, rest_2 = np.float32(1 - beta_1), np.float32(1 - beta_2)
-    scale_1, scale_2 = np.float32(1 - beta_1**step), np.float32(1 - beta_2**step)
-    rate, epsilon, clip = np.float32(rate), np.float32(epsilon), np.float32(clip)
+def adam(w, g, m, s, first, last, numbers, decay, clip):
+    """Update w[first:last] by Adam; m and s are its moments."""
+    shrink = np.float32(1 - numbers.learning_rate * decay if numbers.decoupled else 1)
+    pull = np.float32(0 if numbers.decoupled else decay)
+    rest_1, rest_2 = np.float32(numbers.rest_1), np.float32(numbers.rest_2)
+    scale_1, scale_2 = np.float32(numbers.correction_1), np.float32(numbers.correction_2)
+    rate, epsilon, clip = np.float32(numbers.learning_rate), np.float32(numbers.epsilon), np.float32(clip)
     w, g, m, s = w[first:last], g[first:last], m[first:last], s[first:last]
     for k in range(len(w)):
         slope = clip * g[k] + pull * w[k]

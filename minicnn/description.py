@@ -1,0 +1,144 @@
+"""What a model file says about a model, apart from its weights.
+
+Everything is checked by arithmetic before anything is allocated: the sizes of the layers, and what predicting
+one image takes against ``MOST_IMAGE_MEMORY`` and ``MOST_IMAGE_OPERATIONS``.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from minicnn import checks, layers, sizes
+from minicnn.errors import ConfigError
+from minicnn.layers.base import Layer, Shape
+from minicnn.preparation import Preparation
+from minicnn.preprocessing import Preprocessing
+from minicnn.reading import json_object, typed
+from minicnn.serialize import UNUSABLE
+from minicnn.text import byte_size, printable, shown
+
+if TYPE_CHECKING:
+    from minicnn.model import Sequential
+
+MOST_IMAGE_MEMORY = 2**29
+"""The bytes that a model from a file may take to predict one image, see ``sizes.image_memory``: 512 MiB."""
+MOST_IMAGE_OPERATIONS = 10**11
+"""The operations that it may take for that, see ``sizes.image_operations``: about a minute on one core."""
+_MOST_LAYERS = 10_000
+
+
+def describe(model: "Sequential") -> dict[str, Any]:
+    """Return the description of ``model``, as plain values for JSON.
+
+    Raises
+    ------
+    ConfigError
+        If ``Description.read`` could not make the same model from it.
+    """
+    try:
+        if not all(isinstance(text, str) for note in model.info.items() for text in note):
+            raise ValueError(f"info must be text by text, such as {{'dataset': 'mnist'}}, got {model.info!r}")
+        found = {
+            "layers": [_config(layer) for layer in model.layers],
+            "input_shape": model.input_shape,
+            "dtype": model.dtype.name,
+            "preprocessing": model.preprocessing.asdict(),
+            "preparation": None if model.preparation is None else asdict(model.preparation),
+            "class_names": model.class_names,
+            "info": model.info,
+        }
+        names = [layer.name for layer in Description.read(json_object(json.dumps(found))).layers]
+        if names != [layer.name for layer in model.layers]:
+            raise ValueError(f"its layers must be called {', '.join(names)}")
+    except UNUSABLE as reason:
+        raise ConfigError(f"this model could not be loaded again from a file: {reason}") from reason
+    return found
+
+
+class Description(NamedTuple):
+    """A model, not built yet: its layers are named."""
+
+    layers: list[Layer]
+    input_shape: Shape
+    dtype: np.dtype
+    preprocessing: Preprocessing
+    class_names: list[str] | None
+    preparation: Preparation | None
+    info: dict[str, str]
+
+    @classmethod
+    def read(cls, parts: Mapping[str, Any]) -> "Description":
+        """Return what ``parts``, read from JSON, describes.
+
+        Class names and ``info`` are made ``text.printable``. Raises one of ``serialize.UNUSABLE`` if it
+        cannot be used, or if predicting with the model would take too much memory or time.
+        """
+        configs = typed(parts, "layers", list)
+        if not 1 <= len(configs) <= _MOST_LAYERS:
+            raise ValueError(f"expected between 1 and {_MOST_LAYERS:,} layers, got {len(configs):,}")
+        made = [_layer(config) for config in configs]
+        sizes.name_layers(made)
+        input_shape = checks.shape(typed(parts, "input_shape", list), "input_shape")
+        dtype = checks.float_dtype(typed(parts, "dtype", str))
+        _check_affordable(made, input_shape, dtype)
+        info, preparation = typed(parts, "info", dict), None
+        if parts.get("preparation") is not None:  # None before the first training
+            preparation = Preparation(**typed(parts, "preparation", dict))
+        return cls(
+            made,
+            input_shape,
+            dtype,
+            Preprocessing.from_dict(typed(parts, "preprocessing", dict)),
+            _class_names(parts, sizes.output_shape(made, input_shape)),
+            preparation,
+            {printable(name): printable(typed(info, name, str)) for name in info},
+        )
+
+    def array_shapes(self) -> dict[str, Shape]:
+        """Return the shapes of the arrays of the model by name."""
+        return sizes.array_shapes(self.layers, self.input_shape)
+
+
+def _config(layer: Layer) -> dict[str, Any]:
+    kind = type(layer)
+    if layers.registry.get(kind.__name__) is not kind:
+        raise ValueError(
+            f"{kind.__name__!r} is not a registered layer: register it with layers.register({kind.__name__})"
+        )
+    return {"type": kind.__name__, **layer.config()}
+
+
+def _layer(config: Any) -> Layer:
+    if not isinstance(config, dict):
+        raise ValueError(f"a layer must be described by an object, got {shown(config)}")
+    arguments = dict(config)
+    kind = arguments.pop("type", None)
+    if not isinstance(kind, str) or kind not in layers.registry:
+        raise ValueError(
+            f"{shown(kind)} is not a registered layer: if it is a custom layer, call layers.register on its "
+            "class before loading the file"
+        )
+    return layers.registry[kind](**arguments)
+
+
+def _check_affordable(made: list[Layer], input_shape: Shape, dtype: np.dtype) -> None:
+    memory = sum(sizes.image_memory(made, input_shape, dtype))
+    operations = sizes.image_operations(made, input_shape)
+    if memory > MOST_IMAGE_MEMORY or operations > MOST_IMAGE_OPERATIONS:
+        raise ValueError(
+            f"to predict one image would take {byte_size(memory)} and {operations:.1e} operations; a model "
+            f"from a file may take up to {byte_size(MOST_IMAGE_MEMORY)} and {MOST_IMAGE_OPERATIONS:.0e}"
+        )
+
+
+def _class_names(parts: Mapping[str, Any], output: Shape) -> list[str] | None:
+    """Return the class names, one for each output, or None where the file has none."""
+    if "class_names" in parts and parts["class_names"] is None:
+        return None
+    names = typed(parts, "class_names", list)
+    if not all(isinstance(name, str) for name in names) or output != (len(names),):
+        raise ValueError(f"expected the names of an output of {output} as 'class_names', got {shown(names)}")
+    return names

@@ -1,0 +1,55 @@
+"""The blocks of a model in a row, and the activations and gradients between them."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minicnn.backend import Array
+from minicnn.engine.audit import Audit
+from minicnn.stack import Stack
+
+
+class Network:
+    """Blocks over arrays that are made once, for up to ``capacity`` samples; on any device.
+
+    A block computes y from x and dx from dy, see ``cpu/blocks/base.py`` and ``cuda/blocks/base.py``.
+
+    Attributes
+    ----------
+    activations : list of array
+        The input of each block and the output of the last, flat.
+    gradients : list of array or None
+        With respect to ``activations``; None below the first block with parameters.
+    trained : list of Block
+        The blocks that take part in the backward pass.
+    """
+
+    def __init__(
+        self, model: Stack, blocks: Sequence[Any], capacity: int, zeros: Callable[[int], Array]
+    ) -> None:
+        self.model, self.blocks, self.capacity = model, list(blocks), capacity
+        self.audit = Audit(model)
+        self._zeros = zeros
+        sizes = [math.prod(model.input_shape), *(block.output_size for block in self.blocks)]
+        self.activations = [zeros(capacity * size) for size in sizes]
+        for block, x, y in zip(self.blocks, self.activations, self.activations[1:], strict=False):
+            block.connect(capacity, x, y)
+
+    def connect_gradients(self) -> None:
+        """Make the arrays for the gradients of the activations, and connect the blocks to them."""
+        first = next((i for i, block in enumerate(self.blocks) if block.layer.params), len(self.blocks))
+        self.trained = self.blocks[first:]
+        self.gradients = [None] * (first + 1) + [self._zeros(a.size) for a in self.activations[first + 1 :]]
+        if not self.trained:  # the loss computes its gradient nevertheless
+            self.gradients[-1] = self._zeros(self.activations[-1].size)
+        pairs = zip(self.gradients[first:], self.gradients[first + 1 :], strict=False)
+        for block, (dx, dy) in zip(self.trained, pairs, strict=True):
+            block.connect_gradients(dx, dy)
+
+    def forward(self, *arguments: Any) -> list[Any]:
+        """Return the stages or launches of all blocks that compute the last activation from the first."""
+        return [stage for block in self.blocks for stage in block.forward(*arguments)]
+
+    def backward(self, *arguments: Any) -> list[Any]:
+        """Return those that compute all gradients from the gradient of the output."""
+        return [stage for block in reversed(self.trained) for stage in block.backward(*arguments)]
