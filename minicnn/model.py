@@ -69,8 +69,13 @@ class Sequential(Stack):
         self.info: dict[str, str] = {}
         self.predictors = Predictors(self)
         self.class_names: tuple[str, ...] | None = None
-        if class_names is not None:
-            self.set_class_names(class_names)
+        try:
+            if class_names is not None:
+                self.set_class_names(class_names)
+        except ConfigError:  # the layers may be used again
+            for layer in self.layers:
+                layer.in_model = False
+            raise
 
     def set_class_names(self, names: Sequence[str]) -> None:
         """Name the outputs, in ``text.printable`` form.

@@ -94,7 +94,8 @@ class ModelFile:
             has_shape, has = tuple(tensor.get_shape()), tensor.get_dtype()
             if (has_shape, has) != (shape, needed):
                 raise ModelFileError(
-                    f"{self.path}: tensor {name} is {has_shape} {has}, the architecture needs {shape} {needed}"
+                    f"{self.path}: tensor {name} is {has_shape} {has}, the architecture needs "
+                    f"{shape} {needed}"
                 )
         arrays = {name: self._file.get_tensor(name) for name in shapes}
         broken = _not_finite(arrays)

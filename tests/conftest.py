@@ -9,6 +9,7 @@ from hypothesis import settings
 from minicnn import plots, report
 from minicnn.data import synthetic
 from minicnn.metrics import Evaluation
+from minicnn.runtime import threads
 
 settings.register_profile("minicnn", derandomize=True, deadline=None, print_blob=True, max_examples=30)
 settings.load_profile("minicnn")
@@ -43,3 +44,15 @@ def no_figures(monkeypatch):
 def blank_figures(monkeypatch):
     """Make the figures of a run, and write an empty file in place of each: drawing takes most of the time."""
     monkeypatch.setattr(plots, "save", lambda figure, path: Path(path).write_bytes(b""))
+
+
+@pytest.fixture
+def thread_count(monkeypatch):
+    """Return a function that sets, for this test, how many threads the kernels use, by the environment."""
+
+    def set_count(value):
+        monkeypatch.setenv("MINICNN_NUM_THREADS", str(value))
+        threads._default_threads.cache_clear()
+
+    yield set_count
+    threads._default_threads.cache_clear()

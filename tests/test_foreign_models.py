@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import minicnn as mc
-from minicnn import checks, serialize, sizes
+from minicnn import checks, sizes
 from minicnn import layers as L
+from minicnn.description import MOST_IMAGE_MEMORY, describe
 from minicnn.errors import MiniCNNError, ModelFileError
 from minicnn.text import printable
 
@@ -41,7 +42,7 @@ def whole():
         class_names=("ant", "bee", "cat"),
     )
     model.info = {"dataset": "insects"}
-    return model, json.loads(serialize.check_savable(model)), dict(model.arrays())
+    return model, json.loads(json.dumps(describe(model))), dict(model.arrays())
 
 
 MODEL, DESCRIPTION, ARRAYS = whole()
@@ -104,7 +105,7 @@ def judged(path):
         assert printable(text) == text
         assert len(text) < 2000
         return "refused"
-    assert sum(model.image_memory) <= serialize.MOST_IMAGE_MEMORY
+    assert sum(model.image_memory) <= MOST_IMAGE_MEMORY
     for text in (*(model.class_names or ()), *model.info, *model.info.values(), model.summary_table()):
         assert all(printable(line) == line for line in text.split("\n"))
     if sum(model.image_memory) > 2**25 or sizes.image_operations(model.layers, model.input_shape) > 10**8:

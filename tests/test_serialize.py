@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 import minicnn as mc
 from minicnn import gradcheck, serialize
 from minicnn import layers as L
+from minicnn.description import MOST_IMAGE_MEMORY, describe
 from minicnn.errors import ConfigError, ModelFileError, NonFiniteError, OutputError
 
 SHAPE = (8, 7, 2)
@@ -214,19 +215,19 @@ class TestSaving:
 
     def test_a_model_that_could_not_be_loaded_is_refused_before_anything_is_written(self, path):
         for spoil, words in (
-            (add_own_layer, "'Halve' is not one of minicnn's own layers"),
+            (add_own_layer, "'Halve' is not a registered layer"),
             (
                 lambda model: setattr(model.layers[-1], "__class__", Dense),
-                "'Dense' is not one of minicnn's own",
+                "'Dense' is not a registered layer",
             ),
             (lambda model: setattr(model.layers[0], "name", "first"), "must be called conv2d_1, batchnorm_1"),
             (lambda model: model.info.update(of=b"bytes"), "info must be text"),
             (lambda model: setattr(model, "info", ["notes"]), "could not be loaded again"),
         ):
             model = net()
-            assert json.loads(serialize.check_savable(model))["input_shape"] == list(SHAPE)
+            assert describe(model)["input_shape"] == SHAPE
             spoil(model)
-            for refuse in (serialize.check_savable, lambda model: model.save(path)):
+            for refuse in (describe, lambda model: model.save(path)):
                 with pytest.raises(ConfigError, match=words):
                     refuse(model)
             assert os.listdir(path.parent) == []
@@ -394,7 +395,7 @@ class TestDescriptions:
     @pytest.mark.parametrize("kind", ["Denser", "Layer", "__init__", "os", "", None, 3, ["Dense"]])
     def test_an_unknown_layer_is_refused(self, path, kind):
         write(path, model=description(layers=[{"type": kind, "units": 2}]))
-        refused(path, "is not one of minicnn's own layers")
+        refused(path, "is not a registered layer")
 
     @pytest.mark.parametrize(
         "layer",
@@ -558,7 +559,7 @@ class TestWhatCannotBeAfforded:
             for name in ("gamma", "beta", "running_mean", "running_var")
         }
         write(path, arrays, model=description(layers=layers, input_shape=[28, 28, 1]))
-        assert sum(mc.load(path).image_memory) > 0.8 * serialize.MOST_IMAGE_MEMORY
+        assert sum(mc.load(path).image_memory) > 0.8 * MOST_IMAGE_MEMORY
         code = (
             "import resource, sys, numpy as np, minicnn as mc\n"
             "mc.set_num_threads(2)\n"

@@ -1,8 +1,8 @@
 """Checks of a model and its arrays before a step or a prediction.
 
 Between two steps a user may insert, remove or rebuild layers, change their attributes and replace every
-array, while kernels rely on the sizes that they were given. So each engine and predictor has an ``Audit`` of
-its model: ``holds`` tells whether the model is still built in the same way, and ``check`` looks at each array.
+array, while kernels rely on the sizes that they were given. So each engine and predictor has an ``Audit``
+of its model: ``holds`` tells whether it is still built in the same way, and ``check`` looks at each array.
 ``Optimizer.begin_step`` does the same for gradients and moments.
 """
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from minicnn.backend import Array
 from minicnn.engine.audit import Audit
-from minicnn.stack import Stack
 
 
 class Network:
@@ -16,6 +15,8 @@ class Network:
 
     Attributes
     ----------
+    audit : Audit
+        Made before the blocks, which rely on what it has checked.
     activations : list of array
         The input of each block and the output of the last, flat.
     gradients : list of array or None
@@ -25,12 +26,11 @@ class Network:
     """
 
     def __init__(
-        self, model: Stack, blocks: Sequence[Any], capacity: int, zeros: Callable[[int], Array]
+        self, audit: Audit, blocks: Sequence[Any], capacity: int, zeros: Callable[[int], Array]
     ) -> None:
-        self.model, self.blocks, self.capacity = model, list(blocks), capacity
-        self.audit = Audit(model)
-        self._zeros = zeros
-        sizes = [math.prod(model.input_shape), *(block.output_size for block in self.blocks)]
+        self.model, self.audit = audit.model, audit
+        self.blocks, self.capacity, self._zeros = list(blocks), capacity, zeros
+        sizes = [math.prod(self.model.input_shape), *(block.output_size for block in self.blocks)]
         self.activations = [zeros(capacity * size) for size in sizes]
         for block, x, y in zip(self.blocks, self.activations, self.activations[1:], strict=False):
             block.connect(capacity, x, y)

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import serialize
 from minicnn.checks import number, whole_number
 from minicnn.data import DatasetSpec
 from minicnn.errors import DataError
 from minicnn.metrics import Evaluation
-from minicnn.model import Sequential
+from minicnn.model import Sequential, load
 from minicnn.reading import file_of, json_object, npz, sha256, typed
 from minicnn.report.folder import HISTORY, METRICS, MODEL, PREDICTIONS
 from minicnn.report.run import SIGNED, Run
@@ -44,7 +43,7 @@ def read_run(folder: str | Path) -> Run:
             f"{folder}: {', '.join(changed)} changed since the run wrote {METRICS}: damaged, edited or from "
             f"another run; restore the original, or repeat the run with: {metrics['command']}"
         )
-    model = serialize.load(folder / MODEL)
+    model = load(folder / MODEL)
     try:
         history = History.from_csv(folder / HISTORY)
         evaluation = _evaluation(folder / PREDICTIONS, metrics, model)

@@ -10,9 +10,9 @@ from minicnn.errors import ConfigError, MiniCNNError
 from minicnn.evaluate import evaluate
 from minicnn.files import check_file, check_path
 from minicnn.hints import Hinted
+from minicnn.model import load
 from minicnn.runtime import loading
 from minicnn.schedules import Schedule
-from minicnn.serialize import check_savable, load
 
 if TYPE_CHECKING:
     from minicnn.train.trainer import Trainer
@@ -269,7 +269,7 @@ class Checkpoint(_Monitor):
         super().on_fit_begin(trainer)
         self.epoch = None
         check_file(self.path)
-        check_savable(trainer.model)
+        trainer.model.check_savable()
         if self.path.exists() and not self.overwrite:
             self.best = self._score_of_file(trainer)
 

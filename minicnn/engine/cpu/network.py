@@ -3,6 +3,7 @@
 import numpy as np
 
 from minicnn.engine import network
+from minicnn.engine.audit import Audit
 from minicnn.engine.cpu.blocks import make_blocks, zeros
 from minicnn.runtime.threads import num_threads
 from minicnn.stack import Stack
@@ -17,7 +18,8 @@ class Network(network.Network):
     """The blocks of a model, with workspaces for ``parts`` threads."""
 
     def __init__(self, model: Stack, parts: int, capacity: int) -> None:
-        super().__init__(model, make_blocks(model.layers, parts), capacity, zeros)
+        audit = Audit(model)
+        super().__init__(audit, make_blocks(model.layers, parts), capacity, zeros)
         self.parts = parts
         self.images = self.activations[0].reshape(capacity, *model.input_shape)
 

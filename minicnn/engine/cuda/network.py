@@ -85,7 +85,8 @@ class Network(network.Network):
     def __init__(self, model: Stack, capacity: int, training: bool) -> None:
         self.device = device_of(model)
         self.xp = self.device.xp
-        Audit(model).check(training)
+        audit = Audit(model)
+        audit.check(training)
         for layer in model.layers:
             for arrays in (layer.params, layer.state):
                 arrays.update({name: self.device.laid_out(array) for name, array in arrays.items()})
@@ -99,7 +100,7 @@ class Network(network.Network):
                 f"a batch of {capacity:,} images has too many activations: take a smaller batch_size"
             )
         with enough_memory(f"batches of {capacity:,} images; take a smaller batch_size"):
-            super().__init__(model, blocks, capacity, self.device.zeros)
+            super().__init__(audit, blocks, capacity, self.device.zeros)
             self.labels = self.device.zeros(capacity, dtype=np.int32)
             if training:
                 self.connect_gradients()

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import minicnn as mc
 from minicnn import layers as L
 from minicnn import ops
-from minicnn.engine.cpu import network as module
+from minicnn.engine import select as module
 from minicnn.errors import NonFiniteError
 from minicnn.runtime.threads import num_threads
 from tests.engine.models import CLASSES, batch, network
@@ -129,9 +129,9 @@ def test_a_smaller_batch_size_needs_less_memory():
     model, images = trained(), batch(70)[0]
     mc.set_num_threads(2)
     model.logits(images, 10)
-    assert model.predictors[0].network.capacity == 10
+    assert model.predictors.free[0].network.capacity == 10
     model.logits(images, 10_000)
-    assert [predictor.network.capacity for predictor in model.predictors] == [128]
+    assert [predictor.network.capacity for predictor in model.predictors.free] == [128]
 
 
 def test_a_model_with_large_activations_is_predicted_in_few_images_at_a_time(monkeypatch):
@@ -139,17 +139,17 @@ def test_a_model_with_large_activations_is_predicted_in_few_images_at_a_time(mon
     images = np.random.default_rng(0).integers(0, 256, (50, 12, 11, 1), np.uint8)
     whole = model.logits(images)
     activations, workspace = model.image_memory
-    monkeypatch.setattr(module, "_MOST_MEMORY", num_threads() * (workspace + 7 * activations))
-    model.predictors.clear()
+    monkeypatch.setattr(module, "MOST_MEMORY", num_threads() * (workspace + 7 * activations))
+    model.predictors.free.clear()
     assert_allclose(model.logits(images), whole, rtol=1e-5)
-    assert model.predictors[0].chunk == 7
-    monkeypatch.setattr(module, "_MOST_MEMORY", 1)  # less than one image takes, which there must be room for
+    assert model.predictors.free[0].chunk == 7
+    monkeypatch.setattr(module, "MOST_MEMORY", 1)  # less than one image takes, which there must be room for
     assert_allclose(model.logits(images), whole, rtol=1e-5)
-    assert model.predictors[0].chunk == 1
+    assert model.predictors.free[0].chunk == 1
     rows = []
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda x: rows.append(len(x)) or forward(x))
-    monkeypatch.setattr(module, "_MOST_MEMORY", 6 * sum(model.image_memory))
+    monkeypatch.setattr(module, "MOST_MEMORY", 6 * sum(model.image_memory))
     with ops.use("reference"):
         assert_allclose(model.logits(images), whole, rtol=1e-4)
     assert max(rows) == 6

@@ -60,7 +60,7 @@ def test_the_same_gradients_give_the_same_weights(name, monkeypatch):
     for step in range(3):
         for engine in (fused, plain):
             same_gradients(engine, step)
-        Update(fused.optimizer, fused.network.trained, 6).step(fused.model, parts=2)
+        Update(fused.network).step(fused.optimizer, 6)
         plain.optimizer.step(plain.model)
     for key, array in plain.model.arrays().items():
         assert_allclose(fused.model.arrays()[key], array, rtol=2e-6, atol=1e-7, err_msg=key)

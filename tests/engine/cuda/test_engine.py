@@ -574,7 +574,7 @@ def test_a_huge_batch_size_takes_no_more_than_there_are_images(cupy):
     images, _ = batch(make("norm"), 3)
     model = make("norm", "cuda")
     assert_allclose(model.logits(images, 10**9), make("norm").logits(images), rtol=1e-4, atol=1e-5)
-    assert model.predictors[0].chunk == 3
+    assert model.predictors.free[0].chunk == 3
 
 
 # ---- What is replaced between two steps. ----

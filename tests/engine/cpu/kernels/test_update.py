@@ -43,17 +43,12 @@ def zero_moments(optimizer, dtype="float32"):
 
 
 def step(o, w, g, moments, first, last, rate, number):
+    o = copy.deepcopy(o)
     norm = np.linalg.norm(g.astype("float64"))
     clip = 1.0 if o.global_clipnorm is None else min(1.0, o.global_clipnorm / norm)
-    if isinstance(o, SGD):
-        update.sgd(
-            w, g, *moments, first, last, rate, o.momentum, o.nesterov, o.weight_decay, o.decoupled, clip
-        )
-    else:
-        update.adam(
-            w, g, *moments, first, last, rate, o.beta_1, o.beta_2, o.epsilon, number, o.weight_decay,
-            o.decoupled, clip,
-        )  # fmt: skip
+    o.learning_rate, o.steps = rate, number
+    apply = getattr(update, o.kernel)
+    apply(w, g, *moments, first, last, o.numbers(), o.weight_decay, clip)
 
 
 def three_steps(optimizer, *slices):
@@ -70,7 +65,7 @@ def three_exact_steps(optimizer):
     """Return the same from the optimizer itself, in float64."""
     optimizer, path = copy.deepcopy(optimizer), []
     w = normal(9, SIZE, "float32").astype("float64")
-    layer = SimpleNamespace(name="layer", params={"W": w}, grads={})
+    layer = SimpleNamespace(name="layer", decayed=("W",), params={"W": w}, grads={})
     model = SimpleNamespace(layers=[layer])
     for rate, g in zip(RATES, GRADIENTS, strict=True):
         optimizer.learning_rate = rate
