@@ -35,8 +35,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Preprocessing",
+    "Scale",
     "Sequential",
     "SoftmaxCrossEntropy",
+    "Standardize",
     "Trainer",
     "data",
     "errors",

@@ -50,7 +50,9 @@ class Stack(Hinted):
         self.dtype = checks.float_dtype(dtype)
         self.preprocessing = Scale() if preprocessing is None else preprocessing
         if not isinstance(self.preprocessing, Preprocessing):
-            raise ConfigError(f"preprocessing must be Scale() or Standardize.fit(images), got {preprocessing!r}")
+            raise ConfigError(
+                f"preprocessing must be Scale() or Standardize.fit(images), got {preprocessing!r}"
+            )
         self.device = "cpu"
         self.precision = "fp32"
         sizes.name_layers(self.layers)

@@ -398,8 +398,13 @@ class TestEngine:
     @pytest.mark.parametrize("loop", ["sgd", "adam"])
     def test_an_update_that_is_a_little_off_is_caught(self, loop, monkeypatch):
         right = getattr(update, loop)
-        rate = {"sgd": 5, "adam": 6}[loop]
-        monkeypatch.setattr(update, loop, lambda *a: right(*a[:rate], 1.001 * a[rate], *a[rate + 1 :]))
+
+        def a_little_off(*arguments):
+            *before, numbers, decay, clip = arguments
+            numbers = numbers._replace(learning_rate=1.001 * numbers.learning_rate)
+            right(*before, numbers, decay, clip)
+
+        monkeypatch.setattr(update, loop, a_little_off)
         found = wrong(gradcheck.check_engine("fused"))
         assert len(found) == 5
         assert all("updated" in name for name in found)

@@ -645,14 +645,14 @@ class TestRefusing:
 class TestNonFinite:
     def test_the_epoch_the_batch_and_the_layer_are_named(self):
         runner = trainer()
-        step = runner.engine.train_step
+        step = runner.engine._step
 
         def spoil(images, labels):
             if runner.step == 4:  # the second batch of the second epoch
                 runner.model.layers[-1].params["W"][...] = np.inf
             return step(images, labels)
 
-        runner.engine.train_step = spoil
+        runner.engine._step = spoil
         with pytest.raises(NonFiniteError, match=r"epoch 2, batch 2: the loss is nan: layer 'dense_1'"):
             fit(runner, data(), epochs=3)
         assert len(runner.history) == 1

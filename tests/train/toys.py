@@ -47,13 +47,13 @@ class Spy(Engine):
 
     def __init__(self, trainer, answers=None):
         self.engine, self.answers = trainer.engine, answers
-        self.batches = []
+        self.model, self.batches = trainer.model, []
         trainer.engine = self
 
-    def train_step(self, images, labels):
+    def _step(self, images, labels):
         self.batches.append((images.copy(), labels.copy()))
         if self.answers is None:
-            return self.engine.train_step(images, labels)
+            return self.engine._step(images, labels)
         return self.answers[len(self.batches) - 1]
 
     @property

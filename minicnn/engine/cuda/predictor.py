@@ -20,7 +20,7 @@ class Predictor:
         self.model, self.chunk = model, chunk
         self.network = Network(model, chunk, training=False)
         self.rows = self.network.xp.asarray(np.arange(chunk, dtype=np.int32))
-        self.step = self.network.zeros(STEP.itemsize, dtype=np.uint8)
+        self.step = self.network.device.zeros(STEP.itemsize, dtype=np.uint8)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the output for ``images``, (N, *output_shape)."""

@@ -7,8 +7,8 @@ from minicnn.engine.audit import kind
 from minicnn.engine.cpu.blocks.base import Block, Stage, laid_out, zeros
 from minicnn.engine.cpu.blocks.conv import MOST_CELLS, ConvBlock
 from minicnn.engine.cpu.blocks.dense import DenseBlock
-from minicnn.engine.cpu.blocks.norm import NormBlock
 from minicnn.engine.cpu.blocks.fallback import FallbackBlock
+from minicnn.engine.cpu.blocks.norm import NormBlock
 from minicnn.layers import BatchNorm, Conv2D, Dense, Layer
 
 __all__ = ["Block", "Stage", "laid_out", "make_blocks", "zeros"]
