@@ -2,7 +2,7 @@
 
 // From the host, before each step.
 struct Step {
-    float rate, scale_1, scale_2;  // the learning rate; Adam: 1 − β₁ᵗ and 1 − β₂ᵗ
+    float learning_rate, correction_1, correction_2;  // Adam: 1 − β₁ᵗ and 1 − β₂ᵗ
     unsigned draw;                 // a random number
 };
 

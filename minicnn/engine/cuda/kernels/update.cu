@@ -63,7 +63,7 @@ template <class Direction>
 __device__ void update(const Parameter* parameters, const Piece* pieces, const Step* step, const Totals* totals,
                        const float* clip, int decoupled, const Direction& direction) {
     if (totals->broken) return;
-    float rate = step->rate;
+    float rate = step->learning_rate;
     for_piece(parameters, pieces, [&](const Parameter& p, long long i) {
         float w = p.w[i], g = CLIP ? clip[0] * p.parts[i] : gradient(p, i);  // square_sums has added up the parts
         float shrink = decoupled ? 1 - rate * p.decay : 1, pull = decoupled ? 0 : p.decay;
@@ -84,7 +84,7 @@ KERNEL sgd(const Parameter* parameters, const Piece* pieces, const Step* step, c
 // Grid: pieces.
 KERNEL adam(const Parameter* parameters, const Piece* pieces, const Step* step, const Totals* totals, const float* clip,
             float rest_1, float rest_2, float epsilon, int decoupled) {
-    float scale_1 = step->scale_1, scale_2 = step->scale_2;
+    float scale_1 = step->correction_1, scale_2 = step->correction_2;
     update(parameters, pieces, step, totals, clip, decoupled, [&](const Parameter& p, long long i, float g) {
         float m = p.first_moment[i] += rest_1 * (g - p.first_moment[i]);
         float s = p.second_moment[i] += rest_2 * (g * g - p.second_moment[i]);
