@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from minicnn.backend import array_module
-from minicnn.checks import flag, number, whole_number
-from minicnn.errors import ConfigError, ShapeError
+from minicnn.checks import flag, number, size
+from minicnn.errors import ShapeError
 from minicnn.hints import Hinted
 from minicnn.runtime.loading import load
-
-MOST_SHIFT = 65_535
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Augmentation(Hinted):
     Raises
     ------
     ConfigError
-        If ``flip`` is not a bool, ``shift`` not a whole number from 0 to 65,535, or ``erase`` not in 0 … 1.
+        If ``flip`` is not a bool, ``shift`` not a whole number of at least 0, or ``erase`` not in 0 … 1.
 
     Notes
     -----
@@ -50,8 +48,7 @@ class Augmentation(Hinted):
 
     def __post_init__(self) -> None:
         flag(self.flip, "flip")
-        if whole_number(self.shift, "shift", 0) > MOST_SHIFT:
-            raise ConfigError(f"shift must be at most {MOST_SHIFT:,}, no image is larger, got {self.shift}")
+        size(self.shift, "shift", 0)
         number(self.erase, "erase", "[0, 1]")
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -70,24 +67,23 @@ class Augmentation(Hinted):
         mirrored = rng.integers(0, 1 + self.flip, N) == 1
         images = np.ascontiguousarray(images)
         changed = np.empty_like(images)
-        # Pixels are moved as integers of the same size: 0 is all bits 0 in every dtype.
-        size = images.dtype.itemsize
-        bits = np.dtype(f"i{math.gcd(size, 8)}")  # signed: Numba makes uint64, or 0, a float64
+        # Moved as signed integers (Numba makes uint64, or 0, a float64): 0 is all bits 0 in every dtype.
+        bits = np.dtype(f"i{math.gcd(images.dtype.itemsize, 8)}")
         load("minicnn.ops.augment").move(images.view(bits), mirrored, down, right, changed.view(bits))
         if self.erase:
             _erase(changed, np.flatnonzero(rng.random(N) < self.erase), rng)
         return changed
 
 
-def sides(size: int) -> tuple[int, int]:
-    """Return the smallest and the largest side of an erased rectangle on an image of that ``size``."""
-    return max(size // 8, 1), max(size // 2, 1)
+def sides(length: int) -> tuple[int, int]:
+    """Return the smallest and the largest side of an erased rectangle on an image of that height or width."""
+    return max(length // 8, 1), max(length // 2, 1)
 
 
 def _erase(images: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> None:
     """Set a rectangle of each chosen image to 0."""
     H, W = images.shape[1:3]
-    h, w = (rng.integers(*sides(size), len(chosen), endpoint=True) for size in (H, W))
+    h, w = (rng.integers(*sides(length), len(chosen), endpoint=True) for length in (H, W))
     top, left = rng.integers(0, H - h, endpoint=True), rng.integers(0, W - w, endpoint=True)
     for n, t, b, l, r in zip(chosen, top, top + h, left, left + w, strict=True):  # noqa: E741
         images[n, t:b, l:r] = 0

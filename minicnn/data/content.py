@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from minicnn.errors import DataError, DataNotFoundError
+from minicnn.files import replacing
 
 GZIP_MAGIC = b"\x1f\x8b"
 RATIO = 50  # a gzip file may unpack to so many times its size; MNIST's images to 5, as CSV to 8 times
@@ -66,6 +67,20 @@ def open_content(path: str | PathLike, limit: int | None = None, source: str | N
         plain = stat.S_ISREG(status.st_mode) and not packed
         limit = status.st_size if plain else max(SMALL, RATIO * status.st_size)
     return Content(_Limited(file, packed, source, limit), source, limit)
+
+
+def write_content(path: Path, content: bytes) -> None:
+    """Write a file, compressed if its name ends in ``.gz``; the same content always gives the same bytes.
+
+    Missing folders are created, and an existing file is replaced only once the new one is complete.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    with replacing(path) as part:
+        part.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 class _Limited(io.RawIOBase):

@@ -11,7 +11,6 @@ The label may also be the last column, or one that the header names, and a word 
 A file is read a few megabytes at a time, so memory holds little more than the images.
 """
 
-import gzip
 import io
 import math
 import warnings
@@ -23,10 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from minicnn import checks
-from minicnn.data.content import open_content
+from minicnn.data.content import open_content, write_content
 from minicnn.data.dataset import Dataset, checked_names
 from minicnn.errors import ConfigError, DataError, DTypeError
-from minicnn.files import check_path, replacing
+from minicnn.files import check_file
 from minicnn.text import listed, printable
 
 NUMBERS = tuple(map(str, range(256)))
@@ -111,15 +110,13 @@ def read_csv(
 def write_csv(dataset: Dataset, path: str | PathLike) -> None:
     """Write a data set as CSV with a header, compressed if the name ends in ``.gz``.
 
-    Class names and the shape of the images are not written: pass them to ``read_csv``. An existing file is
-    replaced only once the new one is complete.
+    Class names and the shape of the images are not written: pass them to ``read_csv``. See `write_content`.
 
     Parameters
     ----------
     dataset : Dataset
         With uint8 images and labels up to 255.
     path : str or path
-        Missing folders are created.
 
     Raises
     ------
@@ -138,13 +135,11 @@ def write_csv(dataset: Dataset, path: str | PathLike) -> None:
         )
     if labels.max() > 255:
         raise DataError(f"write_csv: a CSV file holds labels up to 255; got {labels.max()}: save them as IDX")
-    path = check_path(path)
-    with replacing(path) as part:
-        lines = [",".join(["label", *(f"pixel{i}" for i in range(1, images[0].size + 1))])]
-        for label, image in zip(labels, images, strict=True):
-            lines.append(",".join([NUMBERS[label], *[NUMBERS[value] for value in image.tobytes()]]))
-        content = ("\n".join(lines) + "\n").encode()
-        part.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    check_file(path)
+    lines = [",".join(["label", *(f"pixel{i}" for i in range(1, images[0].size + 1))])]
+    for label, image in zip(labels, images, strict=True):
+        lines.append(",".join([NUMBERS[label], *[NUMBERS[value] for value in image.tobytes()]]))
+    write_content(Path(path), ("\n".join(lines) + "\n").encode())
 
 
 def stem(path: str | PathLike) -> str:

@@ -11,7 +11,6 @@ A file is a header, then the numbers, the last axis running fastest; everything 
 Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database", http://yann.lecun.com/exdb/mnist/.
 """
 
-import gzip
 import math
 import struct
 from os import PathLike
@@ -19,9 +18,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from minicnn.data.content import open_content
+from minicnn.data.content import open_content, write_content
 from minicnn.errors import DataError, DTypeError, ShapeError
-from minicnn.files import check_path, replacing
+from minicnn.files import check_path
 
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
 MAX_AXES = 32  # as many as every NumPy can hold
@@ -91,15 +90,11 @@ def _read_header(content: BinaryIO, source: str) -> tuple[tuple[int, ...], np.dt
 
 
 def write_idx(path: str | PathLike, array: np.ndarray) -> None:
-    """Write an array as an IDX file, compressed if the name ends in ``.gz``.
-
-    The same array always gives the same bytes. An existing file is replaced only once the new one is
-    complete.
+    """Write an array as an IDX file, compressed if the name ends in ``.gz``; see `write_content`.
 
     Parameters
     ----------
     path : str or path
-        Missing folders are created.
     array : ndarray
         1 to 32 axes; uint8, int8, int16, int32, float32 or float64.
 
@@ -112,10 +107,8 @@ def write_idx(path: str | PathLike, array: np.ndarray) -> None:
     OutputError
         If the file cannot be written.
     """
-    header, path = _header(array), check_path(path)
-    with replacing(path) as part:
-        content = header + array.astype(array.dtype.newbyteorder(">")).tobytes()
-        part.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    header = _header(array)
+    write_content(check_path(path), header + array.astype(array.dtype.newbyteorder(">")).tobytes())
 
 
 def _header(array: np.ndarray) -> bytes:
