@@ -82,10 +82,12 @@ class Preprocessing:
         ShapeError
             If their shape is not (N, H, W, C).
         DataError
-            If there are none, or they are clearly on another scale: uint8 of 0 and 1 only, floats on 0…255,
-            or not the scale of the images that the model was trained on.
-        DTypeError, NonFiniteError, DataError
-            See ``check_pixels``.
+            If there are none, some are masked, or they are clearly on another scale: uint8 of 0 and 1 only,
+            floats on 0…255, or not the scale of the images that the model was trained on.
+        DTypeError
+            If they are no array, or neither uint8 nor floating.
+        NonFiniteError
+            If a pixel is NaN or infinite, or becomes so in float32.
         """
         try:
             array_module(images)
@@ -172,16 +174,10 @@ def pixel_moments(images: np.ndarray) -> tuple[float, float]:
 
 
 def check_pixels(images: Array) -> tuple[float, float]:
-    """Return the smallest and the largest pixel of images (N, H, W, C): uint8, or finite floats.
+    """Return the smallest and the largest pixel of images (N, H, W, C).
 
-    Raises
-    ------
-    DTypeError
-        If they are neither uint8 nor floating.
-    NonFiniteError
-        If a pixel is NaN or infinite, or becomes so in float32.
-    DataError
-        If some are masked.
+    Raises DTypeError if they are neither uint8 nor floating, NonFiniteError if a pixel is NaN or infinite, in
+    float32 too, and DataError if some are masked.
     """
     if isinstance(images, np.ma.MaskedArray) and np.ma.is_masked(images):
         raise DataError(
@@ -211,11 +207,8 @@ def check_pixels(images: Array) -> tuple[float, float]:
 def _check_range(images: Array, low: float, high: float) -> None:
     """Check that pixels from ``low`` to ``high`` are uint8 on 0…255, or floats on 0…1 or standardized.
 
-    Raises
-    ------
-    DataError
-        If uint8 pixels are 0 and 1 only; if floats from 0 on are whole numbers above 1, or go beyond 16; if
-        floats around 0 go beyond 16 and their quadratic mean, 1 for standardized ones, is at least 10.
+    Raises DataError if uint8 pixels are 0 and 1 only; if floats from 0 on are whole numbers above 1, or go
+    beyond 16; if floats around 0 go beyond 16 and their quadratic mean (1 if standardized) is at least 10.
     """
     if images.dtype == np.uint8:
         if high == 1:

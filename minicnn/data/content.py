@@ -36,6 +36,8 @@ class Content(io.BufferedReader):
 def open_content(path: str | PathLike, limit: int | None = None, source: str | None = None) -> Content:
     """Open a file to read its content, decompressed if its first bytes are those of gzip.
 
+    Raises DataNotFoundError if there is no such file, and DataError if it cannot be read.
+
     Parameters
     ----------
     path : str or path
@@ -44,13 +46,6 @@ def open_content(path: str | PathLike, limit: int | None = None, source: str | N
         one `RATIO` times its size, or `SMALL` if that is more.
     source : str, optional
         What messages call the file; by default its path.
-
-    Raises
-    ------
-    DataNotFoundError
-        If there is no such file.
-    DataError
-        If it cannot be read.
     """
     source = str(path) if source is None else source
     try:
@@ -72,12 +67,8 @@ def open_content(path: str | PathLike, limit: int | None = None, source: str | N
 def write_content(path: Path, content: bytes) -> None:
     """Write a file, compressed if its name ends in ``.gz``; the same content always gives the same bytes.
 
-    Missing folders are created, and an existing file is replaced only once the new one is complete.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
+    Missing folders are created, and an existing file is replaced only once the new one is complete. Raises
+    OutputError if the file cannot be written.
     """
     with replacing(path) as part:
         part.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)

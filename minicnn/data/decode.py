@@ -23,21 +23,7 @@ _ORIENTATION = 0x0112
 
 
 def decode(path: str | PathLike) -> Image.Image:
-    """Read a file as an upright RGB picture of at most ``WORKING_SIDE`` each way, nothing transparent.
-
-    Raises
-    ------
-    DataNotFoundError
-        If there is no such file.
-    DataError
-        If the file is no picture, is damaged or truncated, has too many pixels (40 million, in some formats a
-        quarter of it; more in JPEG files that are not progressive), or one that is NaN or infinite.
-
-    Warns
-    -----
-    PictureWarning
-        If the file holds several pictures; the first is used.
-    """
+    """Read a file as an upright, opaque RGB picture of at most ``WORKING_SIDE``²; see `read_picture`."""
     try:
         with _open(path) as file:
             _check_size(file, path)

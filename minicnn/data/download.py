@@ -28,12 +28,8 @@ TICK = 0.1  # seconds between two updates of the progress bar
 def read_verified(path: Path, file: File, source: str | None = None) -> bytes:
     """Read a file and return its decompressed content; messages call it ``source``, by default its path.
 
-    The digest is of the content, because mirrors compress the same content differently.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, is damaged, or is not the one that ``file`` describes.
+    Raises DataError if it is damaged or not the one that ``file`` describes. The digest is of the content,
+    because mirrors compress the same content differently.
     """
     source = str(path) if source is None else source
     with open_content(path, file.size, source) as opened:
@@ -54,12 +50,8 @@ def fetch(files: Sequence[File], folder: Path, mirrors: Sequence[str]) -> list[b
     A file gets its name (``file.name + ".gz"``) only once it is complete and verified. A mirror that failed
     is asked last for the next files.
 
-    Raises
-    ------
-    DataNotFoundError
-        If no mirror gave a file; the message has a line for each, with its reason.
-    OutputError
-        If the folder cannot be written.
+    Raises DataNotFoundError with a line for each mirror if none gave a file, and OutputError if the folder
+    cannot be written.
     """
     end = time.monotonic() + TOTAL
     mirrors = list(mirrors)

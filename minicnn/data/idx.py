@@ -44,13 +44,7 @@ def read_idx(path: str | PathLike) -> np.ndarray:
 
 
 def parse_idx(content: BinaryIO, source: str, limit: int) -> np.ndarray:
-    """Turn the content of an IDX file, which has at most ``limit`` bytes, into a new array.
-
-    Raises
-    ------
-    DataError
-        As for `read_idx`; messages call the content ``source``.
-    """
+    """Turn the content of an IDX file, of at most ``limit`` bytes, into a new array; see `read_idx`."""
     shape, dtype = _read_header(content, source)
     start = 4 + 4 * len(shape)
     expected = start + math.prod(shape) * dtype.itemsize

@@ -87,13 +87,7 @@ def name_in(folder: str | os.PathLike) -> str | None:
 
 
 def cache_folder() -> Path:
-    """Return the user's cache folder for downloads; it need not exist yet.
-
-    Raises
-    ------
-    OutputError
-        If there is none, as the user has no home folder.
-    """
+    """Return the user's cache folder for downloads, which need not exist yet."""
     folder = Path(platformdirs.user_cache_dir("minicnn"))
     if not folder.is_absolute():
         raise OutputError(f"there is no home folder to download to, only {folder}: set HOME")

@@ -65,8 +65,11 @@ def read_picture(
         If an argument is unusable, or Pillow is not installed.
     ShapeError
         If ``image_shape`` is not (H, W, 1) or (H, W, 3).
-    DataNotFoundError, DataError
-        See ``decode``.
+    DataNotFoundError
+        If there is no such file.
+    DataError
+        If the file is no picture, is damaged or truncated, has too many pixels (40 million, in some formats a
+        quarter of it; more in JPEG files that are not progressive), or one that is NaN or infinite.
 
     Warns
     -----
