@@ -1,4 +1,4 @@
-"""How long data take: Kaggle's CSV file of 60,000 images, and the augmentation of a batch beside its step.
+"""Seconds for data: Kaggle's CSV file of 60,000 images, and augmenting a batch compared with its step.
 
 python benchmarks/data.py
 """
@@ -18,7 +18,7 @@ BATCH = 128
 
 
 def median(run: Callable[[], object], times: int) -> float:
-    """Return the median of the seconds of several runs, after one that is not counted."""
+    """Return the median seconds of several runs, after a warm-up."""
     run()
     seconds = []
     for _ in range(times):
@@ -29,7 +29,7 @@ def median(run: Callable[[], object], times: int) -> float:
 
 
 def measure() -> dict[str, float]:
-    """Return what each thing takes, in seconds."""
+    """Return the seconds of each task."""
     train, _ = mc.data.load("fashion-mnist")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fashion-mnist_train.csv"

@@ -1,11 +1,11 @@
-"""Which pictures a model gets right: test images as people photograph, scan and draw them (``sheets.py``).
+"""Accuracy on pictures: test images as people photograph, scan and draw them (``sheets.py``).
 
     python benchmarks/pictures.py now
     python benchmarks/pictures.py now --recipe fashion-quick
 
-The model is trained first, or kept in ``--models``. Each picture is saved and read by ``data.read_picture``,
-with the margin of the training images. The entry joins those of other versions in the JSON; the table and
-the plot show all of them.
+The model is trained first, or loaded from ``--models``. Each picture is saved and read by
+``data.read_picture``, with the margin of the training images. The results are added to those of other
+versions in the JSON; the table and the plot show all of them.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from sheets import KINDS, Kind
 import minicnn as mc
 from minicnn import plots, zoo
 
-MARGINS = {"mnist-quick": 4 / 28, "fashion-quick": 0.0}  # said here, as early versions do not know them
+MARGINS = {"mnist-quick": 4 / 28, "fashion-quick": 0.0}  # early versions do not know them
 
 
 def trained(name: str, folder: Path) -> mc.Sequential:
-    """Return the model of a recipe: the one in ``folder``, or trained now, and left there."""
+    """Return the model of a recipe, from ``folder`` if it is there, else trained now and saved there."""
     path = folder / f"{name}.safetensors"
     if not path.exists():
         recipe = zoo.recipe(name)
@@ -35,10 +35,10 @@ def trained(name: str, folder: Path) -> mc.Sequential:
     return mc.load(path)
 
 
-def right(
+def accuracy(
     model: mc.Sequential, kind: Kind, data: mc.data.Dataset, chosen: np.ndarray, margin: float
 ) -> float:
-    """Return the share of pictures of a kind, made of the chosen images, whose class the model says."""
+    """Return the accuracy on pictures of a kind, made from the chosen images."""
     with tempfile.TemporaryDirectory() as folder:
         path, fed = Path(folder) / f"picture{kind.suffix}", []
         for i in chosen:
@@ -48,19 +48,19 @@ def right(
 
 
 def measure(name: str, count: int, folder: Path) -> dict[str, float]:
-    """Return the share of right answers of a recipe's model to each kind of picture."""
+    """Return the accuracy of a recipe's model on each kind of picture."""
     model = trained(name, folder)
     _, test = mc.data.load(zoo.recipe(name).dataset)
     chosen = np.random.default_rng(0).permutation(len(test))[:count]
     found = {}
     for kind, how in KINDS.items():
-        found[kind] = right(model, how, test, chosen, MARGINS[name])
+        found[kind] = accuracy(model, how, test, chosen, MARGINS[name])
         print(f"{kind}: {found[kind]:.1%}", flush=True)
     return found
 
 
 def draw(entries: dict[str, dict[str, float]]) -> Figure:
-    """Draw the share of right answers to each kind of picture, a bar for each entry."""
+    """Draw the accuracy on each kind of picture, a bar for each version."""
     kinds = [kind for kind in KINDS if any(kind in found for found in entries.values())]
     figure = Figure(figsize=(8, 0.3 * len(kinds) + 1), layout="constrained")
     axes = figure.subplots()
@@ -70,7 +70,7 @@ def draw(entries: dict[str, dict[str, float]]) -> Figure:
         axes.barh(places, [found.get(kind, 0) for kind in kinds], height, label=entry)
     axes.set_yticks(range(len(kinds)), kinds)
     axes.xaxis.set_major_formatter("{x:.0%}")
-    axes.set_xlabel("right answers")
+    axes.set_xlabel("accuracy")
     axes.grid(axis="x", alpha=0.3)
     axes.invert_yaxis()
     axes.legend()
@@ -80,12 +80,12 @@ def draw(entries: dict[str, dict[str, float]]) -> Figure:
 def main() -> None:
     """Measure, print the table, write JSON and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("entry", help="what this version is called")
+    parser.add_argument("entry", help="name of this version")
     parser.add_argument(
         "--recipe", choices=tuple(MARGINS), default="mnist-quick", help="default: mnist-quick"
     )
     parser.add_argument("--count", type=int, default=200, help="pictures of each kind (default: 200)")
-    parser.add_argument("--models", type=Path, help="folder with the trained models (default: trained anew)")
+    parser.add_argument("--models", type=Path, help="folder with the trained models (default: train)")
     args = parser.parse_args()
     name = "pictures" if args.recipe == "mnist-quick" else f"pictures-{args.recipe}"
     with tempfile.TemporaryDirectory() as folder:

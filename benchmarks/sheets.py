@@ -1,7 +1,7 @@
-"""Pictures as people take them, made from the images of a data set: sheets, shadows, scans, drawings.
+"""Pictures as people take them, made from images of a data set: sheets, shadows, scans, drawings.
 
 Each kind is a function of an image, (28, 28, 1) uint8, light on black, and of a random generator; it returns
-a picture. ``KINDS`` says how each is saved.
+a picture. ``KINDS`` lists them, with the format in which each is saved.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ FROM_EDGE = ((X, Y), (SIDE - 1 - X, Y), (Y, X), (SIDE - 1 - Y, X))  # how far fr
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of picture is drawn, and saved."""
+    """How a kind of picture is drawn and saved."""
 
     draw: Callable[[np.ndarray, np.random.Generator], Image.Image]
     suffix: str = ".png"
@@ -26,13 +26,13 @@ class Kind:
 
 
 def larger(image: np.ndarray, side: int) -> np.ndarray:
-    """Return an image as the part of each pixel that ink covers, (side, side) on the scale 0…1."""
+    """Return how much of each pixel ink covers in an enlarged image, (side, side) on the scale 0…1."""
     cover = Image.fromarray(image[..., 0]).resize((side, side), Image.Resampling.BICUBIC)
     return np.asarray(cover, np.float64) / 255
 
 
 def sheet(image: np.ndarray, rng: np.random.Generator, paper: float = 235, ink: float = 60) -> np.ndarray:
-    """Return an image drawn 300 to 500 pixels large, somewhere on paper: (SIDE, SIDE) float64."""
+    """Return an image, 300 to 500 pixels large, somewhere on a sheet of paper: (SIDE, SIDE) float64."""
     side = int(rng.integers(300, 500))
     top, left = rng.integers(100, SIDE - 100 - side, 2)
     pixels = np.full((SIDE, SIDE), float(paper))
@@ -41,12 +41,12 @@ def sheet(image: np.ndarray, rng: np.random.Generator, paper: float = 235, ink: 
 
 
 def picture(pixels: np.ndarray) -> Image.Image:
-    """Return gray levels as a picture of eight bits."""
+    """Return gray levels as an 8-bit picture."""
     return Image.fromarray(np.clip(pixels, 0, 255).round().astype(np.uint8))
 
 
 def clean(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw nothing but the sheet."""
+    """Draw just the sheet."""
     return picture(sheet(image, rng))
 
 
@@ -68,7 +68,7 @@ def staple(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def punch_holes(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw three holes on the left, through which the table is seen."""
+    """Draw three holes on the left, which show the table."""
     pixels, x, level = sheet(image, rng), rng.integers(10, 70), rng.choice([20, 40, 90])
     for y in (150, 450, 750):
         pixels[(X - x) ** 2 + (Y - y) ** 2 < 14**2] = level
@@ -76,14 +76,14 @@ def punch_holes(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def table_edge(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw a darker table beside the sheet, on one side and a little askew."""
+    """Draw a darker table beside the sheet, on one side and slightly askew."""
     pixels, (distance, along) = sheet(image, rng), FROM_EDGE[rng.integers(4)]
     pixels[distance < rng.integers(12, 90) + rng.uniform(-0.06, 0.06) * along] = rng.choice([30, 60, 110])
     return picture(pixels)
 
 
 def table_corner(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw a darker table in one corner, as the sheet lies askew."""
+    """Draw a darker table in one corner of a sheet that lies askew."""
     pixels = sheet(image, rng)
     pixels[X / rng.integers(90, 300) + Y / rng.integers(90, 300) < 1] = rng.choice([30, 60, 110])
     return picture(pixels)
@@ -113,7 +113,7 @@ def table_cell(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def ruled_cell(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw a cell with the table's ruling left on two of its edges."""
+    """Draw a cell with the table's lines on two of its edges."""
     pixels, width, level = cell(image, rng), rng.integers(1, 4), rng.choice([20, 60, 100])
     vertical, horizontal = rng.choice([0, -1], 2)
     for line in range(width):
@@ -140,7 +140,7 @@ def hand_shadow(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def finger_shadow(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw the shadow of a telephone or a finger: a soft band that ends near the middle."""
+    """Draw the shadow of a phone or a finger: a soft band that ends near the middle."""
     distance, along = FROM_EDGE[rng.integers(4)]
     depth, softness, center = rng.uniform(0.2, 0.5), rng.uniform(10, 25), rng.uniform(200, 700)
     inside = np.minimum(rng.uniform(300, 600) - distance, rng.uniform(60, 160) - np.abs(along - center))
@@ -148,7 +148,7 @@ def finger_shadow(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def vignette(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Let the light fall off toward the corners."""
+    """Darken the corners."""
     far = ((X - SIDE / 2) ** 2 + (Y - SIDE / 2) ** 2) / (SIDE**2 / 2)
     return picture(sheet(image, rng) * (1 - rng.uniform(0.3, 0.7) * far))
 
@@ -164,12 +164,12 @@ def low_contrast(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def blurred(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw it out of focus."""
+    """Blur the picture, as out of focus."""
     return clean(image, rng).filter(ImageFilter.GaussianBlur(rng.uniform(5, 12)))
 
 
 def turned(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Turn the sheet by 15 degrees."""
+    """Rotate the sheet by 15 degrees."""
     return clean(image, rng).rotate(rng.choice([-15, 15]), Image.Resampling.BICUBIC, fillcolor=235)
 
 
@@ -179,7 +179,7 @@ def light_on_dark(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def telephone(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Take 12 million pixels, with a shadow, the table's edge and noise."""
+    """Make a picture of 12 million pixels, with a shadow, the table's edge and noise."""
     pixels = np.asarray(hand_shadow(image, rng), np.float64)
     pixels[SIDE - rng.integers(20, 80) < X] = 70
     large = picture(pixels + rng.normal(0, 6, pixels.shape)).resize((4000, 3000), Image.Resampling.BILINEAR)
@@ -192,19 +192,19 @@ def drawing(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def cut_drawing(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Return it cut to what is drawn: it touches all four edges."""
+    """Return the image cropped to the drawing, which touches all four edges."""
     rows, columns = np.nonzero(image[..., 0] > 60)
     return Image.fromarray(255 - image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1, 0])
 
 
 def cut_photograph(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Return the cut one, 25 times as large."""
+    """Return the cropped image, 25 times as large."""
     small = cut_drawing(image, rng)
     return small.resize((small.width * 25, small.height * 25), Image.Resampling.BICUBIC)
 
 
 def transparent(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw in ink of some color on nothing."""
+    """Draw in ink of some color on a transparent ground."""
     alpha = picture(larger(image, 280) * 255)
     color = Image.new("RGB", alpha.size, str(rng.choice(["black", "navy", "white"])))
     return Image.merge("RGBA", (*color.split(), alpha))
@@ -221,19 +221,19 @@ def palette(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def cmyk(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw in the inks of a printer."""
+    """Store as CMYK, the inks of a printer."""
     return clean(image, rng).convert("CMYK")
 
 
 def upright(orientation: int) -> dict[str, Any]:
-    """Return the EXIF data of a telephone that was held another way."""
+    """Return the EXIF data of a picture taken with a rotated phone."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     return {"exif": exif, "quality": 90}
 
 
 def on_its_side(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Store it turned by 90 degrees, as the EXIF data say."""
+    """Store the picture rotated by 90 degrees, as the EXIF data say."""
     return clean(image, rng).transpose(Image.Transpose.ROTATE_90)
 
 

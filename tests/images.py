@@ -1,10 +1,10 @@
-"""Images that tests expect."""
+"""Images that augmentation may give."""
 
 import numpy as np
 
 
 def variants(image, flip, shift):
-    """Return every image that may come out, as bytes."""
+    """Return every possible result, as bytes."""
     H, W, _ = image.shape
     found = {}
     for mirrored in (False, True) if flip else (False,):
@@ -21,7 +21,7 @@ def variants(image, flip, shift):
 
 
 def erased_variants(image):
-    """Return every image that may come out where a rectangle is erased for certain, as bytes."""
+    """Return every possible result if a rectangle is always erased, as bytes."""
     H, W, _ = image.shape
     found = set()
     for h in range(max(H // 8, 1), max(H // 2, 1) + 1):

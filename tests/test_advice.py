@@ -1,4 +1,4 @@
-"""Who follows a message to the letter has the data that were meant; where nothing is sure, it has no line."""
+"""The line of code in a message gives the data that were meant; where that is not sure, there is no line."""
 
 import re
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ MOST_STEPS = 4
 
 @dataclass
 class Tensor:
-    """What NumPy can make an array of, as a tensor or a table of another library is."""
+    """A tensor or a table of another library, which NumPy can convert to an array."""
 
     values: np.ndarray
 
@@ -41,13 +41,13 @@ class Tensor:
 
 
 def line_of(message):
-    """Return the line of code in which a message ends, or None."""
+    """Return the line of code at the end of a message, or None."""
     found = re.search(r"write (\w+(?:, \w+)* = .+)$", str(message))
     return found and found[1]
 
 
 def mended(make, **arrays):
-    """Call ``make(**arrays)``, and each time that it is refused follow the message; return what comes out."""
+    """Call ``make(**arrays)`` and return the result; after each error, follow the message and try again."""
     for _ in range(MOST_STEPS):
         try:
             return make(**arrays)
@@ -57,7 +57,7 @@ def mended(make, **arrays):
 
 
 def followed(message, arrays):
-    """Return the arrays after the line of code in which a message ends."""
+    """Return the arrays after running the line of code at the end of a message."""
     line = line_of(message)
     assert line, f"no line of code in: {message}"
     names = {"np": np, **arrays}
@@ -74,14 +74,14 @@ def as_objects(images):
 
 
 def usable(images, labels, class_names=()):
-    """Return a data set that a model would be trained on."""
+    """Return a data set that a model can be trained on."""
     data = Dataset(images, labels, class_names)
     Scale().check(data.images, data.image_shape)
     return data
 
 
 def on_scale(images):
-    """Return pixels as a network is fed them by default, on 0…1."""
+    """Return pixels as a network gets them by default, on 0…1."""
     return Scale()(images, np.dtype(np.float64))
 
 
@@ -106,7 +106,7 @@ LABEL_KINDS = {
 
 
 @pytest.mark.parametrize("labels", LABEL_KINDS.values(), ids=LABEL_KINDS)
-def test_labels_that_are_followed_to_the_letter_are_what_was_meant(labels):
+def test_advice_for_labels_gives_what_was_meant(labels):
     data = mended(usable, images=GRAY, labels=labels)
     assert_array_equal(data.labels, LABELS)
     assert data.images is GRAY
@@ -130,7 +130,7 @@ def test_labels_that_are_words_get_their_names(kind, column):
     ],
     ids=["from 1", "-1 and 1", "bool"],
 )
-def test_labels_that_are_counted_otherwise(labels, names, expected):
+def test_labels_with_another_numbering(labels, names, expected):
     data = mended(usable, images=GRAY, labels=labels, class_names=names)
     assert_array_equal(data.labels, expected)
     assert data.class_names == tuple(names)
@@ -161,7 +161,7 @@ UNSURE_LABELS = {
 
 
 @pytest.mark.parametrize("labels", UNSURE_LABELS.values(), ids=UNSURE_LABELS)
-def test_no_line_is_given_for_labels_that_nobody_can_know(labels):
+def test_ambiguous_labels_get_no_line(labels):
     with pytest.raises(MiniCNNError) as caught:
         Dataset(GRAY, labels)
     assert line_of(caught.value) is None
@@ -211,7 +211,7 @@ IMAGE_KINDS = {
 
 
 @pytest.mark.parametrize("images", IMAGE_KINDS.values(), ids=IMAGE_KINDS)
-def test_images_that_are_followed_to_the_letter_are_what_was_meant(images):
+def test_advice_for_images_gives_what_was_meant(images):
     data = mended(usable, images=images, labels=LABELS)
     assert data.images.shape == GRAY.shape
     assert_allclose(on_scale(data.images), GRAY / 255, atol=1e-12)
@@ -298,7 +298,7 @@ UNSURE_IMAGES = {
 
 
 @pytest.mark.parametrize("images", UNSURE_IMAGES.values(), ids=UNSURE_IMAGES)
-def test_no_line_is_given_for_images_that_nobody_can_know(images):
+def test_ambiguous_images_get_no_line(images):
     if isinstance(images, np.ndarray) and images.dtype.kind == "O" and images.ndim > 1:
         images = images.astype(float)  # as they are told first
     with pytest.raises(MiniCNNError) as caught:
@@ -324,7 +324,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("images", GOOD.values(), ids=GOOD)
-def test_good_images_are_kept_without_a_word(images):
+def test_good_images_pass_without_a_message(images):
     assert usable(images, LABELS).images is images
 
 
@@ -369,7 +369,7 @@ def test_predicting_says_the_same(images):
 @pytest.mark.parametrize(
     "given", [GRAY.tolist(), Tensor(GRAY), Dataset(GRAY, LABELS)], ids=["list", "tensor", "data"]
 )
-def test_predicting_what_is_no_array(given):
+def test_predicting_from_something_else_than_an_array(given):
     assert_array_equal(mended(model().logits, images=given), model().logits(GRAY))
 
 
@@ -420,7 +420,7 @@ def test_a_line_for_a_shape_gives_one_that_fits(shape, n):
         assert names["images"].size == np.prod(shape)
 
 
-def test_an_engine_of_ones_own_loop_says_it_too():
+def test_a_custom_loop_gets_the_same_error():
     net = model()
     with pytest.raises(MiniCNNError) as caught:
         check_data(net, GRAY, LABELS[:, None])

@@ -1,4 +1,4 @@
-"""Augmentation: mirrored, moved and erased images, and no others."""
+"""Augmentation: all mirrored, shifted and erased images, and no others."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ KINDS = ["u1", "f2", "f4", "f8", ">f4", ">f8", ">f2", "longdouble"]
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("augmentation", [Augmentation(flip=True, shift=2), Augmentation(shift=1, erase=0.5)])
-def test_pixels_of_every_kind_are_changed_alike(kind, augmentation):
+def test_every_dtype_is_augmented_the_same_way(kind, augmentation):
     values = np.random.default_rng(0).normal(100, 20, (20, 7, 5, 3)).astype(kind)
     out = augmentation(values, np.random.default_rng(1))
     places = augmentation(np.arange(1, 2101, dtype="u2").reshape(values.shape), np.random.default_rng(1))

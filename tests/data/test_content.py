@@ -1,4 +1,4 @@
-"""`open_content`: what is compressed is unpacked, as far as the limit and no further."""
+"""`open_content`: compressed files are decompressed, up to a limit."""
 
 import gzip
 import os
@@ -83,7 +83,7 @@ def test_damaged_gzip_is_refused(file, data):
         read(file(data))
 
 
-def test_zeros_behind_the_end_are_padding(file):
+def test_zeros_after_the_end_are_padding(file):
     assert read(file(gzip.compress(b"whole") + bytes(512))) == b"whole"
 
 
@@ -93,7 +93,7 @@ def test_a_name_that_no_file_can_have(name):
         open_content(name)
 
 
-def test_what_is_not_there_and_what_is_no_file(tmp_path):
+def test_a_missing_file_and_a_folder(tmp_path):
     with pytest.raises(DataNotFoundError, match="nowhere: there is no such file"):
         open_content(tmp_path / "nowhere")
     with pytest.raises(DataError, match="expected a readable file"):

@@ -1,4 +1,4 @@
-"""CSV files: what is written is read again, and a mistake is named by its line and column."""
+"""CSV files: round trips, all layouts, and the line and column of each mistake."""
 
 import codecs
 import gzip
@@ -59,7 +59,7 @@ class TestRead:
         np.testing.assert_array_equal(data.images, IMAGES[1:])
         np.testing.assert_array_equal(data.labels, [7])
 
-    def test_gzip_is_told_by_the_content_not_by_the_name(self, tmp_path):
+    def test_gzip_is_recognized_by_its_content(self, tmp_path):
         compressed = gzip.compress(ROWS.encode())
         assert_is_the_table(read_csv(written(tmp_path, compressed, "a.csv.gz")))
         assert_is_the_table(read_csv(written(tmp_path, compressed, "a.csv")))
@@ -159,7 +159,7 @@ class TestLabels:
         np.testing.assert_array_equal(data.labels, labels - values[0])
 
     @pytest.mark.parametrize("values", [[3, 5, 8], [0], [0, 2], [0] * 19 + [1], list(range(0, 250, 7))])
-    def test_one_that_does_not_is_the_label_if_that_is_said(self, tmp_path, values):
+    def test_any_other_first_column_must_be_declared_as_the_label(self, tmp_path, values):
         labels = np.resize(values, 40)
         rows = np.column_stack([labels, np.full((40, 4), 9)])
         path = written(tmp_path, "\n".join(",".join(map(str, row)) for row in rows))
@@ -295,11 +295,11 @@ class TestMistakes:
             ("fine,coarse,p1,p2,p3", None, ", line 1: each of fine, coarse may be the label: say which"),
         ],
     )
-    def test_a_column_of_labels_that_cannot_be_told(self, tmp_path, header, label, message):
+    def test_an_unclear_label_column(self, tmp_path, header, label, message):
         self.refused(tmp_path, f"{header}\n{ROWS}", message, label=label)
 
     @pytest.mark.parametrize("header", ["", ",".join(map(str, range(50))) + "\n", "c1" + ",c2" * 49 + "\n"])
-    def test_pixels_in_the_place_of_the_label_are_told(self, tmp_path, header):
+    def test_pixels_in_place_of_labels_are_recognized(self, tmp_path, header):
         path, labels = tmp_path / "a.csv", np.arange(40) % 4
         images = np.random.default_rng(0).integers(0, 256, (40, 49))
         images[:, 0] = 0
@@ -483,7 +483,7 @@ class TestWrite:
 @pytest.mark.skipif(
     not os.environ.get("MINICNN_DATA"), reason="MINICNN_DATA names no folder with the real data"
 )
-def test_images_of_fashion_mnist_survive_the_detour(tmp_path):
+def test_fashion_mnist_survives_the_round_trip(tmp_path):
     data = load("fashion-mnist")[1].subset(slice(2000))
     write_csv(data, tmp_path / "fashion-mnist_test.csv")
     result = read_csv(tmp_path / "fashion-mnist_test.csv", data.class_names)

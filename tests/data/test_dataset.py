@@ -1,4 +1,4 @@
-"""`Dataset` refuses what cannot be trained on, and copies nothing that it need not."""
+"""`Dataset` checks its arrays, and copies no more than it needs to."""
 
 import numpy as np
 import pytest
@@ -149,7 +149,7 @@ def test_refuses_absurd_labels_when_there_are_no_class_names(label, classes):
 
 
 class TestRepr:
-    def test_it_says_in_a_line_what_the_set_holds(self):
+    def test_it_describes_the_set_in_one_line(self):
         small = Dataset(np.zeros((3, 4, 5, 1), np.uint8), np.array([0, 1, 0]), ("cat", "dog"), "pets")
         assert repr(small) == "Dataset(pets: 3 images of 4 × 5 × 1, uint8, 2 classes: cat, dog)"
 

@@ -196,7 +196,7 @@ ELSEWHERE = [
 
 @pytest.fixture
 def server(contents, monkeypatch):
-    """The mirrors; ``server.requests`` tells what was asked of which."""
+    """The mirrors; ``server.requests`` lists what was requested from which."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), Mirrors) as server:
@@ -232,7 +232,7 @@ def source(contents, server, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
-    """A mirror that hangs is given up soon; on a busy machine too the others have time to answer."""
+    """Give a mirror that hangs little time, and the others enough even on a busy machine."""
     fetch = download._download
 
     def patiently(url, *arguments):
@@ -341,7 +341,7 @@ def test_tilde_is_the_home_folder(tmp_path, source, put, monkeypatch):
     check(load("mnist", "~/data"))
 
 
-def test_the_home_folder_of_nobody_is_a_folder_that_is_not_there():
+def test_the_home_folder_of_an_unknown_user_does_not_exist():
     with pytest.raises(DataNotFoundError, match=r"because root \(--data\) is ~nobody-of-this-name/data"):
         load("mnist", "~nobody-of-this-name/data")
 
@@ -358,7 +358,7 @@ def test_what_is_missing_in_root_is_named_and_not_downloaded(tmp_path, source, s
     assert server.requests == []
 
 
-def test_an_empty_root_tells_both_places(tmp_path, source):
+def test_an_empty_root_names_both_places(tmp_path, source):
     with pytest.raises(DataNotFoundError) as caught:
         load("mnist", tmp_path)
     assert f"in {tmp_path / 'mnist'} and {tmp_path}, because root (--data) is {tmp_path}" in str(caught.value)
@@ -428,9 +428,7 @@ def test_a_redirect_is_followed_and_what_comes_with_it_is_not_read(source, serve
     assert server.sent < 2**27
 
 
-def test_a_mirror_that_fails_later_on_has_its_reason_told_and_the_other_its_turn(
-    source, server, cache, contents
-):
+def test_a_mirror_that_fails_later_is_reported_and_the_next_one_used(source, server, cache, contents):
     source("good", "halved")
     broken = contents | {"t10k-images-idx3-ubyte": b"something else"}
     server.contents = broken
@@ -440,7 +438,7 @@ def test_a_mirror_that_fails_later_on_has_its_reason_told_and_the_other_its_turn
     assert files(cache) == sorted(f"{name}.gz" for name in list(ARRAYS)[:2])
 
 
-def test_when_all_mirrors_fail_each_reason_is_told(source, server, cache):
+def test_when_all_mirrors_fail_each_reason_is_reported(source, server, cache):
     expected = {
         "missing": "404 Not Found",
         "corrupted": f"found {hashlib.sha256(b'something else').hexdigest()}",

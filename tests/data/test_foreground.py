@@ -1,4 +1,4 @@
-"""What stands out in a picture is its one object, whatever else it shows."""
+"""`foreground` finds the one object of a picture, whatever else it shows."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def sheet(cover=RING):
 
 
 def same_object(found, cover=RING):
-    """Whether what was found is the object: no more than its soft edge is missing, and nothing else there."""
+    """Whether the object was found: at most its soft edge is missing, and there is nothing else."""
     if found.shape != cover.shape:  # an inner frame
         cut = (cover.shape[0] - found.shape[0]) // 2, (cover.shape[1] - found.shape[1]) // 2
         cover = cover[cut[0] : cut[0] + found.shape[0], cut[1] : cut[1] + found.shape[1]]
@@ -130,7 +130,7 @@ def test_of_a_drawing_everything_stays_even_a_dot():
 
 
 @pytest.mark.parametrize("invert", [True, False])
-def test_the_side_of_the_ground_can_be_said(invert):
+def test_invert_overrides_the_guess(invert):
     pixels = sheet()
     pixels[40:60, 40:60] = 255  # a patch that is a little lighter
     found = foreground(pixels, invert)

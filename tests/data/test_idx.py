@@ -1,4 +1,4 @@
-"""IDX files: what is written is read again, and what is damaged is refused by name."""
+"""IDX files: round trips, and errors that name the damaged file."""
 
 import gzip
 import struct
@@ -47,7 +47,7 @@ def test_the_last_axis_runs_fastest_for_transposed_arrays_too(tmp_path):
     np.testing.assert_array_equal(read_idx(tmp_path / "t"), ARRAY.T)
 
 
-def test_gzip_is_told_by_the_content_not_by_the_name(tmp_path):
+def test_gzip_is_recognized_by_its_content(tmp_path):
     write_idx(tmp_path / "a.gz", ARRAY)
     write_idx(tmp_path / "a", ARRAY)
     assert (tmp_path / "a.gz").read_bytes()[:2] == b"\x1f\x8b"
@@ -164,7 +164,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 
 
 @given(data=st.data(), packed=st.booleans())
-def test_whatever_the_bytes_are_it_is_an_array_or_our_error(tmp_path_factory, data, packed):
+def test_any_bytes_give_an_array_or_our_error(tmp_path_factory, data, packed):
     content = bytearray(plain(code=data.draw(st.sampled_from([0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E]))))
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, 19))] = data.draw(st.integers(0, 255))

@@ -53,7 +53,7 @@ def check(parts, name):
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("inner", ["letters", "."])
 @pytest.mark.parametrize("way", ["root", "variable"])
-def test_own_files_have_a_name_of_their_own(tmp_path, put, monkeypatch, suffix, inner, way):
+def test_custom_files_may_have_any_name(tmp_path, put, monkeypatch, suffix, inner, way):
     put(tmp_path / inner, suffix)
     if way == "variable":
         monkeypatch.setenv("MINICNN_DATA", str(tmp_path))
@@ -96,7 +96,7 @@ def test_what_is_missing_is_named(tmp_path, put):
         ({NAMES[2]: np.zeros((4, 6, 7), np.int32)}, DTypeError, "int32"),
     ],
 )
-def test_what_is_wrong_with_the_files_is_said_by_their_names(tmp_path, put, changes, error, message):
+def test_errors_name_the_files(tmp_path, put, changes, error, message):
     with pytest.raises(error, match=message) as caught:
         load("letters", put(tmp_path, changes=changes))
     part = "train" if set(changes) & set(NAMES[:2]) else "t10k"
@@ -123,7 +123,7 @@ def test_a_known_data_set_is_not_taken_for_another(known):
         load("mnits", known)
 
 
-def test_the_name_of_a_folder_s_data_set(tmp_path, known, put):
+def test_the_name_of_the_data_set_in_a_folder(tmp_path, known, put):
     assert name_in(known) == "mnist"  # by its digest
     other = {NAMES[3]: np.uint8([1, 1, 0, 0])}
     assert name_in(put(tmp_path / "letters", changes=other)) == "letters"
@@ -154,7 +154,7 @@ def test_a_known_data_set_needs_no_name_either(known, capsys):
 
 
 @pytest.mark.parametrize("folder", ["mnist", "fashion-mnist", "my digits/mnist"])
-def test_own_files_in_the_place_of_a_known_data_set_are_told_from_it_and_the_advice_is_right(
+def test_custom_files_in_place_of_a_known_data_set_are_recognized_and_the_advice_is_right(
     tmp_path, put, capsys, folder
 ):
     put(tmp_path / folder)
@@ -175,14 +175,14 @@ def test_a_longer_file_in_the_place_of_a_known_one_gets_the_same_advice(known, p
 
 
 @pytest.mark.parametrize("header", [bytes(4), b"\0\0\x08\x03" + b"\xff" * 12, b"<html>"])
-def test_damaged_own_files_are_refused_by_name(tmp_path, put, header):
+def test_damaged_custom_files_are_named(tmp_path, put, header):
     put(tmp_path)
     (tmp_path / f"{NAMES[0]}.gz").write_bytes(gzip.compress(header))
     with pytest.raises(MiniCNNError, match=f"{NAMES[0]}.gz: expected"):
         load("letters", tmp_path)
 
 
-def test_the_help_tells_of_it(capsys):
+def test_the_help_mentions_it(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     assert "your own images as IDX files" in re.sub(r"\s+", " ", capsys.readouterr().out)

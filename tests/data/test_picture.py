@@ -89,7 +89,7 @@ class TestTheImage:
         by_hand[:, 3:13] = 255
         np.testing.assert_array_equal(image, by_hand)
 
-    def test_what_cannot_be_in_the_middle_has_the_wider_gap_above_and_on_its_left(self, saved):
+    def test_an_odd_pixel_goes_above_and_to_the_left(self, saved):
         upright, level = np.ones((80, 50)), np.ones((50, 80))
         by_hand = np.zeros((8, 8, 1), np.uint8)
         by_hand[:, 2:7] = 255
@@ -272,7 +272,7 @@ class TestInvert:
         pixels[70:80, 30:70] = 60
         return saved(eight_bits(pixels))
 
-    def test_none_takes_what_differs_more(self, light_and_dark):
+    def test_none_takes_the_stronger_difference(self, light_and_dark):
         lighter = read_picture(light_and_dark, invert=False)
         np.testing.assert_array_equal(read_picture(light_and_dark), lighter)
 
@@ -376,7 +376,7 @@ class TestRefuses:
             read_picture(path)
 
     @pytest.mark.parametrize("pixel", [np.nan, np.inf, -np.inf])
-    def test_pixels_that_are_no_numbers(self, pixel, saved):
+    def test_pixels_that_are_not_numbers(self, pixel, saved):
         pixels = on_canvas().astype(np.float32)
         pixels[5, 7] = pixel
         with pytest.raises(
@@ -411,7 +411,7 @@ class TestRefuses:
         with pytest.raises(ConfigError, match=message):
             read_picture("none.png", **argument)
 
-    def test_to_go_on_without_pillow(self, monkeypatch):
+    def test_without_pillow_the_message_says_how_to_install_it(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "PIL", None)
         monkeypatch.delitem(sys.modules, "minicnn.data.decode", raising=False)
         with pytest.raises(ConfigError, match=r'needs Pillow: pip install "minicnn\[image\]"'):
@@ -478,7 +478,7 @@ class TestLargeFiles:
 
 
 class TestFrames:
-    def test_the_first_is_taken_and_it_is_said(self, saved, expected):
+    def test_the_first_picture_is_used_with_a_warning(self, saved, expected):
         first, second = eight_bits(draw(on_canvas())), Image.new("RGB", (300, 300))
         for name in ("picture.gif", "picture.tif"):
             path = saved(first, name, save_all=True, append_images=[second])

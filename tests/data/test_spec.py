@@ -1,4 +1,4 @@
-"""`DatasetSpec`: whether data come from a folder or from files, and how much of them."""
+"""`DatasetSpec`: data from a folder or from files, all or a part of them."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from minicnn.errors import ConfigError, DataError, DataNotFoundError
 
 
 def numbered(n, start=0, labels=3, names=(), name="numbers"):
-    """A data set in which each image tells its number."""
+    """A data set in which each image holds its index."""
     images = np.arange(start, start + n, dtype=np.uint8).repeat(4).reshape(n, 2, 2, 1)
     return Dataset(images, np.arange(n) % labels, names, name)
 
@@ -46,7 +46,7 @@ def loaded(monkeypatch):
 
 
 class TestByName:
-    def test_it_is_fashion_mnist_if_nothing_is_said(self, loaded):
+    def test_fashion_mnist_is_the_default(self, loaded):
         train, test = DatasetSpec().load()
         assert loaded == [("fashion-mnist", None)]
         assert (len(train), len(test)) == (20, 10)
@@ -55,7 +55,7 @@ class TestByName:
         assert [data.name for data in DatasetSpec("mnist", "/data").load()] == ["mnist", "mnist"]
         assert loaded == [("mnist", "/data")]
 
-    def test_either_part_can_be_had_alone(self, loaded):
+    def test_either_part_can_be_loaded_alone(self, loaded):
         assert numbers(DatasetSpec("mnist").load_train()) == list(range(20))
         assert numbers(DatasetSpec("mnist").load_test(("a", "b", "c"))) == list(range(100, 110))
 
@@ -109,7 +109,7 @@ class TestFromFiles:
         with pytest.raises(DataError, match=r"test\.csv: labels must be within 0…0"):
             DatasetSpec("pets", test_csv=files["test_csv"]).load_test(("ant",))
 
-    def test_to_train_a_test_file_need_not_be_given(self, files):
+    def test_training_needs_no_test_file(self, files):
         assert numbers(DatasetSpec("pets", train_csv=files["train_csv"]).load_train()) == list(range(20))
 
     @pytest.mark.parametrize("given", ["train_csv", "test_csv"])
@@ -117,7 +117,7 @@ class TestFromFiles:
         with pytest.raises(ConfigError, match="got one of them: give both"):
             DatasetSpec("pets", **{given: files[given]}).load()
 
-    def test_the_other_part_alone_cannot_be_had_from_one_file(self, files):
+    def test_the_other_part_cannot_be_loaded_from_one_file(self, files):
         with pytest.raises(ConfigError, match="give both"):
             DatasetSpec("pets", train_csv=files["train_csv"]).load_test(("ant",))
         with pytest.raises(ConfigError, match="give both"):
@@ -129,17 +129,17 @@ class TestFromFiles:
 
 
 class TestImages:
-    def test_all_are_taken_if_nothing_is_said(self, loaded):
+    def test_all_images_are_used_by_default(self, loaded):
         assert [len(data) for data in DatasetSpec().load()] == [20, 10]
 
     @pytest.mark.parametrize(("images", "train", "test"), [(10, 10, 2), (14, 14, 2), (3, 3, 1), (1, 1, 1)])
-    def test_so_many_are_taken_and_a_fifth_to_test(self, files, images, train, test):
+    def test_images_limits_both_sets(self, files, images, train, test):
         some = DatasetSpec("pets", **files, images=images)
         assert [len(data) for data in some.load()] == [train, test]
         assert numbers(some.load_train()) == list(range(train))
 
     @pytest.mark.parametrize(("images", "test"), [(4, 4), (1, 1), (1000, 10)])
-    def test_of_the_test_set_alone_so_many_are_taken(self, files, loaded, images, test):
+    def test_images_limits_the_test_set_alone(self, files, loaded, images, test):
         some = DatasetSpec("pets", **files, images=images)
         assert numbers(some.load_test(tuple("abc"))) == list(range(100, 100 + test))
         assert numbers(DatasetSpec("mnist", images=images).load_test(tuple("abc"))) == list(
@@ -149,7 +149,7 @@ class TestImages:
     def test_more_than_there_are_is_all(self, loaded):
         assert [len(data) for data in DatasetSpec(images=1000).load()] == [20, 10]
 
-    def test_of_files_that_are_sorted_by_class_each_class_comes(self, tmp_path):
+    def test_a_sample_of_a_sorted_file_has_every_class(self, tmp_path):
         files = {f"{part}_csv": str(tmp_path / f"{part}.csv") for part in ("train", "test")}
         for path in files.values():
             data = numbered(40, labels=4)

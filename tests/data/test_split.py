@@ -1,4 +1,4 @@
-"""`split` and `k_folds` keep each class's share, lose nothing and repeat themselves."""
+"""`split` and `k_folds` keep each class's share, use every image once, and depend on the seed alone."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from minicnn.errors import ConfigError, DataError
 
 
 def numbered(labels):
-    """A data set in which the image tells its index."""
+    """A data set in which each image holds its index."""
     labels = np.asarray(labels)
     index = np.arange(len(labels), dtype=np.float64)
     return Dataset(index.reshape(-1, 1, 1, 1), labels, tuple("abcd"))

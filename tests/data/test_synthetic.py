@@ -1,4 +1,4 @@
-"""The synthetic garments repeat themselves, are balanced, and are too hard for a linear classifier."""
+"""The synthetic garments depend on the seed alone, are balanced, and too hard for a linear classifier."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_a_garment_is_drawn_where_it_belongs(name, light, dark):
 
 
 def mean_pictures(images, labels):
-    """What sets each class apart on average, (10, pixels), whichever way round it is drawn."""
+    """Each class's mean picture less that of all, (10, pixels), mirrored or not."""
     means = np.stack([images[labels == label].mean(axis=0) for label in range(10)])
     means = (means + means[:, :, ::-1]).reshape(10, -1)
     return means - means.mean(axis=0)
