@@ -21,22 +21,13 @@ SMALL = 64 * 2**20  # bytes that any gzip file or pipe may give: sorted labels d
 CHUNK = 2**20
 
 
-class Content(io.BufferedReader):
-    """The content of a file, to be read once; see `open_content`.
+def open_content(
+    path: str | PathLike, limit: int | None = None, source: str | None = None
+) -> io.BufferedReader:
+    """Open a file to read its content once, decompressed if its first bytes are those of gzip.
 
-    Reading raises DataError if the file is damaged, or has more than ``limit`` bytes of content. ``source``
-    is what messages call the file.
-    """
-
-    def __init__(self, raw: io.RawIOBase, source: str, limit: int) -> None:
-        super().__init__(raw)
-        self.source, self.limit = source, limit
-
-
-def open_content(path: str | PathLike, limit: int | None = None, source: str | None = None) -> Content:
-    """Open a file to read its content, decompressed if its first bytes are those of gzip.
-
-    Raises DataNotFoundError if there is no such file, and DataError if it cannot be read.
+    Raises DataNotFoundError if there is no such file, and DataError if it cannot be read. Reading raises
+    DataError if it is damaged or has more content than the limit, which is the attribute ``raw.limit``.
 
     Parameters
     ----------
@@ -61,7 +52,7 @@ def open_content(path: str | PathLike, limit: int | None = None, source: str | N
     if limit is None:
         plain = stat.S_ISREG(status.st_mode) and not packed
         limit = status.st_size if plain else max(SMALL, RATIO * status.st_size)
-    return Content(_Limited(file, packed, source, limit), source, limit)
+    return io.BufferedReader(_Limited(file, packed, source, limit))
 
 
 def write_content(path: Path, content: bytes) -> None:
@@ -78,7 +69,7 @@ class _Limited(io.RawIOBase):
     """The bytes of ``file``, decompressed if they are ``packed``, up to the limit."""
 
     def __init__(self, file: BinaryIO, packed: bool, source: str, limit: int) -> None:
-        self._file, self._source, self._limit = file, source, limit
+        self._file, self._source, self.limit = file, source, limit
         self._content = gzip.GzipFile(fileobj=file) if packed else file
         self._room = limit
 
@@ -94,7 +85,7 @@ class _Limited(io.RawIOBase):
             raise DataError(f"{self._source}: expected {what}; {error}: fetch the file again") from error
         if len(data) > self._room:
             raise DataError(
-                f"{self._source}: expected at most {self._limit:,} bytes of content; there are more: "
+                f"{self._source}: expected at most {self.limit:,} bytes of content; there are more: "
                 "check that it is the right file, and unpack it first if it is"
             )
         self._room -= len(data)

@@ -29,13 +29,9 @@ from minicnn.files import check_file
 from minicnn.text import listed, printable
 
 NUMBERS = tuple(map(str, range(256)))
-LABEL_TITLES = ("label", "class", "target")
-"""What a header calls the column of labels, in any case."""
-CHUNK = 2**22
-"""Characters that are read at a time."""
-MAX_LINE = 2**21
-"""Characters that a line may have: half a million pixels of three digits."""
-
+LABEL_TITLES = ("label", "class", "target")  # what a header calls the column of labels, in any case
+CHUNK = 2**22  # characters that are read at a time
+MAX_LINE = 2**21  # characters that a line may have: half a million pixels of three digits
 Line = tuple[int, str]  # its number, from 1, and its text
 
 
@@ -336,20 +332,18 @@ class _Table:
 
 def _like_labels(column: np.ndarray) -> bool:
     """Whether numbers may be labels: all of 0 … K or 1 … K, none nearly everywhere; a few always may."""
-    counts = np.bincount(column)
-    present = np.flatnonzero(counts)
-    complete = present[0] <= 1 and 1 < len(present) == present[-1] - present[0] + 1
+    present, counts = np.unique(column, return_counts=True)
+    complete = present[0] <= 1 and 1 < len(present) == int(present[-1]) - int(present[0]) + 1
     return len(column) < 10 or bool(complete and counts.max() < 0.9 * len(column))
 
 
 def _summary(column: np.ndarray) -> str:
     """Return which numbers a column holds, in words."""
-    counts = np.bincount(column)
-    present = np.flatnonzero(counts)
+    present, counts = np.unique(column, return_counts=True)
     if len(present) == 1:
         return f"only {present[0]}"
     numbers = f"{len(present)} different numbers from {present[0]} to {present[-1]}"
-    return f"{numbers} ({counts.argmax()} in {counts.max() / len(column):.0%} of the lines)"
+    return f"{numbers} ({present[counts.argmax()]} in {counts.max() / len(column):.0%} of the lines)"
 
 
 def _classes(
