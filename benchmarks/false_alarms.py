@@ -4,7 +4,8 @@
 
 Both networks of a comparison are made in the same way and differ only in their random numbers. Each
 comparison has its own 250 synthetic garments and 5 folds; the designs differ in what the trainings share. In
-the last one the second network has other images of the same classes: equal in the long run, not on these images.
+the last one the second network has other images of the same classes: equal in the long run, not on
+these images.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The numbers that judge a classifier, against values computed by hand."""
+"""The scores of a classifier, against values computed by hand."""
 
 import json
 import math
@@ -26,11 +26,11 @@ SIX = evaluation(
     labels=[0, 1, 2, 0, 1, 2],
     probabilities=[
         [0.8, 0.1, 0.1],  # right
-        [0.6, 0.4, 0.0],  # dog taken for cat, 60 %
-        [0.0, 0.9, 0.1],  # horse taken for dog, 90 %
-        [0.3, 0.3, 0.4],  # cat taken for horse, 40 %
+        [0.6, 0.4, 0.0],  # dog predicted as cat, 60 %
+        [0.0, 0.9, 0.1],  # horse predicted as dog, 90 %
+        [0.3, 0.3, 0.4],  # cat predicted as horse, 40 %
         [0.1, 0.7, 0.2],  # right
-        [0.6, 0.1, 0.3],  # horse taken for cat, 60 %
+        [0.6, 0.1, 0.3],  # horse predicted as cat, 60 %
     ],
 )
 
@@ -56,7 +56,7 @@ class TestClassScores:
         for values in scores:
             assert_array_equal(values[2:], [0, 0])
 
-    def test_all_right_is_1(self):
+    def test_all_correct_is_1(self):
         scores = class_scores(np.diag([3, 1, 7]))
         for values in scores:
             assert_array_equal(values, [1, 1, 1])
@@ -84,7 +84,7 @@ class TestEvaluation:
         assert found.learned is learned
         assert bool(found.failure()) is not learned
 
-    def test_always_one_class_of_uneven_ones_is_nothing_learned(self):
+    def test_always_answering_the_most_frequent_class_is_nothing_learned(self):
         labels = np.repeat([0, 1], [100, 900])
         always = Evaluation(0.5, labels, np.eye(2)[np.ones(1000, int)], ("ant", "bee"))
         assert always.most_frequent == ("bee", 0.9)
@@ -95,7 +95,7 @@ class TestEvaluation:
         assert always.scores()["learned"] is False
         assert always.scores()["most_frequent_share"] == 0.9
 
-    def test_all_right_is_learned_also_of_one_class(self):
+    def test_all_correct_counts_as_learned_even_for_one_class(self):
         assert evaluation([0], [[1.0, 0.0, 0.0]]).learned
 
     def test_mistakes_come_most_confident_first_and_equal_ones_in_order(self):
@@ -108,13 +108,13 @@ class TestEvaluation:
     def test_without_mistakes_there_are_none(self):
         assert len(evaluation([0, 1], [[0.9, 0.1], [0.2, 0.8]], ("a", "b")).mistakes()) == 0
 
-    def test_a_class_without_images_still_has_its_row_and_column(self):
+    def test_a_class_without_images_has_a_row_and_a_column(self):
         assert evaluation([0, 0], [[1, 0, 0], [1, 0, 0]]).confusion.shape == (3, 3)
 
-    def test_printed_it_says_loss_and_accuracy(self):
+    def test_str_is_loss_and_accuracy(self):
         assert str(SIX) == "loss 0.5000, accuracy 33.33% (95% interval 9.68% to 70.00%)"
 
-    def test_as_the_value_of_a_cell_it_is_one_line_too(self):
+    def test_the_repr_is_one_line(self):
         assert repr(SIX) == f"Evaluation(6 images of 3 classes: {SIX})"
 
     def test_the_table(self):
@@ -128,7 +128,7 @@ class TestEvaluation:
         )
 
     def test_a_score_without_an_image_to_count_is_a_dash(self):
-        # Every cat is taken for a horse; nothing is called cat, and there are no horses.
+        # Every cat is predicted as a horse, nothing as a cat, and there are no horses.
         shown = evaluation([0, 0, 1], [[0.1, 0.1, 0.8], [0.1, 0.1, 0.8], [0.1, 0.8, 0.1]])
         assert shown.class_rows(decimals=1) == [
             ("cat", "–", "0.0%", "0.0%", "2"),
@@ -140,7 +140,7 @@ class TestEvaluation:
             "horse                 0.00%        –        –       0",
         ]
 
-    def test_the_table_lines_up_for_long_names_and_for_100_per_cent(self):
+    def test_the_table_is_aligned_for_long_names_and_100_percent(self):
         lines = evaluation([0], [[0.9, 0.1]], ("a very long name", "b")).table().splitlines()
         assert len({len(line) for line in lines}) == 1
 
@@ -161,7 +161,7 @@ TWELVE = evaluation(
 
 class TestAverages:
     def test_the_macro_average_counts_each_class_that_has_images(self):
-        # Precision 3/5 and 4/5, recall 3/4 and 4/8, F1 2/3 and 8/13; the elks' 0 of 2 counts nothing.
+        # Precision 3/5 and 4/5, recall 3/4 and 4/8, F1 2/3 and 8/13; elks have no images and are left out.
         assert_array_equal(TWELVE.confusion, CONFUSION)
         assert TWELVE.macro.precision == pytest.approx((3 / 5 + 4 / 5) / 2)
         assert TWELVE.macro.recall == pytest.approx((3 / 4 + 4 / 8) / 2)
@@ -173,23 +173,23 @@ class TestAverages:
         assert TWELVE.weighted.recall == pytest.approx(7 / 12) == pytest.approx(TWELVE.accuracy)
         assert TWELVE.weighted.f1 == pytest.approx((4 * 2 / 3 + 8 * 8 / 13) / 12)
 
-    def test_a_class_that_was_never_predicted_counts_with_a_precision_of_0(self):
-        # Both cats are taken for dogs: precision 0 and 1/3, recall 0 and 1, F1 0 and 1/2.
+    def test_a_class_never_predicted_has_precision_0(self):
+        # Both cats are predicted as dogs: precision 0 and 1/3, recall 0 and 1, F1 0 and 1/2.
         shown = evaluation([0, 0, 1], [[0, 1, 0]] * 3)
         assert (shown.macro.precision, shown.macro.recall) == (pytest.approx(1 / 6), 1 / 2)
         assert shown.macro.f1 == pytest.approx(1 / 4)
         assert shown.weighted.precision == pytest.approx(1 / 9)
 
-    def test_the_majority_is_no_better_than_guessing_when_balanced(self):
+    def test_always_answering_the_majority_has_a_balanced_accuracy_of_half(self):
         always = evaluation([0] * 90 + [1] * 10, [[0.9, 0.1]] * 100, ("a", "b"))
         assert (always.accuracy, always.balanced_accuracy) == (0.9, 0.5)
 
-    def test_of_one_class_alone_all_averages_are_its_own(self):
+    def test_with_one_class_all_averages_are_its_scores(self):
         shown = evaluation([1, 1, 1], [[0, 1, 0], [0, 1, 0], [1, 0, 0]])
         for mean in (shown.macro, shown.weighted):
             assert (mean.precision, mean.recall, mean.f1) == pytest.approx((1, 2 / 3, 4 / 5))
 
-    def test_their_rows(self):
+    def test_the_rows_of_the_averages(self):
         assert TWELVE.average_rows(decimals=1) == [
             ("macro average", "70.0%", "62.5%", "64.1%", "12"),
             ("weighted average", "73.3%", "58.3%", "63.2%", "12"),
@@ -198,7 +198,7 @@ class TestAverages:
 
 class TestTopK:
     def test_by_hand(self):
-        # The places of these labels among the classes: 3 (behind an equal one), 1, 3, 2 (likewise), 2, 1.
+        # The ranks of these labels among the classes: 3 (after a tie), 1, 3, 2 (after a tie), 2, 1.
         shown = evaluation([2, 0, 0, 1, 2, 0], SIX.probabilities)
         assert [shown.top_k_accuracy(k) for k in (1, 2, 3)] == [2 / 6, 3 / 6, 1]
 
@@ -207,7 +207,7 @@ class TestTopK:
         k=st.integers(1, 4),
         label=st.integers(0, 3),
     )
-    def test_it_counts_who_comes_before_and_of_equals_the_lower_class(self, rows, k, label):
+    def test_ties_go_to_the_lower_class(self, rows, k, label):
         found = evaluation([label] * len(rows), np.array(rows) / 10, names)
         before = [
             sum(p > row[label] or (p == row[label] and c < label) for c, p in enumerate(row)) for row in rows
@@ -217,7 +217,7 @@ class TestTopK:
         assert found.top_k_accuracy(4) == 1
 
     @pytest.mark.parametrize("k", [0, 4, 1.5, "2"])
-    def test_a_k_that_cannot_be_is_refused(self, k):
+    def test_an_invalid_k_is_refused(self, k):
         with pytest.raises(ConfigError, match=r"k must be"):
             SIX.top_k_accuracy(k)
 
@@ -227,7 +227,7 @@ class TestLogLoss:
         shown = evaluation([0, 1], [[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]])
         assert shown.log_loss == pytest.approx((math.log(2) + math.log(4)) / 2, rel=1e-15)
 
-    def test_certainty_costs_nothing_and_a_probability_of_0_something_finite(self):
+    def test_a_probability_of_1_costs_nothing_and_one_of_0_a_finite_loss(self):
         assert evaluation([0], [[1.0, 0.0, 0.0]]).log_loss == 0
         for dtype in ("float32", "float64"):
             shown = Evaluation(0.5, np.array([1]), np.array([[1, 0]], dtype), ("a", "b"))
@@ -248,27 +248,27 @@ class TestInterval:
         assert_allclose(wilson_interval(8, 10), expected, atol=1e-6)
 
     @given(N=st.integers(1, 10**6), share=st.floats(0, 1))
-    def test_its_ends_are_the_shares_from_which_what_was_seen_is_196_deviations_away(self, N, share):
+    def test_the_share_is_196_deviations_from_each_end(self, N, share):
         right = round(share * N)
         z = 1.959963984540054
         ends = low, high = wilson_interval(right, N)
         assert 0 <= low <= right / N <= high <= 1
         assert high > low
         for end in ends:
-            if 0 < end < 1:  # else there is no deviation
+            if 0 < end < 1:  # otherwise there is no deviation
                 deviation = math.sqrt(end * (1 - end) / N)
                 assert abs(right / N - end) / deviation == pytest.approx(z, rel=1e-6)
 
-    def test_of_none_and_of_all_it_reaches_to_the_end(self):
+    def test_for_none_and_all_an_end_is_exact(self):
         assert all(wilson_interval(0, N)[0] == 0 and wilson_interval(N, N)[1] == 1 for N in range(1, 300))
         assert wilson_interval(0, 10) == (0, pytest.approx(3.841459 / 13.841459))
         assert wilson_interval(10, 10) == (pytest.approx(10 / 13.841459), 1)
 
-    def test_it_is_that_of_the_accuracy(self):
+    def test_it_is_the_interval_of_the_accuracy(self):
         assert SIX.accuracy_interval == wilson_interval(2, 6)
         assert SIX.interval_text() == "9.68% to 70.00%"
 
-    def test_it_holds_the_truth_in_about_95_per_cent_of_samples(self):
+    def test_it_contains_the_true_share_in_about_95_percent_of_samples(self):
         rng = np.random.default_rng(0)
         held = [
             low <= 0.92 <= high
@@ -301,7 +301,7 @@ class TestScores:
             "calibration_error": TWELVE.calibration().error,
         }
 
-    def test_top_k_is_told_where_it_says_something(self):
+    def test_top_k_accuracy_needs_more_than_k_classes(self):
         ten = evaluation([3], np.eye(10)[[3]], tuple("abcdefghij"))
         assert [name for name in ten.scores() if name.startswith("top")] == [
             "top_2_accuracy",
@@ -313,7 +313,7 @@ class TestScores:
 
 class TestCalibration:
     def test_by_hand(self):
-        # The confidences of SIX, with what is right: 0.8 ✓  0.6 ✗  0.9 ✗  0.4 ✗  0.7 ✓  0.6 ✗
+        # The confidences of SIX, and whether they are right: 0.8 ✓  0.6 ✗  0.9 ✗  0.4 ✗  0.7 ✓  0.6 ✗
         for bins in (0, 2.5):
             with pytest.raises(ConfigError, match="bins"):
                 SIX.calibration(bins)
@@ -325,7 +325,7 @@ class TestCalibration:
         assert_allclose(found.error, (0.4 + (1.9 - 1) + (1.7 - 1)) / 6)
         assert isinstance(found.error, float)
 
-    def test_there_are_ten_bins_unless_told(self):
+    def test_there_are_ten_bins_by_default(self):
         found = SIX.calibration()
         assert_allclose(found.edges, np.arange(11) / 10)
         assert_array_equal(found.count, [0, 0, 0, 0, 1, 0, 2, 1, 1, 1])
@@ -336,19 +336,19 @@ class TestCalibration:
         assert (found.confidence[-1], found.accuracy[-1]) == (1, 2 / 3)
         assert_allclose(found.error, 1 / 3)
 
-    def test_empty_bins_hold_0_and_cost_nothing(self):
+    def test_empty_bins_are_0_and_add_no_error(self):
         found = evaluation([0], [[1.0, 0.0, 0.0]]).calibration()
         for values in (found.confidence, found.accuracy, found.count):
             assert_array_equal(values[:-1], np.zeros(9))
         assert found.error == 0
 
-    def test_too_modest_and_too_sure_count_alike_and_do_not_cancel_between_bins(self):
-        # All of two answers right at 75 %, and all of two wrong at 95 %.
+    def test_under_and_overconfidence_do_not_cancel_between_bins(self):
+        # Two correct predictions at 75 %, and two wrong ones at 95 %.
         sure, modest = [0.95, 0.05], [0.75, 0.25]
         found = evaluation([0, 0, 1, 1], [modest, modest, sure, sure], ("a", "b")).calibration()
         assert_allclose(found.error, (2 * 0.25 + 2 * 0.95) / 4)
 
-    def test_within_a_bin_they_do(self):
+    def test_within_a_bin_they_cancel(self):
         found = evaluation([0, 1], [[0.5, 0.5], [0.5, 0.5]], ("a", "b")).calibration()
         assert_allclose(found.error, 0)
 

@@ -1,4 +1,4 @@
-"""The zoo: every recipe makes a network that trains, and trains it as it says."""
+"""The zoo: every recipe makes a network that learns, and trains it with its settings."""
 
 import json
 from dataclasses import replace
@@ -36,7 +36,7 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         zoo.recipe("fashion-bst")
 
 
-def test_the_model_has_the_seed_the_classes_and_says_what_it_is_of():
+def test_the_model_has_seed_classes_and_info():
     recipe = zoo.recipe("fashion-quick")
     one, same, other = (recipe.model(TRAIN, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one.arrays()["conv2d_1.W"], same.arrays()["conv2d_1.W"])
@@ -45,7 +45,7 @@ def test_the_model_has_the_seed_the_classes_and_says_what_it_is_of():
     assert one.info == {"dataset": "synthetic", "recipe": "fashion-quick"}
 
 
-def test_pixels_are_standardized_or_scaled_as_it_says():
+def test_pixels_are_standardized_or_scaled():
     assert zoo.recipe("fashion-best").model(TRAIN).preprocessing == mc.Standardize.fit(TRAIN.images)
     assert zoo.recipe("fashion-baseline").model(TRAIN).preprocessing == mc.Scale()
 
@@ -89,7 +89,7 @@ def test_every_ingredient_reaches_the_trainer():
     assert average.decay == 0.9
 
 
-def test_what_is_left_out_is_not_there():
+def test_ingredients_can_be_left_out():
     plain = everything(schedule=None, ema_decay=None, augmentation=None).fit_options()
     assert plain["callbacks"] == []
     assert plain["augmentation"] is None
@@ -119,7 +119,7 @@ def test_the_settings_are_plain_values_and_all_that_training_depends_on():
     assert plain["pixels"] == "scaled to 0…1"
 
 
-def test_callbacks_are_made_anew_for_each_fit():
+def test_each_fit_gets_new_callbacks():
     recipe = everything()
     assert recipe.fit_options()["callbacks"][1] is not recipe.fit_options()["callbacks"][1]
 

@@ -1,4 +1,4 @@
-"""Callbacks: when they are called, what each one does, and what it refuses before any work."""
+"""Callbacks: when they are called, what each one does, and which errors it raises before training."""
 
 import contextlib
 import csv
@@ -41,7 +41,7 @@ def trainer_of(path):
 
 
 class Recorder(Callback):
-    """Writes down every call, in a list that several may share."""
+    """Records every call in a list, which several may share."""
 
     def __init__(self, calls, name=""):
         self.calls, self.name = calls, name
@@ -66,7 +66,7 @@ class Recorder(Callback):
 
 
 class Scripted:
-    """Makes the columns of the history be what a test wants, one number an epoch."""
+    """Sets columns of the history to given numbers, one for each epoch."""
 
     def __init__(self, runner, **columns):
         self.columns = columns
@@ -81,20 +81,20 @@ class Scripted:
 
 
 class TestOrder:
-    def test_every_moment_in_order(self):
+    def test_all_methods_are_called_in_order(self):
         calls = []
         fit(trainer(), data(10), epochs=2, batch_size=6, callbacks=[Recorder(calls)])
         first = ["step 0", "did 6", "step 1", "did 4", "trained 1", "epoch 1"]
         second = ["step 2", "did 6", "step 3", "did 4", "trained 2", "epoch 2"]
         assert calls == ["begin", *first, *second, "end"]
 
-    def test_callbacks_are_called_in_the_order_given_and_ended_last_first(self):
+    def test_callbacks_are_called_in_order_and_ended_in_reverse_order(self):
         calls = []
         fit(trainer(), data(4), callbacks=[Recorder(calls, "a "), Recorder(calls, "b ")])
         moments = ("begin", "step 0", "did 4", "trained 1", "epoch 1")
         assert calls == [*(f"{name} {moment}" for moment in moments for name in "ab"), "b end", "a end"]
 
-    def test_all_are_ended_even_if_one_of_them_raises(self):
+    def test_all_are_ended_even_if_one_raises(self):
         class Fail(Callback):
             def on_fit_end(self, trainer):
                 raise RuntimeError("stop")
@@ -104,7 +104,7 @@ class TestOrder:
             fit(trainer(), callbacks=[Recorder(calls, "a "), Fail(), Recorder(calls, "b ")])
         assert calls[-2:] == ["b end", "a end"]
 
-    def test_class_names_are_set_only_when_all_have_begun(self):
+    def test_class_names_are_set_after_on_fit_begin(self):
         class Refuse(Callback):
             def on_fit_begin(self, trainer):
                 raise ConfigError("no")
@@ -114,7 +114,7 @@ class TestOrder:
             fit(runner, callbacks=[Refuse()])
         assert runner.model.class_names is None
 
-    def test_a_step_is_told_the_means_of_the_epoch_so_far(self):
+    def test_a_step_gets_the_means_of_the_epoch_so_far(self):
         told = []
 
         class Means(Callback):
@@ -143,7 +143,7 @@ class TestOrder:
         spy = Spy(runner)
         assert len(fit(runner, epochs=5, callbacks=[Stop()])) == 1
         assert len(spy.batches) == 3
-        assert len(fit(runner, epochs=2)) == 2  # the next fit starts anew
+        assert len(fit(runner, epochs=2)) == 2  # the next fit starts again
 
     @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
     def test_fit_end_is_called_after_an_error_too(self, error):
@@ -191,14 +191,14 @@ class TestLearningRateSchedule:
         assert rates == [0.1 / (step + 1) for step in range(6)]
         assert history["learning_rate"] == [rates[2], rates[5]]
 
-    def test_the_step_is_taken_with_that_rate(self):
+    def test_the_step_uses_the_rate(self):
         scheduled, fixed = trainer(learning_rate=0.7), trainer(learning_rate=0.1)
         fit(scheduled, callbacks=[LearningRateSchedule(mc.schedules.Constant(0.1))])
         fit(fixed)
         assert_same_arrays(scheduled.model, copies(fixed.model))
 
     @pytest.mark.parametrize("error", [None, RuntimeError])
-    def test_afterwards_the_optimizer_has_its_own_rate_again(self, error):
+    def test_afterwards_the_learning_rate_is_restored(self, error):
         class Fail(Callback):
             def on_step_end(self, trainer, images, loss, accuracy):
                 if error:
@@ -212,14 +212,14 @@ class TestLearningRateSchedule:
             assert runner.optimizer.learning_rate == before
 
     @pytest.mark.parametrize("schedule", [0.1, None, "cosine"])
-    def test_what_is_no_schedule_is_refused(self, schedule):
+    def test_what_is_not_a_schedule_is_refused(self, schedule):
         with pytest.raises(ConfigError, match="expected a schedule"):
             LearningRateSchedule(schedule)
 
 
 class TestEarlyStopping:
     def stopped(self, values, column="loss", **arguments):
-        """Return after how many epochs training ended, and the trainer's script."""
+        """Return the number of epochs, and the trainer's script."""
         runner = trainer()
         script = Scripted(runner, **{column: values})
         history = fit(runner, epochs=len(values), callbacks=[EarlyStopping(column, **arguments)])
@@ -242,15 +242,15 @@ class TestEarlyStopping:
         assert self.stopped([0.1, 0.2, 0.3, 0.2], "accuracy", patience=1)[0] == 4
         assert self.stopped([0.3, 0.2, 0.4, 0.5], "accuracy", patience=1)[0] == 2
 
-    def test_min_delta_is_what_counts_as_better(self):
+    def test_min_delta_is_the_least_improvement(self):
         values = [5.0, 4.5, 4.0, 3.5]
         assert self.stopped(values, patience=1, min_delta=0.4)[0] == 4
         assert self.stopped(values, patience=1, min_delta=0.5)[0] == 2
-        # Small gains add up: 4.0 is 1.0 better than the last best, 5.0.
+        # Small gains add up: 4.0 is better than the last best, 5.0, by 1.0.
         assert self.stopped(values, patience=2, min_delta=0.9)[0] == 4
 
     @pytest.mark.parametrize("epochs", [[5, 3, 4, 6], [5, 3, 4]])
-    def test_the_best_weights_come_back(self, epochs):
+    def test_the_best_weights_are_restored(self, epochs):
         ended, script = self.stopped(epochs, patience=2)
         assert ended >= 3
         assert_same_arrays(script.runner.model, script.weights[1])
@@ -259,7 +259,7 @@ class TestEarlyStopping:
         _, script = self.stopped([5, 3, 4, 6], patience=2, restore_best=False)
         assert_same_arrays(script.runner.model, script.weights[-1])
 
-    def test_the_best_weights_come_back_after_an_error_too(self):
+    def test_the_best_weights_are_restored_after_an_error(self):
         class Fail(Callback):
             def on_epoch_end(self, trainer, row):
                 if row["epoch"] == 3:
@@ -280,7 +280,7 @@ class TestEarlyStopping:
         assert len(fit(other, epochs=3, callbacks=[callback])) == 3
         assert_same_arrays(other.model, script.weights[-1])
 
-    def test_an_error_in_the_first_epoch_brings_back_no_weights_of_an_earlier_fit(self):
+    def test_after_an_error_no_weights_of_an_earlier_fit_are_restored(self):
         callback, runner = EarlyStopping("loss"), trainer()
         fit(runner, callbacks=[callback])
         other = trainer(seed=1)
@@ -338,8 +338,8 @@ class TestCheckpoint:
         assert checkpoint.epoch is not None
         assert trainer_of(path).evaluate(test).loss == checkpoint.best < before
 
-    def test_the_file_is_judged_on_the_validation_set_at_hand(self, tmp_path):
-        """On the first set it was perfect; on the second, whose classes are other rows, nothing is right."""
+    def test_the_file_is_evaluated_on_the_current_validation_set(self, tmp_path):
+        """The file was perfect on the first set; on the second, with shifted labels, nothing is right."""
         path, other = tmp_path / "best.safetensors", data(60, seed=1)
         other = dataclasses.replace(other, labels=np.roll(other.labels, 1))
         fit(trainer(), data(60), epochs=6, validation=data(60, seed=1), callbacks=[Checkpoint(path)])
@@ -349,7 +349,7 @@ class TestCheckpoint:
         assert trainer_of(path).evaluate(other).accuracy == checkpoint.best
 
     @pytest.mark.parametrize("written", [True, False], ids=("after the rename", "before it"))
-    def test_broken_off_while_it_saves_it_knows_whose_model_is_there(self, tmp_path, monkeypatch, written):
+    def test_interrupted_while_saving_it_knows_whose_model_was_saved(self, tmp_path, monkeypatch, written):
         path, before = tmp_path / "best.safetensors", trainer()
         before.model.save(path)
         rename = pathlib.Path.replace
@@ -367,7 +367,7 @@ class TestCheckpoint:
         assert checkpoint.epoch == (1 if written else None)
         assert_same_arrays(mc.load(path), copies((runner if written else before).model))
 
-    def test_told_to_it_overwrites_what_is_there(self, tmp_path):
+    def test_with_overwrite_the_file_is_replaced(self, tmp_path):
         path, test = tmp_path / "best.safetensors", data(60, seed=1)
         fit(trainer(), data(60), epochs=4, validation=test, callbacks=[Checkpoint(path, overwrite=True)])
         last = trainer(seed=5, learning_rate=1e-9)
@@ -389,9 +389,7 @@ class TestCheckpoint:
         ],
         ids=("of the training", "no model", "of other classes"),
     )
-    def test_what_cannot_be_compared_is_kept_and_refused_before_any_step(
-        self, tmp_path, write, monitor, message
-    ):
+    def test_a_file_that_cannot_be_compared_is_kept_and_refused(self, tmp_path, write, monitor, message):
         path, runner = tmp_path / "best.safetensors", trainer()
         write(path)
         saved, spy = path.read_bytes(), Spy(runner)
@@ -422,7 +420,7 @@ class TestCheckpoint:
             fit(runner, callbacks=[make(tmp_path)])
         assert spy.batches == []
 
-    def test_a_model_that_could_not_be_loaded_again_is_refused_before_any_step(self, tmp_path):
+    def test_a_model_that_cannot_be_saved_is_refused_before_any_step(self, tmp_path):
         class Mine(L.ReLU):
             pass
 
@@ -434,7 +432,7 @@ class TestCheckpoint:
 
 
 class Weights(Callback):
-    """Note what the model holds at each moment."""
+    """Record the model's arrays after each step and each epoch."""
 
     def __init__(self):
         self.steps, self.validated = [], []
@@ -463,7 +461,7 @@ class TestWeightAverage:
             assert_allclose(array, average[name], rtol=1e-5, atol=1e-6)
         assert "batchnorm_1.running_mean" in average
 
-    def test_training_goes_on_from_the_weights_themselves(self):
+    def test_training_continues_from_the_weights_themselves(self):
         plain, without = trainer(extra=(L.BatchNorm(),)), Weights()
         plain.fit(data(), epochs=3, batch_size=8, callbacks=[without], progress=False)
         _, seen, _ = self.fit()
@@ -471,13 +469,13 @@ class TestWeightAverage:
             for name in ours:
                 assert_array_equal(ours[name], theirs[name])
 
-    def test_what_is_validated_is_the_average(self):
+    def test_the_average_is_validated(self):
         trained, seen, _ = self.fit(validation=data(seed=1))
         assert trained.evaluate(data(seed=1)).loss == trained.history["val_loss"][-1]
         assert_same_arrays(trained.model, seen.validated[-1])
         assert any((seen.validated[0][name] != seen.steps[2][name]).any() for name in seen.steps[2])
 
-    def test_training_that_is_broken_off_leaves_the_average(self):
+    def test_interrupted_training_leaves_the_average(self):
         class Stop(Callback):
             def on_step_end(self, trainer, images, loss, accuracy):
                 if trainer.step == 2:
@@ -491,14 +489,12 @@ class TestWeightAverage:
         assert any((arrays[name] != seen.steps[-1][name]).any() for name in arrays)
 
     @pytest.mark.parametrize("moment", ["on_step_begin", "on_epoch_trained"])
-    def test_the_weights_are_the_average_if_it_was_broken_off_while_they_were_exchanged(
-        self, moment, monkeypatch
-    ):
+    def test_interrupted_while_the_weights_are_exchanged_it_leaves_the_average(self, moment, monkeypatch):
         stopped, average = trainer(), WeightEMA(0.6)
         exchange, set_arrays = getattr(average, moment), stopped.model.set_arrays
 
         def interrupt(arrays):
-            set_arrays({name: array * 0 for name, array in arrays.items()})  # as if half of them were there
+            set_arrays({name: array * 0 for name, array in arrays.items()})  # as if half of them were copied
             raise KeyboardInterrupt
 
         def interrupted(trainer):
@@ -521,7 +517,7 @@ class TestMonitors:
         "make", [EarlyStopping, lambda monitor: Checkpoint("model.safetensors", monitor)]
     )
     @pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
-    def test_a_validation_that_there_is_not_is_refused_before_any_step(self, make, monitor):
+    def test_without_validation_there_is_nothing_to_watch(self, make, monitor):
         runner = trainer()
         spy = Spy(runner)
         with pytest.raises(ConfigError, match=rf"watches {monitor}, but fit has no validation"):
@@ -529,7 +525,7 @@ class TestMonitors:
         assert spy.batches == []
 
     @pytest.mark.parametrize("monitor", ["val_acc", "", None, "epoch"])
-    def test_an_unknown_column_is_refused_with_the_known_ones(self, monitor):
+    def test_an_unknown_monitor_is_refused_with_the_known_ones(self, monitor):
         for make in (EarlyStopping, lambda monitor: Checkpoint("model.safetensors", monitor)):
             with pytest.raises(ConfigError, match="expected one of accuracy, loss, val_accuracy, val_loss"):
                 make(monitor)
@@ -554,7 +550,7 @@ def test_csv_log_has_all_rows_after_each_epoch(tmp_path):
     assert (tmp_path / "log.csv").read_text() == (tmp_path / "history.csv").read_text()
 
 
-def test_a_column_that_a_callback_adds_is_logged(tmp_path):
+def test_a_column_added_by_a_callback_is_logged(tmp_path):
     class Mine(Callback):
         def on_epoch_end(self, trainer, row):
             row["mine"] = row["epoch"] * 1.5
@@ -582,13 +578,13 @@ class TestProgress:
         assert re.search(r", loss \d\.\d{4}, accuracy \d+\.\d\d%\]$", last)
         assert "%|" not in capsys.readouterr().out
 
-    def test_the_bar_says_so_while_a_kernel_is_compiled_and_not_before_or_after(self, monkeypatch):
+    def test_the_bar_shows_when_a_kernel_is_compiled(self, monkeypatch):
         def said(compiles):
             class Compile(Callback):
                 def on_epoch_trained(self, trainer):
                     if compiles:
                         shown.append(screen.getvalue())
-                        njit(lambda x: x + 1)(1)  # kept nowhere
+                        njit(lambda x: x + 1)(1)  # not cached
 
             screen, shown = Terminal(), []
             monkeypatch.setattr(sys, "stderr", screen)
@@ -596,15 +592,15 @@ class TestProgress:
             return [*shown, screen.getvalue()]
 
         runner = trainer()
-        fit(runner)  # the kernels are there
+        fit(runner)  # compiles the kernels
         assert all("compiling" not in text for text in said(False))
         before, after = said(True)
         assert "compiling" not in before
         assert "\rcompiling kernels: 100%" in after
         assert after.rindex("epoch 1/1: 100%") > after.rindex("compiling kernels")
-        assert not event._registered["numba:compile"]  # nobody listens any more
+        assert not event._registered["numba:compile"]  # no listener is left
 
-    def test_elsewhere_there_is_a_line_an_epoch_and_no_bar(self, capsys):
+    def test_without_a_terminal_there_is_a_line_for_each_epoch(self, capsys):
         history = fit(trainer(), epochs=2, progress=True, validation=0.25)
         captured = capsys.readouterr()
         assert captured.out == ""

@@ -1,4 +1,4 @@
-"""Cross-validation: who is trained and judged on what; the comparison: numbers worked out by hand."""
+"""Cross-validation: what is trained and evaluated on which images; comparison: numbers by hand."""
 
 import math
 from dataclasses import replace
@@ -25,7 +25,7 @@ def fresh(rest, seed):
 
 
 class Notes(Callback):
-    """Notes the trainer of each training that it sees."""
+    """Records the trainer of each training."""
 
     def __init__(self):
         self.trainers = []
@@ -35,7 +35,7 @@ class Notes(Callback):
 
 
 def judged(right, name="model", size=1000, labels=None):
-    """Return a cross-validation in which so many of each fold's images were classified rightly."""
+    """Return a cross-validation with this number of correct predictions in each fold."""
     labels = np.zeros(size, np.int64) if labels is None else labels
     evaluations = []
     for count in right:
@@ -45,7 +45,7 @@ def judged(right, name="model", size=1000, labels=None):
 
 
 class TestCrossValidate:
-    def test_each_fold_is_judged_by_a_trainer_that_has_not_seen_it(self):
+    def test_each_fold_is_evaluated_by_a_trainer_that_has_not_seen_it(self):
         train, trainers, seen = data(25), [], []
 
         class Watched(mc.Trainer):
@@ -91,7 +91,7 @@ class TestCrossValidate:
             compare(first, other)
         assert_array_equal(first.accuracies, again.accuracies)
 
-    def test_each_fold_draws_weights_and_order_by_a_seed_of_its_own(self):
+    def test_each_fold_has_its_own_seed_for_weights_and_order(self):
         made, fitted = [], []
 
         class Watched(mc.Trainer):
@@ -109,7 +109,7 @@ class TestCrossValidate:
         assert len(set(made)) == 6
         assert made[:3] == np.random.SeedSequence(7).generate_state(3).tolist()
 
-    def test_each_fold_has_callbacks_of_its_own(self):
+    def test_each_fold_gets_new_callbacks(self):
         made = []
 
         def make_callbacks():
@@ -140,15 +140,15 @@ class TestCrossValidate:
                 lambda rest, seed: mc.Trainer(used.model, mc.optimizers.SGD(0.1)), data(), k=2, **FIT
             )
 
-    def test_refuses_what_is_no_trainer(self):
+    def test_refuses_what_is_not_a_trainer(self):
         with pytest.raises(ConfigError, match="must return a Trainer with a new model each time, got None"):
             cross_validate(lambda rest, seed: None, data(), k=2)
 
-    def test_refuses_what_is_no_data_set(self):
+    def test_refuses_what_is_not_a_data_set(self):
         with pytest.raises(DataError, match=r"expected a minicnn\.data\.Dataset, got tuple"):
             cross_validate(trainer, (data().images, data().labels))
 
-    def test_refuses_a_bad_number_of_folds(self):
+    def test_refuses_an_invalid_number_of_folds(self):
         with pytest.raises(ConfigError, match="k must be a whole number of at least 2, got 1"):
             cross_validate(trainer, data(), k=1)
 
@@ -160,10 +160,10 @@ class TestCrossValidation:
         assert result.mean == pytest.approx(0.91)
         assert result.std == pytest.approx(0.01)  # √((0.01² + 0.01²) / 2)
 
-    def test_printed_in_per_cent(self):
+    def test_str_is_in_percent(self):
         assert str(judged([900, 910, 920])) == "91.00 ± 1.00 % (3 folds)"
 
-    def test_as_the_value_of_a_cell_it_is_one_line_with_its_name(self):
+    def test_the_repr_is_one_line_with_the_name(self):
         result = judged([900, 910, 920], name="two\nlines")
         assert repr(result) == r"CrossValidation(two\nlines: 91.00 ± 1.00 % (3 folds))"
 
@@ -183,7 +183,7 @@ class TestCompare:
         assert result.p == pytest.approx(1 - x * (3 - x**2) / 2)
         assert result.significant
 
-    def test_another_level_moves_the_verdict_and_the_interval_but_not_p(self):
+    def test_another_level_changes_the_verdict_and_the_interval_but_not_p(self):
         new, old = judged([910, 920, 930, 940, 950], "new"), judged([900] * 5, "old")
         usual, strict = compare(new, old), compare(new, old, 0.025)
         assert strict.p == usual.p  # 0.047
@@ -194,11 +194,11 @@ class TestCompare:
         assert "(97.5 % interval" in str(strict)
 
     @pytest.mark.parametrize("level", [0, 1, math.nan, "0.05"])
-    def test_refuses_a_level_that_is_no_probability(self, level):
+    def test_refuses_a_level_that_is_not_a_probability(self, level):
         with pytest.raises(ConfigError, match="level"):
             compare(judged([900] * 2), judged([910] * 2), level)
 
-    def test_of_several_comparisons_each_is_held_to_its_part_of_five_per_cent(self):
+    def test_several_comparisons_share_the_level(self):
         baseline, a, b = judged([900, 910], "base"), judged([910, 930], "a"), judged([900, 900], "b")
         assert compare_with(baseline, [a, b]) == [compare(a, baseline, 0.025), compare(b, baseline, 0.025)]
         assert compare_with(baseline, [a]) == [compare(a, baseline)]
@@ -212,7 +212,7 @@ class TestCompare:
         assert result.p == pytest.approx(1 - 2 * math.atan(2 / math.sqrt(3)) / math.pi)
         assert not result.significant
 
-    def test_the_other_way_round_all_signs_change(self):
+    def test_swapping_the_models_changes_all_signs(self):
         a, b = judged([910, 905, 930]), judged([900, 910, 905])
         there, back = compare(a, b), compare(b, a)
         assert there.difference == pytest.approx(-back.difference)
@@ -229,15 +229,15 @@ class TestCompare:
             ([900, 910, 920], [900, 910, 920]),
         ],
     )
-    def test_of_differences_that_are_all_equal_nothing_is_said_about_chance(self, first, second):
+    def test_equal_differences_in_all_folds_give_no_p(self, first, second):
         result = compare(judged(first), judged(second))
         assert result.difference == pytest.approx((first[0] - second[0]) / 1000)
         assert (result.t, result.p, result.interval) == (None, None, None)
         assert not result.significant
         assert "no variance to estimate" in str(result)
 
-    def test_the_smallest_difference_between_folds_is_scatter(self):
-        # Of 10,000 and 10,001 images one more is right than the other model has: shares that differ by 1e-8.
+    def test_the_smallest_difference_between_folds_counts(self):
+        # One more of 10,000 and of 10,001 images is right: the differences differ by 1e-8.
         few, more = np.zeros(10_000, np.int64), np.zeros(10_001, np.int64)
         first, second = (
             CrossValidation(

@@ -1,4 +1,4 @@
-"""`History`: columns, sums, and the CSV file, written and read."""
+"""`History`: columns, sums, and writing and reading the CSV file."""
 
 import codecs
 import csv
@@ -23,7 +23,7 @@ def history(rows=ROWS, **more):
     return filled
 
 
-def test_a_column_is_a_list_a_row_an_epoch():
+def test_a_column_is_a_list():
     filled = history()
     assert filled["accuracy"] == [0.5, 0.75]
     assert len(filled) == 2
@@ -34,7 +34,7 @@ def test_a_column_is_a_list_a_row_an_epoch():
         filled["val_loss"]
 
 
-def test_columns_are_those_that_are_there_in_their_order():
+def test_the_columns_have_a_fixed_order():
     filled = history([dict(reversed(list(ROWS[0].items())))], val_accuracy=0.4, val_loss=1.0)
     assert filled.columns() == [
         *("epoch", "loss", "accuracy", "val_loss", "val_accuracy"),
@@ -42,7 +42,7 @@ def test_columns_are_those_that_are_there_in_their_order():
     ]
 
 
-def test_a_column_that_a_callback_added_to_some_rows_reaches_the_csv(tmp_path):
+def test_a_column_of_a_callback_is_written_in_the_rows_that_have_it(tmp_path):
     filled = history()
     filled.rows[1] |= {"norm": 1.5, "margin": 0.25}
     assert filled.columns() == [*COLUMNS, "margin", "norm"]
@@ -56,7 +56,7 @@ def test_seconds_and_images_are_sums_over_the_epochs():
     assert history().images_per_second == (2 * 30 + 4 * 15) / 6
 
 
-def test_it_says_in_a_line_what_it_holds():
+def test_the_repr_is_one_line():
     assert repr(History("x\ny")) == r"History(x\ny: 0 epochs)"
     assert repr(history(ROWS[:1])) == (
         "History(fashion-mnist: 1 epoch, the last: loss 0.3000, accuracy 0.5000)"
@@ -92,7 +92,7 @@ class TestFromCsv:
     @pytest.mark.parametrize(
         "more", [{}, {"val_loss": 2 / 3, "val_accuracy": 0.6}], ids=("plain", "validated")
     )
-    def test_it_is_what_was_written(self, tmp_path, more):
+    def test_what_was_written_is_read(self, tmp_path, more):
         written = history(**more)
         written.to_csv(tmp_path / "history.csv")
         read = History.from_csv(str(tmp_path / "history.csv"))
@@ -102,21 +102,21 @@ class TestFromCsv:
         assert (read.seconds, read.images_per_second) == (written.seconds, written.images_per_second)
         assert ("val_loss" in read) == bool(more)
 
-    def test_an_epoch_is_a_whole_number_and_the_rest_are_not(self, tmp_path):
+    def test_an_epoch_is_an_int_and_the_rest_are_floats(self, tmp_path):
         history().to_csv(tmp_path / "history.csv")
         for row in History.from_csv(tmp_path / "history.csv"):
             kinds = {column: type(value) for column, value in row.items()}
             assert kinds.pop("epoch") is int
             assert set(kinds.values()) == {float}
 
-    def test_a_column_that_a_callback_added_to_some_rows_is_there_in_those(self, tmp_path):
+    def test_a_column_of_a_callback_is_read_in_the_rows_that_have_it(self, tmp_path):
         written = history()
         written.rows[1] |= {"norm": 1.5}
         written.to_csv(tmp_path / "history.csv")
         assert History.from_csv(tmp_path / "history.csv").rows == written.rows
 
     @pytest.mark.parametrize("name", ["a, b", 'a "b"', "Größe", "two\nlines", ""])
-    def test_every_name_comes_back(self, tmp_path, name):
+    def test_every_name_is_read_back(self, tmp_path, name):
         written = history()
         written.dataset = name
         written.to_csv(tmp_path / "history.csv")
@@ -153,17 +153,17 @@ class TestFromCsv:
             ("dataset,epoch,loss,accuracy\n", "no row below its header"),
         ],
     )
-    def test_what_a_file_lacks_is_named(self, tmp_path, content, lack):
+    def test_a_missing_column_is_named(self, tmp_path, content, lack):
         (tmp_path / "history.csv").write_text(content)
         with pytest.raises(DataError, match=rf"expected a history as .* writes it \(it has {lack}\)"):
             History.from_csv(tmp_path / "history.csv")
 
-    def test_a_byte_order_mark_is_no_part_of_it(self, tmp_path):
+    def test_a_byte_order_mark_is_ignored(self, tmp_path):
         path = tmp_path / "history.csv"
         history().to_csv(path)
         path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
         assert History.from_csv(path).rows == ROWS
 
-    def test_a_file_that_is_not_there_is_refused(self, tmp_path):
+    def test_a_missing_file_is_refused(self, tmp_path):
         with pytest.raises(DataError, match=r"history\.csv: expected a history"):
             History.from_csv(tmp_path / "history.csv")

@@ -1,4 +1,4 @@
-"""`Trainer`: what one epoch visits, how its means are taken, what validation sees, what is refused when."""
+"""`Trainer`: what an epoch visits, how means are computed, validation, and errors before training."""
 
 import copy
 import math
@@ -41,7 +41,7 @@ class TestEpochs:
             assert sorted(seen) == sorted(label_of)
             assert [label_of[key] for key in seen] == [k for _, labels in epoch for k in labels]
 
-    def test_each_epoch_has_an_order_of_its_own(self):
+    def test_each_epoch_has_a_new_order(self):
         train, runner = data(), trainer()
         spy = Spy(runner)
         fit(runner, train, epochs=2, batch_size=24)
@@ -49,7 +49,7 @@ class TestEpochs:
         assert first != keys(train.images)
         assert first != second
 
-    def test_the_last_batch_is_smaller_and_counts_by_its_images(self):
+    def test_the_last_batch_is_smaller_and_means_are_weighted(self):
         runner = trainer()
         spy = Spy(runner, answers=[StepResult(1.0, 2), StepResult(2.0, 1), StepResult(6.0, 0)])
         history = fit(runner, data(5), batch_size=2)
@@ -82,7 +82,7 @@ class TestEpochs:
         assert history["learning_rate"] == [0.25, 0.25]
         assert_allclose(np.multiply(history["seconds"], history["images_per_second"]), 24, rtol=1e-9)
 
-    def test_a_second_fit_starts_a_history_of_its_own_and_goes_on_training(self):
+    def test_a_second_fit_starts_a_new_history_and_continues_training(self):
         runner = trainer()
         first = fit(runner, data(), epochs=3)
         second = fit(runner, data(), epochs=2)
@@ -106,7 +106,7 @@ class TestEpochs:
         fit(runner, train, epochs=3, batch_size=50, callbacks=[schedule])
         assert runner.evaluate(test).accuracy >= 0.95
 
-    def test_the_model_notes_the_data_set_that_it_was_trained_on_first(self):
+    def test_the_model_records_the_first_data_set(self):
         runner = trainer()
         for name in ("first", "second"):
             images = data()
@@ -164,7 +164,7 @@ class TestReproducibility:
         assert "dense_1.W" in first
         assert first == second
 
-    def test_the_global_random_state_is_neither_used_nor_moved(self):
+    def test_the_global_random_state_is_not_used(self):
         np.random.seed(0)  # noqa: NPY002
         expected = np.random.random()  # noqa: NPY002
         np.random.seed(0)  # noqa: NPY002
@@ -190,7 +190,7 @@ class TestReplacing:
             setattr(runner, name, new())
         assert getattr(runner, name) is own
 
-    def test_a_copy_trains_with_its_own(self):
+    def test_a_copy_trains_its_own_model(self):
         runner = trainer()
         for twin in copy.deepcopy(runner), pickle.loads(pickle.dumps(runner)):
             fit(twin, data())
@@ -224,7 +224,7 @@ class TestValidation:
             chosen.append(set(keys(spy.batches[0][0])))
         assert chosen[0] == chosen[1] != chosen[2]
 
-    def test_a_set_is_evaluated_after_each_epoch_and_all_of_train_is_trained_on(self):
+    def test_a_validation_set_is_evaluated_after_each_epoch(self):
         runner, other = trainer(), data(9, seed=5)
         spy = Spy(runner)
         history = fit(runner, data(), epochs=2, validation=other)
@@ -302,7 +302,7 @@ class TestEvaluating:
         for batch_size in (2, 5, 256):
             result = runner.evaluate(mc.data.Dataset(images, labels, ("left", "right")), batch_size)
             assert result.loss == pytest.approx(expected, rel=1e-12)
-            assert_array_equal(result.predicted, [1, 0, 0, 0, 1])  # of equal logits the first
+            assert_array_equal(result.predicted, [1, 0, 0, 0, 1])  # the first of equal logits
             assert result.accuracy == 3 / 5
             assert_allclose(result.probabilities.sum(axis=1), 1)
 
@@ -312,7 +312,7 @@ class TestEvaluating:
         monkeypatch.setattr(
             runner.model, "forward", lambda x, training=False: seen.append((len(x), training)) or forward(x)
         )
-        with mc.ops.use("reference"):  # else the layers are not called
+        with mc.ops.use("reference"):  # otherwise the layers are not called
             runner.evaluate(data(10), batch_size=4)
         assert seen == [(4, False), (4, False), (2, False)]
 
@@ -322,20 +322,20 @@ class TestEvaluating:
         assert runner.evaluate(data()).loss == runner.evaluate(data()).loss
         assert_same_arrays(runner.model, before)
 
-    def test_its_loss_is_without_label_smoothing_whatever_the_training_has(self):
+    def test_its_loss_has_no_label_smoothing(self):
         net, loss = model(), mc.SoftmaxCrossEntropy(label_smoothing=0.5)
         result = mc.Trainer(net, mc.optimizers.SGD(0.1), loss).evaluate(data())
         right = result.probabilities[np.arange(24), data().labels]
         assert result.loss == pytest.approx(-np.log(right).mean(), rel=1e-12)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
-    def test_broken_weights_are_told_not_averaged(self, value):
+    def test_broken_weights_raise_an_error(self, value):
         runner = trainer()
         runner.model.layers[-1].params["W"][...] = value
         with pytest.raises(NonFiniteError, match="the model's output holds NaN or infinity"):
             runner.evaluate(data())
 
-    def test_the_predicted_classes_are_the_models_even_for_logits_that_hardly_differ(self):
+    def test_nearly_equal_logits_give_the_models_prediction(self):
         runner = trainer()
         last = runner.model.layers[-1]
         last.params["W"][...] = 0
@@ -350,28 +350,28 @@ class TestEvaluating:
             trainer().evaluate(data(), flip_tta="no")
 
     @pytest.mark.parametrize("batch_size", [0, -1, 2.5])
-    def test_an_unusable_batch_size_is_refused(self, batch_size):
+    def test_an_invalid_batch_size_is_refused(self, batch_size):
         with pytest.raises(ConfigError, match="batch_size"):
             trainer().evaluate(data(), batch_size)
 
 
 class TestConstructing:
-    def test_a_model_that_is_no_classifier_is_refused(self):
+    def test_a_model_that_is_not_a_classifier_is_refused(self):
         with pytest.raises(ConfigError, match=r"let it end in Dense\(classes\)"):
             mc.Trainer(mc.Sequential([L.ReLU()], SHAPE), mc.optimizers.SGD(0.1))
 
     @pytest.mark.parametrize("optimizer", [mc.optimizers.SGD, None, 0.1, "sgd"])
-    def test_what_is_no_optimizer_is_refused(self, optimizer):
+    def test_what_is_not_an_optimizer_is_refused(self, optimizer):
         with pytest.raises(ConfigError, match="expected an optimizer"):
             mc.Trainer(model(), optimizer)
 
     @pytest.mark.parametrize("wrong", [mc.Sequential, None, [L.Dense(3)], "cnn"])
-    def test_what_is_no_model_is_refused(self, wrong):
+    def test_what_is_not_a_model_is_refused(self, wrong):
         with pytest.raises(ConfigError, match="expected a Sequential model"):
             mc.Trainer(wrong, mc.optimizers.SGD(0.1))
 
     @pytest.mark.parametrize("loss", [mc.SoftmaxCrossEntropy, "cross-entropy", 0.1, False])
-    def test_what_is_no_loss_is_refused(self, loss):
+    def test_what_is_not_a_loss_is_refused(self, loss):
         with pytest.raises(ConfigError, match="expected a loss"):
             mc.Trainer(model(), mc.optimizers.SGD(0.1), loss)
 
@@ -381,7 +381,7 @@ class TestConstructing:
 
 
 def floats_with(value):
-    """Return arrays as a ``Dataset`` would hold them, one value of which is changed afterwards."""
+    """Return a Dataset one value of which was changed after it was checked."""
     images = (data().images / 255).astype(np.float32)
     broken = mc.data.Dataset(images, data().labels, data().class_names)
     images[3, 0, 0, 0] = value
@@ -443,9 +443,9 @@ def reordered(original, names):
 
 
 class TestClasses:
-    """A class is known by its name, not by its number."""
+    """Classes are matched by name, not by number."""
 
-    def test_a_test_set_in_another_order_gives_the_same(self):
+    def test_classes_in_another_order_give_the_same_scores(self):
         runner = trainer()
         fit(runner, data(90), epochs=5)
         test = data(30, seed=1)
@@ -457,7 +457,7 @@ class TestClasses:
             assert_array_equal(result.labels, test.labels)
         assert expected.accuracy > 0.8
 
-    def test_a_part_of_the_classes_is_found_among_the_models(self):
+    def test_a_subset_of_the_classes_is_matched_by_name(self):
         runner = trainer()
         fit(runner, data(90), epochs=1)
         test = data(30, seed=1)
@@ -482,7 +482,7 @@ class TestClasses:
         assert mapped.model.class_names == ("a", "b", "c")
 
     @pytest.mark.parametrize("names", [("x", "y", "z"), ("a", "b", "z"), ("0", "1", "2"), ("z",)])
-    def test_other_classes_are_refused_with_what_to_do(self, names):
+    def test_other_classes_are_refused_with_advice(self, names):
         runner = trainer()
         fit(runner, data())
         other = mc.data.Dataset(data().images, data().labels % len(names), names, "other")
@@ -494,7 +494,7 @@ class TestClasses:
         with pytest.raises(DataError, match="expected a, b, c"):
             fit(trainer(), data(), validation=other)
 
-    def test_the_advice_is_right(self):
+    def test_the_advice_works(self):
         runner = trainer()
         fit(runner, data())
         renamed = mc.data.Dataset(data().images, data().labels, ("x", "y", "z"))
@@ -516,7 +516,7 @@ class TestClasses:
         fit(unnamed, mc.data.Dataset(data().images, data().labels), validation=data())
         assert unnamed.model.class_names == ("0", "1", "2")
 
-    def test_without_names_the_last_classes_may_be_missing_once_the_model_knows_its_own(self):
+    def test_unnamed_classes_may_lack_the_last_ones_once_the_model_has_names(self):
         some = data().subset(data().labels != 2)
         unnamed = mc.data.Dataset(some.images, some.labels)
         with pytest.raises(DataError, match="dataset has 2 classes, the model has 3 outputs"):
@@ -531,7 +531,7 @@ class TestClasses:
             with pytest.warns(UserWarning, match="no image of"):
                 fit(runner, unnamed)
 
-    def test_one_class_without_names_is_not_told_to_end_a_model_in_one_output(self):
+    def test_with_one_class_the_message_does_not_advise_one_output(self):
         one = mc.data.Dataset(data().images[:1], np.zeros(1, int))
         with pytest.raises(DataError, match="dataset has 1 class, the model has 3 outputs: if some classes"):
             fit(trainer(), one)
@@ -547,7 +547,7 @@ class TestOneClass:
         assert runner.evaluate(one).accuracy >= 0
 
     @pytest.mark.parametrize("pixel", [0, 255, 0.5])
-    def test_nor_from_images_without_contrast(self, pixel):
+    def test_there_is_nothing_to_learn_from_images_without_contrast(self, pixel):
         images = np.full_like(data().images, pixel, dtype=type(pixel) if pixel == 0.5 else np.uint8)
         blank = mc.data.Dataset(images, data().labels)
         with pytest.raises(
@@ -556,7 +556,7 @@ class TestOneClass:
             fit(trainer(), blank)
         assert trainer().evaluate(blank).accuracy >= 0
 
-    def test_a_class_without_an_image_is_told(self):
+    def test_a_class_without_an_image_gives_a_warning(self):
         two = data(24).subset(data(24).labels > 0)
         with pytest.warns(
             UserWarning, match="toy has no image of a: the model will never predict it"
@@ -564,7 +564,7 @@ class TestOneClass:
             fit(trainer(), two)
         assert [warning.filename for warning in told] == [__file__]
 
-    def test_all_classes_are_no_reason_to_warn(self, recwarn):
+    def test_with_all_classes_there_is_no_warning(self, recwarn):
         fit(trainer(), data(3), validation=data(24).subset([0]))
         assert not recwarn
 
@@ -573,7 +573,7 @@ FLOATS = ["f2", "f4", "f8", ">f2", ">f4", ">f8", "longdouble"]
 
 
 class TestKinds:
-    """Floating images of every kind train alike, with an augmentation and without."""
+    """Floating-point images of every dtype give the same weights."""
 
     @pytest.mark.parametrize(
         "augmentation", [None, mc.data.Augmentation(True, 1, 0.5)], ids=["plain", "augmented"]
@@ -581,7 +581,7 @@ class TestKinds:
     @pytest.mark.parametrize("engine", ["layerwise", "fused"])
     def test_the_weights_are_those_of_float32(self, engine, augmentation):
         exact = data(30)
-        images = (exact.images / 256).astype("f2")  # which each of them holds
+        images = (exact.images / 256).astype("f2")  # exact in every dtype
         found = []
         for kind in FLOATS:
             runner = mc.Trainer(model(), mc.optimizers.SGD(0.1), engine=engine)
@@ -594,7 +594,7 @@ class TestKinds:
                 assert_allclose(array, found[0][name], rtol=1e-5, atol=1e-6, err_msg=name)
 
     @pytest.mark.parametrize("kind", ["u1", *FLOATS])
-    def test_the_strictest_settings_of_numpy_change_nothing(self, kind):
+    def test_strict_floating_point_errors_of_numpy_change_nothing(self, kind):
         images = data(30).images if kind == "u1" else (data(30).images / 255).astype(kind)
         if kind in ("f8", ">f8", "longdouble"):
             images[0, 0, 0, 0] = 1e-300  # which is 0 in float32
@@ -607,7 +607,7 @@ class TestKinds:
 
 
 class TestRefusing:
-    """Bad input is refused before any step, and leaves the model as it was."""
+    """Bad input raises an error before any step, and leaves the model unchanged."""
 
     def refuse(self, error, match, train, **arguments):
         runner = trainer()
@@ -632,7 +632,7 @@ class TestRefusing:
     def test_arguments_out_of_range(self, arguments, error, match):
         self.refuse(error, match, data(), **arguments)
 
-    def test_labels_out_of_range_and_wrong_dtypes_are_no_data_set(self):
+    def test_labels_out_of_range_and_wrong_dtypes_are_refused_by_the_data_set(self):
         images = data().images
         with pytest.raises(DataError, match="labels"):
             mc.data.Dataset(images, np.full(len(images), 3), ("a", "b", "c"))
@@ -657,7 +657,7 @@ class TestNonFinite:
             fit(runner, data(), epochs=3)
         assert len(runner.history) == 1
 
-    def test_a_learning_rate_far_too_high_ends_in_that_error_not_in_nan(self):
+    def test_a_learning_rate_far_too_high_raises_an_error(self):
         runner = trainer(learning_rate=1e30)
         with pytest.raises(NonFiniteError, match="lower the learning rate"):
             fit(runner, data(), epochs=5)
@@ -670,19 +670,19 @@ class TestNonFinite:
             fit(runner, data())
         assert_same_arrays(runner.model, before)
 
-    def test_weights_broken_by_the_very_last_step_are_told_too(self):
+    def test_weights_broken_by_the_last_step_are_reported(self):
         runner = trainer(learning_rate=1e39)  # more than float32 holds
         with pytest.raises(NonFiniteError, match=r"epoch 1: after its last batch .* holds NaN or infinity"):
             fit(runner, data(), batch_size=24)
 
-    def test_running_averages_that_overflow_are_told_though_the_loss_is_finite(self):
+    def test_running_averages_that_overflow_are_reported(self):
         runner = trainer(extra=[L.BatchNorm()])
         runner.model.layers[0].params["W"][...] = 1e30
         with pytest.raises(NonFiniteError, match=r"batchnorm_1.running_var"):
             fit(runner, data(), batch_size=24)
 
 
-def test_copies_of_a_model_and_its_optimizer_train_on_alike():
+def test_copies_of_a_model_and_its_optimizer_train_in_the_same_way():
     data = mc.data.load("synthetic", sizes=(40, 1))[0]
     model = mc.Sequential([L.Flatten(), L.Dense(10)], (28, 28, 1))
     optimizer = mc.optimizers.SGD(0.01, momentum=0.9)
@@ -696,7 +696,7 @@ def test_copies_of_a_model_and_its_optimizer_train_on_alike():
         assert np.array_equal(other.model.layers[1].params["W"], model.layers[1].params["W"])
 
 
-def test_a_set_without_the_last_class_is_told_how_to_name_it():
+def test_without_the_last_class_the_message_says_how_to_name_all():
     images = mc.data.load("synthetic", sizes=(4, 1))[0].images
     trainer = mc.Trainer(mc.Sequential([L.Flatten(), L.Dense(10)], (28, 28, 1)), mc.optimizers.SGD(0.1))
     with pytest.raises(DataError, match="name all classes"):
@@ -704,7 +704,7 @@ def test_a_set_without_the_last_class_is_told_how_to_name_it():
 
 
 class TestBatchesOfOne:
-    """BatchNorm behind Dense: one image has no variance, and nothing would pass the layer."""
+    """BatchNorm after Dense: one image has no variance, and the layer would pass on nothing."""
 
     def normalized(self, engine="auto"):
         layers = [L.Flatten(), L.Dense(4), L.BatchNorm(), L.ReLU(), L.Dense(3)]
@@ -723,7 +723,7 @@ class TestBatchesOfOne:
         assert spy.batches == []
 
     @pytest.mark.parametrize("engine", ["layerwise", "fused"])
-    def test_an_image_that_is_left_over_joins_the_batch_before(self, engine):
+    def test_a_single_remaining_image_joins_the_batch_before(self, engine):
         runner, train = self.normalized(engine), data(25)
         spy = Spy(runner)
         fit(runner, train, batch_size=8, epochs=2)
@@ -732,13 +732,13 @@ class TestBatchesOfOne:
         seen = [key for images, _ in spy.batches[:3] for key in keys(images)]
         assert sorted(seen) == sorted(keys(train.images))
 
-    def test_two_that_are_left_over_are_a_batch(self):
+    def test_two_remaining_images_are_a_batch(self):
         runner = self.normalized()
         spy = Spy(runner)
         fit(runner, data(26), batch_size=8)
         assert spy.sizes == [8, 8, 8, 2]
 
-    def test_models_that_can_are_trained_on_one_image_at_a_time(self):
+    def test_other_models_can_train_on_one_image_at_a_time(self):
         layers = [L.Conv2D(2, 2), L.BatchNorm(), L.ReLU(), L.Flatten(), L.Dense(3)]
         runner = mc.Trainer(mc.Sequential(layers, (4, 3, 1)), mc.optimizers.SGD(0.1))
         spy = Spy(runner)

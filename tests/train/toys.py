@@ -1,4 +1,4 @@
-"""The small data sets and models that these tests train."""
+"""Small data sets and models to train in tests."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ SHAPE = (4, 3, 1)
 
 
 def data(n=24, classes=3, seed=0, name="toy"):
-    """Return a set that is easily learned: class k has a bright row k; all images are different."""
+    """Return an easy data set: class k has a bright row k; all images are different."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % classes
     images = rng.integers(0, 100, (n, *SHAPE), np.uint8)
@@ -43,7 +43,7 @@ def assert_same_arrays(model, expected):
 
 
 class Spy(Engine):
-    """Stands in for the trainer's engine: notes each batch, and passes it on or answers from a list."""
+    """Replaces the trainer's engine: records each batch, and takes the step or returns a given result."""
 
     def __init__(self, trainer, answers=None):
         self.engine, self.answers = trainer.engine, answers
@@ -62,5 +62,5 @@ class Spy(Engine):
 
 
 def keys(images):
-    """Return each image as bytes, which can be counted and compared."""
+    """Return each image as bytes, to count and compare."""
     return [image.tobytes() for image in images]
