@@ -17,7 +17,7 @@ WHITES = 16, 255, 1023, 4095, 16_383, 65_535
 Shape = tuple[int, ...]
 
 
-def told(line: str) -> str:
+def ending(line: str) -> str:
     """Return a line as the end of a message."""
     return f": write {line}" if line else ""
 

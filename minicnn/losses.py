@@ -128,12 +128,12 @@ def check_labels(labels: Array, K: int) -> None:
     if not np.issubdtype(labels.dtype, np.integer):
         line = advice.label_line(labels, len(labels)) if isinstance(labels, np.ndarray) else ""
         raise DTypeError(
-            f"expected integer labels or (N, K) probabilities, got {labels.dtype} labels{advice.told(line)}"
+            f"expected integer labels or (N, K) probabilities, got {labels.dtype} labels{advice.ending(line)}"
         )
     if labels.min() < 0 or labels.max() >= K:
         raise DataError(
             f"labels must be in 0 … {K - 1}, as the logits have {K} columns; got labels from "
-            f"{int(labels.min())} to {int(labels.max())}{advice.told(advice.counting_line(labels, K))}"
+            f"{int(labels.min())} to {int(labels.max())}{advice.ending(advice.counting_line(labels, K))}"
         )
 
 

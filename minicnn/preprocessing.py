@@ -94,11 +94,13 @@ class Preprocessing:
         except DTypeError as reason:
             kind = type(images).__name__
             line = "images = images.images" if kind == "Dataset" else advice.array_line(images, "images")
-            raise DTypeError(f"expected a NumPy or CuPy array, got {kind}{advice.told(line)}") from reason
+            raise DTypeError(f"expected a NumPy or CuPy array, got {kind}{advice.ending(line)}") from reason
         if images.shape[1:] != image_shape:
             expected = ", ".join(["N", *map(str, image_shape)])
             line = _model_line(images, image_shape)
-            raise ShapeError(f"expected images of shape ({expected}), got {images.shape}{advice.told(line)}")
+            raise ShapeError(
+                f"expected images of shape ({expected}), got {images.shape}{advice.ending(line)}"
+            )
         if len(images) == 0:
             raise DataError("expected at least one image, got none")
         low, high = check_pixels(images)
@@ -188,7 +190,7 @@ def check_pixels(images: Array) -> tuple[float, float]:
         line = advice.pixel_line(images) if isinstance(images, np.ndarray) else ""
         seen = f", from {images.min()} to {images.max()}" if images.dtype.kind in "bui" else ""
         raise DTypeError(
-            f"images must be uint8 or floating (0…255 or 0…1); got {images.dtype}{seen}{advice.told(line)}"
+            f"images must be uint8 or floating (0…255 or 0…1); got {images.dtype}{seen}{advice.ending(line)}"
         )
     # The minimum and maximum are NaN if any pixel is: no array of booleans is needed.
     low, high = float(images.min()), float(images.max())
@@ -214,7 +216,7 @@ def _check_range(images: Array, low: float, high: float) -> None:
         if high == 1:
             raise DataError(
                 "uint8 images are on 0…255, these are 0 and 1 only, almost black"
-                f"{advice.told(advice.pixel_line(images))}"
+                f"{advice.ending(advice.pixel_line(images))}"
             )
         return
     if low >= 0:
@@ -224,7 +226,7 @@ def _check_range(images: Array, low: float, high: float) -> None:
         squares = sum(float((piece**2).sum()) for piece in _pieces(images)) if max(-low, high) > 16 else 0
         raw = squares >= 10**2 * images.size
     if raw:
-        line = advice.told(advice.pixel_line(images)) or ": divide them by the largest value of a pixel"
+        line = advice.ending(advice.pixel_line(images)) or ": divide them by the largest value of a pixel"
         raise DataError(
             f"floating images are on 0…1, or standardized; these go from {low:g} to {high:g}, like raw pixels"
             f"{line}"
@@ -250,7 +252,7 @@ def _check_scale(images: Array, low: float, high: float, trained_on: tuple[float
         return
     raise DataError(
         f"the model was trained on pixels from {black:g} to {white:g}, these go from {low:g} to {high:g}"
-        f"{advice.told(line) or ': prepare them as the training images were'}"
+        f"{advice.ending(line) or ': prepare them as the training images were'}"
     )
 
 

@@ -159,13 +159,13 @@ def _lines(path: str | PathLike) -> Iterator[Line]:
                     yield number, line
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}: expected a CSV file, which is text; it is none ({error.reason}): check that it is the "
+            f"{path}: expected a CSV file, which is text; this is not ({error.reason}): check that it is the "
             "right file, and unpack it if it is an archive"
         ) from error
 
 
 def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """Yield at least one line at a time, and so many that they have ``CHUNK`` characters."""
+    """Yield lists of lines, of ``CHUNK`` characters or a little more."""
     chunk, size = [], 0
     for line in lines:
         chunk.append(line)
@@ -338,7 +338,7 @@ def _like_labels(column: np.ndarray) -> bool:
 
 
 def _summary(column: np.ndarray) -> str:
-    """Return which numbers a column holds, in words."""
+    """Describe the numbers of a column."""
     present, counts = np.unique(column, return_counts=True)
     if len(present) == 1:
         return f"only {present[0]}"

@@ -125,7 +125,7 @@ class Dataset(Hinted):
         Raises
         ------
         DataError
-            If one of its classes is none of these.
+            If one of its classes is not among these.
         """
         if self.class_names == tuple(class_names):
             return self
@@ -200,17 +200,17 @@ def _check_images(images: np.ndarray, n: int | None) -> None:
     if not isinstance(images, np.ndarray):
         raise DTypeError(
             f"images must be a NumPy array; got {type(images).__name__}"
-            f"{advice.told(advice.array_line(images, 'images'))}"
+            f"{advice.ending(advice.array_line(images, 'images'))}"
         )
     if images.dtype.kind == "O" and images.ndim == 1:
         raise DTypeError(
             f"images must be one array (N, H, W, C); got {len(images)} objects"
-            f"{advice.told(advice.stack_line(images))}"
+            f"{advice.ending(advice.stack_line(images))}"
         )
     if images.ndim != 4 or advice.channels_first(images.shape) or _images_last(images.shape, n):
-        line = advice.shape_line(images.shape, lambda shape: _is_images(shape, n))
+        line = advice.ending(advice.shape_line(images.shape, lambda shape: _is_images(shape, n)))
         raise ShapeError(
-            f"images must be 4-D (N, H, W, C), the channels last; got shape {images.shape}{advice.told(line)}"
+            f"images must be 4-D (N, H, W, C), the channels last; got shape {images.shape}{line}"
         )
     if images.size == 0:
         raise DataError(f"images must not be empty; got shape {images.shape}: check how they were made")
@@ -233,14 +233,14 @@ def _check_labels(labels: np.ndarray, n: int) -> None:
     if not isinstance(labels, np.ndarray):
         raise DTypeError(
             f"labels must be a NumPy array; got {type(labels).__name__}"
-            f"{advice.told(advice.array_line(labels, 'labels'))}"
+            f"{advice.ending(advice.array_line(labels, 'labels'))}"
         )
     if np.ma.is_masked(labels):
         raise DataError(
             f"labels must not be masked; {np.ma.count_masked(labels)} of {labels.size} are: leave out images "
             "without a label: write images, labels = images[~labels.mask], labels.compressed()"
         )
-    line = advice.told(advice.label_line(labels, n))
+    line = advice.ending(advice.label_line(labels, n))
     if labels.ndim != 1:
         raise ShapeError(
             f"labels must be 1-D, one class index for each image; got shape {labels.shape} for {n} images"
@@ -269,7 +269,7 @@ def _check_classes(labels: np.ndarray, classes: int) -> None:
     if bad.any():
         index = int(bad.argmax())
         line = advice.counting_line(labels, classes)
-        what_to_do = advice.told(line) or ": correct it, or give a class name for each class"
+        what_to_do = advice.ending(line) or ": correct it, or give a class name for each class"
         raise DataError(
             f"labels must be within 0…{classes - 1} ({classes} classes); labels[{index}] is {labels[index]}, "
             f"they go from {labels.min()} to {labels.max()}{what_to_do}"
@@ -283,5 +283,5 @@ def _check_first(labels: np.ndarray) -> None:
         raise DataError(
             f"labels must count from 0; they go from 1 to {present[-1]}, each occurs, and 0 does not. If "
             "there is a class 0, without an image, name all: Dataset(images, labels, class_names). If not"
-            f"{advice.told('labels = labels - 1')}"
+            f"{advice.ending('labels = labels - 1')}"
         )

@@ -1,4 +1,4 @@
-"""A person's own picture, made into an image as a data set holds it.
+"""Turning a picture file into an image like those of a data set.
 
 A model knows only images like those of MNIST and Fashion-MNIST: one light object on a black ground, trimmed
 to its edges, scaled to one size, centered. A photograph is none of this, so it goes through the same steps.

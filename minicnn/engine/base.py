@@ -129,6 +129,6 @@ def check_data(model: Stack, images: np.ndarray, labels: np.ndarray) -> None:
         line = advice.label_line(labels, N) if labels.shape != (N,) else ""
         raise ShapeError(
             f"expected images (N ≥ 1, {', '.join(map(str, expected))}) and labels (N,), got "
-            f"{images.shape} and {labels.shape}{advice.told(line)}"
+            f"{images.shape} and {labels.shape}{advice.ending(line)}"
         )
     check_labels(labels, model.output_shape[0])

@@ -353,7 +353,7 @@ class TestMistakes:
         "content", [b"\x89PNG\r\n\x1a\n", b"0,1,2,3,4\n0,1,\xff,3,4\n", b"PK\3\4\x14\xe9\xff"]
     )
     def test_a_file_that_is_no_text(self, tmp_path, content):
-        self.refused(tmp_path, content, ": expected a CSV file, which is text; it is none (invalid")
+        self.refused(tmp_path, content, ": expected a CSV file, which is text; this is not (invalid")
 
     @pytest.mark.parametrize("content", ["<!DOCTYPE html>\n<html></html>", "0;1;2;3;4", "\0\0\0\0", "5"])
     def test_a_file_without_commas(self, tmp_path, content):
