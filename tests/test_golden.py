@@ -15,6 +15,8 @@ from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
 from minicnn.optimizers import SGD
 
+pytestmark = pytest.mark.quick
+
 LOSSES = [
     2.08543367977501,
     1.8264808536549424,

@@ -10,6 +10,8 @@ from minicnn import initializers
 from minicnn.errors import ConfigError
 from tests.strategies import DTYPES
 
+pytestmark = pytest.mark.quick
+
 FAN_IN, FAN_OUT, SHAPE = 50, 150, (200, 500)
 VARIANCES = {
     "he_normal": 2 / FAN_IN,

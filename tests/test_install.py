@@ -67,4 +67,4 @@ def test_a_wheel_holds_every_file_of_the_package(clone, tmp_path):
     files = {path.relative_to(clone).as_posix() for path in (clone / "minicnn").rglob("*.*")}
     held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("minicnn/")}
     assert held == {name for name in files if "__pycache__" not in name}
-    assert {Path(name).suffix for name in held} == {".py", ".cu", ".html"}
+    assert {Path(name).suffix for name in held} == {".py", ".cu", ".html", ".typed"}

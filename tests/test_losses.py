@@ -14,6 +14,8 @@ from minicnn.losses import SoftmaxCrossEntropy, log_softmax, softmax
 from tests import oracle
 from tests.strategies import normal, seeds
 
+pytestmark = pytest.mark.quick
+
 sizes = st.integers(1, 6)
 smoothings = st.sampled_from([0.0, 0.1, 0.5])
 

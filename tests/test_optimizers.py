@@ -11,6 +11,8 @@ from minicnn.layers import BatchNorm, Dense
 from minicnn.model import Sequential
 from minicnn.optimizers import SGD, Adam, AdamW, Optimizer
 
+pytestmark = pytest.mark.quick
+
 
 def tiny(w=1.0, b=0.5, dtype="float64"):
     """Return a model of one weight and one bias."""

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from minicnn.errors import ConfigError
 from minicnn.schedules import Constant, Cosine, OneCycle, Step
 
+pytestmark = pytest.mark.quick
+
 ALL = [Constant(0.1), Step(0.1), Cosine(0.1), OneCycle(0.1)]
 
 

@@ -12,6 +12,8 @@ from minicnn.layers import LeakyReLU, ReLU
 from tests import oracle
 from tests.strategies import distinct, normal, seeds
 
+pytestmark = pytest.mark.quick
+
 shapes = st.lists(st.integers(1, 4), min_size=2, max_size=4).map(tuple)
 LAYERS = pytest.mark.parametrize("make", [ReLU, LeakyReLU, lambda: LeakyReLU(0.3), lambda: LeakyReLU(0)])
 

@@ -10,6 +10,8 @@ from minicnn.losses import SoftmaxCrossEntropy
 from tests.cases import CASES, Case, N, names
 from tests.strategies import DTYPES
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(params=DTYPES)
 def dtype(request):

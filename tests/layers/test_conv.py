@@ -12,6 +12,8 @@ from minicnn.layers import Conv2D
 from tests import oracle
 from tests.strategies import Window, normal, seeds, windows
 
+pytestmark = pytest.mark.quick
+
 KERNELS = pytest.mark.parametrize("kernel_set", ops.KERNELS)
 
 

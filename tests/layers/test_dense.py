@@ -11,6 +11,8 @@ from minicnn.layers import Dense
 from tests import oracle
 from tests.strategies import normal, seeds
 
+pytestmark = pytest.mark.quick
+
 sizes = st.integers(1, 5)
 
 

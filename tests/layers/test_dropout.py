@@ -10,6 +10,8 @@ from minicnn.errors import ConfigError
 from minicnn.layers import Dropout
 from tests.strategies import DTYPES, normal, seeds
 
+pytestmark = pytest.mark.quick
+
 
 def build(rate, shape, seed=0, dtype="float64"):
     layer = Dropout(rate)

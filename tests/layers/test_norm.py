@@ -11,6 +11,8 @@ from minicnn.layers import BatchNorm
 from tests import oracle
 from tests.strategies import normal, seeds
 
+pytestmark = pytest.mark.quick
+
 images = st.tuples(*4 * [st.integers(1, 3)])
 vectors = st.tuples(*2 * [st.integers(1, 5)])
 

@@ -11,6 +11,8 @@ from minicnn.layers import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2
 from tests import oracle
 from tests.strategies import distinct, normal, seeds, whole, windows
 
+pytestmark = pytest.mark.quick
+
 KERNELS = pytest.mark.parametrize("kernel_set", ops.KERNELS)
 POOLS = pytest.mark.parametrize("pool", [MaxPool2D, AvgPool2D])
 GLOBAL = pytest.mark.parametrize("pool", [GlobalMaxPool2D, GlobalAvgPool2D])

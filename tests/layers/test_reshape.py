@@ -1,9 +1,12 @@
 """Flatten: the order of the elements is the array's own."""
 
 import numpy as np
+import pytest
 from numpy.testing import assert_array_equal
 
 from minicnn.layers import Flatten
+
+pytestmark = pytest.mark.quick
 
 
 def test_flatten_reads_row_by_row_channel_last_and_backward_is_the_way_back():

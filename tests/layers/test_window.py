@@ -9,6 +9,8 @@ from numpy.testing import assert_array_equal
 from minicnn.layers import AvgPool2D, Conv2D, MaxPool2D
 from minicnn.layers.window import resolve_padding
 
+pytestmark = pytest.mark.quick
+
 
 def same(size, kernel, stride=(1, 1), dilation=(1, 1)):
     return resolve_padding("same", size, kernel, stride, dilation)

@@ -14,6 +14,8 @@ from minicnn.runtime.compiled import compiled
 from tests import oracle
 from tests.strategies import DTYPES, normal, seeds, whole, windows
 
+pytestmark = pytest.mark.quick
+
 BOTH = [pytest.param(cpu, id="cpu"), pytest.param(reference, id="reference")]
 dtypes = st.sampled_from(DTYPES)
 

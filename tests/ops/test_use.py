@@ -9,6 +9,8 @@ from minicnn import ops
 from minicnn.errors import ConfigError
 from minicnn.ops import cpu, reference
 
+pytestmark = pytest.mark.quick
+
 x = np.zeros((1, 1, 1, 1), "float32")
 
 
