@@ -209,9 +209,7 @@ def _check_images(images: np.ndarray, n: int | None) -> None:
         )
     if images.ndim != 4 or advice.channels_first(images.shape) or _images_last(images.shape, n):
         line = advice.ending(advice.shape_line(images.shape, lambda shape: _is_images(shape, n)))
-        raise ShapeError(
-            f"images must be 4-D (N, H, W, C), the channels last; got shape {images.shape}{line}"
-        )
+        raise ShapeError(f"images must be 4-D (N, H, W, C), channels last; got shape {images.shape}{line}")
     if images.size == 0:
         raise DataError(f"images must not be empty; got shape {images.shape}: check how they were made")
     check_pixels(images)
