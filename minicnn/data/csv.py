@@ -288,21 +288,23 @@ class _Table:
         return lines
 
     def _mistake(self, chunk: list[Line]) -> str:
-        """Say where the first mistake is, and what it is, line by line and field by field."""
+        """Return where the first mistake is, and what it is."""
         for number, text in chunk:
             fields = text.split(",")
             if len(fields) != len(self.titles):
                 expected = f"{len(self.titles)} fields, as in line {self.first}"
                 return f"line {number}: expected {expected}; got {len(fields)}"
-            for column, field in enumerate(fields):
-                if self.worded and column == self.label:
-                    expected, right = "the name of a class", bool(_word(fields, column))
-                else:
-                    expected, right = "a whole number 0…255", _parse([field]) is not None
-                if not right:
-                    title = f" ({printable(self.titles[column])})" if self.header else ""
-                    found = repr(field[:20]) if field.strip() else "nothing"
-                    return f"line {number}, column {column + 1}{title}: expected {expected}; got {found}"
+            numbers = [i for i in range(len(fields)) if not (self.worded and i == self.label)]
+            if self.worded and not _word(fields, self.label):
+                column, expected = self.label, "the name of a class"
+            elif _parse([",".join(fields[i] for i in numbers)]) is None:
+                column = next(i for i in numbers if _parse([fields[i]]) is None)
+                expected = "a whole number 0…255"
+            else:
+                continue
+            title = f" ({printable(self.titles[column])})" if self.header else ""
+            found = repr(fields[column][:20]) if fields[column].strip() else "nothing"
+            return f"line {number}, column {column + 1}{title}: expected {expected}; got {found}"
         raise AssertionError("a chunk that cannot be read has a line that cannot")
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
