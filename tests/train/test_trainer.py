@@ -233,16 +233,6 @@ class TestValidation:
         assert (history["val_loss"][-1], history["val_accuracy"][-1]) == (result.loss, result.accuracy)
         assert history["val_loss"][0] != history["val_loss"][1]
 
-    def test_with_flip_tta_the_logits_are_the_mean_of_both_images(self):
-        runner, other = trainer(), data(9, seed=5)
-        fit(runner, data(), epochs=1)
-        logits = [runner.model.logits(images) for images in (other.images, other.images[:, :, ::-1].copy())]
-        mean = np.mean(logits, axis=0)
-        result = runner.evaluate(other, flip_tta=True)
-        assert_allclose(result.probabilities, mc.losses.softmax(mean), rtol=1e-5)
-        assert result.loss == pytest.approx(mc.SoftmaxCrossEntropy()(mean, other.labels), rel=1e-5)
-        assert result.loss != pytest.approx(runner.evaluate(other).loss, rel=1e-3)
-
     @pytest.mark.parametrize(
         ("engine", "dtype"), [("fused", "float32"), ("layerwise", "float32"), ("layerwise", "float64")]
     )
@@ -288,71 +278,6 @@ class TestValidation:
         history = fit(trainer(), data())
         assert "val_loss" not in history
         assert not any(name.startswith("val_") for row in history for name in row)
-
-
-class TestEvaluating:
-    def test_loss_and_accuracy_by_hand(self):
-        net = mc.Sequential([L.Flatten(), L.Dense(2)], (1, 2, 1), dtype="float64")
-        net.layers[1].params["W"][...] = np.eye(2)
-        images = np.array([[0, 255], [255, 0], [255, 255], [51, 0], [0, 102]], np.uint8).reshape(5, 1, 2, 1)
-        labels = np.array([1, 1, 0, 0, 0])
-        # The logits are the pixels, 0…1; the loss of a difference d in favor of the label is log(1 + e^−d).
-        expected = np.mean([math.log1p(math.exp(-d)) for d in (1, -1, 0, 0.2, -0.4)])
-        runner = mc.Trainer(net, mc.optimizers.SGD(0.1))
-        for batch_size in (2, 5, 256):
-            result = runner.evaluate(mc.data.Dataset(images, labels, ("left", "right")), batch_size)
-            assert result.loss == pytest.approx(expected, rel=1e-12)
-            assert_array_equal(result.predicted, [1, 0, 0, 0, 1])  # the first of equal logits
-            assert result.accuracy == 3 / 5
-            assert_allclose(result.probabilities.sum(axis=1), 1)
-
-    def test_it_works_in_batches_without_training(self, monkeypatch):
-        runner, seen = trainer(), []
-        forward = runner.model.forward
-        monkeypatch.setattr(
-            runner.model, "forward", lambda x, training=False: seen.append((len(x), training)) or forward(x)
-        )
-        with mc.ops.use("reference"):  # otherwise the layers are not called
-            runner.evaluate(data(10), batch_size=4)
-        assert seen == [(4, False), (4, False), (2, False)]
-
-    def test_it_changes_nothing(self):
-        runner = trainer(extra=[L.BatchNorm(), L.Dropout(0.5)])
-        before = copies(runner.model)
-        assert runner.evaluate(data()).loss == runner.evaluate(data()).loss
-        assert_same_arrays(runner.model, before)
-
-    def test_its_loss_has_no_label_smoothing(self):
-        net, loss = model(), mc.SoftmaxCrossEntropy(label_smoothing=0.5)
-        result = mc.Trainer(net, mc.optimizers.SGD(0.1), loss).evaluate(data())
-        right = result.probabilities[np.arange(24), data().labels]
-        assert result.loss == pytest.approx(-np.log(right).mean(), rel=1e-12)
-
-    @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
-    def test_broken_weights_raise_an_error(self, value):
-        runner = trainer()
-        runner.model.layers[-1].params["W"][...] = value
-        with pytest.raises(NonFiniteError, match="the model's output holds NaN or infinity"):
-            runner.evaluate(data())
-
-    def test_nearly_equal_logits_give_the_models_prediction(self):
-        runner = trainer()
-        last = runner.model.layers[-1]
-        last.params["W"][...] = 0
-        last.params["b"][...] = [0.1, np.nextafter(np.float32(0.1), np.float32(1)), 0]
-        result = runner.evaluate(data())
-        assert result.probabilities.dtype == np.float64
-        assert_array_equal(runner.model.predict(data().images), np.ones(24))
-        assert_array_equal(result.predicted, np.ones(24))
-
-    def test_flip_tta_is_true_or_false(self):
-        with pytest.raises(ConfigError, match="flip_tta must be True or False, got 'no'"):
-            trainer().evaluate(data(), flip_tta="no")
-
-    @pytest.mark.parametrize("batch_size", [0, -1, 2.5])
-    def test_an_invalid_batch_size_is_refused(self, batch_size):
-        with pytest.raises(ConfigError, match="batch_size"):
-            trainer().evaluate(data(), batch_size)
 
 
 class TestConstructing:
