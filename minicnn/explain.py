@@ -264,7 +264,7 @@ def _gradients(
     """
     twin = fold_batchnorm(model)
     classes = _checked_classes(twin, images, classes)
-    one_hot = np.eye(*twin.output_shape)
+    one_hot = np.eye(twin.output_shape[0])
     for first in range(0, len(images), BATCH):
         x = twin.preprocess(images[first : first + BATCH])
         for layer in twin.layers[:depth]:

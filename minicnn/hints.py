@@ -5,11 +5,14 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from minicnn.errors import ArgumentError, UnknownNameError
 from minicnn.foreign_names import HINTS, Hint
 from minicnn.text import did_you_mean, shown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Hinted:
@@ -18,7 +21,7 @@ class Hinted:
     As usual, an unknown attribute is an AttributeError and an unknown argument a TypeError.
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> "Hinted":
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Self":
         """Raise ArgumentError if the constructor has no argument of a given name."""
         if kwargs:
             _check_arguments(cls, [base.__name__ for base in cls.__mro__], cls.__name__, kwargs)

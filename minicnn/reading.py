@@ -33,8 +33,7 @@ def file_of(path: Path, most: int) -> Path:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def did_you_mean(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def byte_size(size: int) -> str:
+def byte_size(size: float) -> str:
     """Return a number of bytes for people: 1.5 KiB, 3.0 GiB."""
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024 or unit == "TiB":

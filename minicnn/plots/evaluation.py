@@ -29,7 +29,9 @@ def confusion_matrix(evaluation: Evaluation, title: str = "") -> Figure:
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for true, predicted in np.argwhere(counts) if has_room else ():
         color = "white" if shares[true, predicted] > 0.5 else "black"
-        axes.text(predicted, true, counts[true, predicted], ha="center", va="center", color=color, fontsize=8)
+        axes.text(
+            predicted, true, str(counts[true, predicted]), ha="center", va="center", color=color, fontsize=8
+        )
     named = slice(None, None, -(-classes // MOST_NUMBERS))
     axes.set_xticks(range(classes)[named], names[named], rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(classes)[named], names[named])

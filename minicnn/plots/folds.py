@@ -29,7 +29,7 @@ def _curves(axes: Axes, cv: CrossValidation, column: str, scale: float) -> None:
     for name, key, style in (("training", column, TRAINING), ("validation", f"val_{column}", VALIDATION)):
         folds = [np.multiply(history[key], scale) for history in cv.histories]
         for history, fold in zip(cv.histories, folds, strict=True):
-            axes.plot(history["epoch"], fold, **style | {"marker": ""}, linewidth=0.8, alpha=0.6)
+            axes.plot(history["epoch"], fold, **dict(style, marker=""), linewidth=0.8, alpha=0.6)
         mean = np.mean([fold[:shortest] for fold in folds], axis=0)
         axes.plot(epochs, mean, **style, linewidth=2.5, label=f"{name} (thick: mean of the folds)")
     epoch_axis(axes, max(map(len, cv.histories)))

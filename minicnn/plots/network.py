@@ -207,9 +207,9 @@ def _tiles(pictures: np.ndarray, title: str, colors: str, limits: tuple[float, f
     rows = -(-K // columns)
     figure, grid = picture_grid(title, rows, columns, (max(4.5, 0.95 * columns + 1.4), 1.1 * rows + 0.6))
     for k, axes in enumerate(grid.flat[:K]):
-        image = axes.imshow(pictures[..., k], cmap=colors, vmin=low, vmax=high)
+        axes.imshow(pictures[..., k], cmap=colors, vmin=low, vmax=high)
         axes.set_title(str(k), fontsize=7, pad=2)
-    figure.colorbar(image, ax=grid, label=unit, fraction=0.05)
+    figure.colorbar(grid[0, 0].images[0], ax=grid, label=unit, fraction=0.05)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from minicnn.files import replacing
 
-TRAINING = {"color": "#1f5fa8", "linestyle": "-", "marker": "o"}
-VALIDATION = {"color": "#c8500a", "linestyle": "--", "marker": "s"}
+TRAINING: dict[str, Any] = {"color": "#1f5fa8", "linestyle": "-", "marker": "o"}
+VALIDATION: dict[str, Any] = {"color": "#c8500a", "linestyle": "--", "marker": "s"}
 
 
 def save(figure: Figure, path: str | Path) -> None:
