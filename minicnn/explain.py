@@ -15,8 +15,7 @@ from minicnn.layers import Layer
 from minicnn.losses import check_labels
 from minicnn.model import Sequential
 
-BATCH = 32
-"""Images at a time: a convolution that is differentiated needs KH·KW·C numbers for each output pixel."""
+BATCH = 32  # images at a time: the gradient of a convolution needs KH·KW·C numbers for each output pixel
 
 
 def fold_batchnorm(model: Sequential) -> Sequential:
@@ -67,9 +66,9 @@ def feature_maps(model: Sequential, images: Array, layer: str) -> np.ndarray:
 
 
 def features(model: Sequential, images: Array) -> np.ndarray:
-    """Return the input of the last layer, a Dense, for ``images``: (N, D). See ``nearest``.
+    """Return the input of the last layer, a Dense, for ``images``: (N, D).
 
-    Images of one class lie close together in this space. Takes images as ``feature_maps`` does.
+    Images of one class are close together in this space, see ``nearest``. For images see ``feature_maps``.
 
     Raises
     ------
@@ -292,14 +291,11 @@ def _without_rounding_errors(x: np.ndarray) -> np.ndarray:
 
 def _checked_classes(model: Sequential, images: Array, classes: np.ndarray | None) -> np.ndarray:
     """Return ``classes`` after checking them; if None, the predicted classes."""
-    model.require_classifier()
-    model.preprocessing.check(images, model.input_shape)
-    if classes is not None:
-        classes = to_numpy(classes)
-        if classes.shape != (len(images),):
-            raise ShapeError(
-                f"expected one class for each image, shape ({len(images)},), got {classes.shape}"
-            )
-        check_labels(classes, *model.output_shape)
-    predicted = model.predict(images, BATCH)  # raises an error if the weights grew too large
-    return predicted if classes is None else classes
+    predicted = model.predict(images, BATCH)  # which checks the model and the images
+    if classes is None:
+        return predicted
+    classes = to_numpy(classes)
+    if classes.shape != (len(images),):
+        raise ShapeError(f"expected one class for each image, shape ({len(images)},), got {classes.shape}")
+    check_labels(classes, *model.output_shape)
+    return classes
