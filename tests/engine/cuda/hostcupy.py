@@ -212,9 +212,9 @@ class Kernel:
 
     def __init__(self, library, name):
         self.function, self.name = getattr(library, f"run_{name}"), name
-        signature = getattr(library, f"signature_{name}")
-        signature.restype = ctypes.c_char_p
-        self.types = signature().decode().replace("struct*", "u1*").split()
+        text = ctypes.create_string_buffer(256)
+        getattr(library, f"signature_{name}")(text)
+        self.types = text.value.decode().split()
 
     def __call__(self, grid, block, arguments):
         if Stream.captured is not None:

@@ -8,19 +8,17 @@
 
 #include <ucontext.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #define ON_HOST
-using std::isfinite, std::max, std::min;
+using std::isfinite;
+static int min(int a, int b) { return a < b ? a : b; }
+static int max(int a, int b) { return a > b ? a : b; }
 
 #define __global__
 #define __device__
@@ -38,19 +36,19 @@ static Dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace shim {
 
-const unsigned WARP = 32;
+const unsigned WARP = 32, MOST_THREADS = 1024;
 const size_t STACK = 256 * 1024;
 
 enum State { RUNS, AT_BLOCK_BARRIER, AT_WARP_BARRIER, DONE };
 
 struct Fibre {
     ucontext_t context;
-    std::unique_ptr<char[]> stack{new char[STACK]};  // not zeroed: only the pages in use take memory
+    char* stack;  // not zeroed: only the pages in use take memory
     State state;
     unsigned index;
 };
 
-static std::vector<Fibre> fibres;
+static Fibre fibres[MOST_THREADS];
 static ucontext_t scheduler;
 static Fibre* current;
 static void (*body)(void**);
@@ -94,7 +92,7 @@ static void run_block(unsigned threads) {
         fibre.state = RUNS;
         fibre.index = i;
         getcontext(&fibre.context);
-        fibre.context.uc_stack.ss_sp = fibre.stack.get();
+        fibre.context.uc_stack.ss_sp = fibre.stack;
         fibre.context.uc_stack.ss_size = STACK;
         fibre.context.uc_link = nullptr;
         makecontext(&fibre.context, entry, 0);
@@ -128,19 +126,21 @@ static void launch(void (*kernel)(void**), const unsigned* grid, const unsigned*
     blockDim = {block[0], block[1], block[2]};
     if (gridDim.y > 65535 || gridDim.z > 65535) fail("a grid that no GPU allows,");
     unsigned threads = blockDim.x * blockDim.y * blockDim.z;
-    if (threads == 0 || threads > 1024) fail("a number of threads that no GPU allows,");
-    while (fibres.size() < threads) fibres.emplace_back();
+    if (threads == 0 || threads > MOST_THREADS) fail("a number of threads that no GPU allows,");
+    for (unsigned i = 0; i < threads; i++)
+        if (!fibres[i].stack) fibres[i].stack = new char[STACK];
     for (blockIdx.z = 0; blockIdx.z < gridDim.z; blockIdx.z++)
         for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
             for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) run_block(threads);
 }
 
-// f4, i4, u1 and so on, as NumPy calls them; a pointer has a star.
+// Append a type as NumPy names it, f4 or u1, with a star for a pointer.
 template <class T>
-static std::string type_name() {
+static void append_type(char* text) {
     using Value = std::remove_const_t<std::remove_pointer_t<T>>;
-    const char* kind = std::is_floating_point_v<Value> ? "f" : std::is_signed_v<Value> ? "i" : "u";
-    return (std::is_class_v<Value> ? "struct" : kind + std::to_string(sizeof(Value))) + (std::is_pointer_v<T> ? "*" : "");
+    char kind = std::is_floating_point_v<Value> ? 'f' : std::is_signed_v<Value> ? 'i' : 'u';
+    unsigned size = std::is_class_v<Value> ? 1 : sizeof(Value);  // structs are passed as bytes
+    std::sprintf(text + std::strlen(text), "%c%u%s ", kind, size, std::is_pointer_v<T> ? "*" : "");
 }
 
 template <auto kernel>
@@ -154,19 +154,16 @@ struct Call<kernel> {
         kernel(*(T*)values[k]...);
     }
     static void all(void** values) { apply(values, std::index_sequence_for<T...>()); }
-    static std::string signature() { return (std::string() + ... + (type_name<T>() + " ")); }
+    static void signature(char* text) { (append_type<T>(text), ...); }
 };
 
 }  // namespace shim
 
-// What a test calls: run_NAME(grid, block, addresses of the arguments), whose types are signature_NAME().
-#define SHIM_EXPORT(name)                                                                    \
-    extern "C" const char* signature_##name() {                                              \
-        static const std::string types = shim::Call<name>::signature();                      \
-        return types.c_str();                                                                \
-    }                                                                                        \
-    extern "C" void run_##name(const unsigned* grid, const unsigned* block, void** values) { \
-        shim::launch(shim::Call<name>::all, grid, block, values);                            \
+// What a test calls: run_NAME(grid, block, addresses of the arguments); signature_NAME(text) appends their types.
+#define SHIM_EXPORT(name)                                                                       \
+    extern "C" void signature_##name(char* text) { shim::Call<name>::signature(text); }         \
+    extern "C" void run_##name(const unsigned* grid, const unsigned* block, void** arguments) { \
+        shim::launch(shim::Call<name>::all, grid, block, arguments);                            \
     }
 
 static inline void __syncthreads() { shim::wait(shim::AT_BLOCK_BARRIER); }
