@@ -10,6 +10,7 @@ from minicnn import layers as L
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.model import Sequential
 from minicnn.plots import network, save
+from tests.plots.figures import panels
 
 
 def model(channels=1, filters=3):
@@ -36,11 +37,6 @@ def boxes(figure):
         ]
         found.append((patch, [text for text in inside if text]))
     return found
-
-
-def panels(figure):
-    """Return the axes that show a picture."""
-    return [axes for axes in figure.axes if axes.images]
 
 
 def pictures(figure):
