@@ -29,8 +29,8 @@ def softmax(logits: Array) -> Array:
 class SoftmaxCrossEntropy(Hinted):
     """The mean over the batch of −Σᵢ tᵢ · log softmax(z)ᵢ, z the logits and t the target.
 
-    Its gradient with respect to the logits is (softmax(z) − t) / N: here, and only here, is
-    divided by the batch size.
+    Its gradient with respect to the logits is (softmax(z) − t) / N. This is the only place that divides
+    by the batch size.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class SoftmaxCrossEntropy(Hinted):
 
     @property
     def label_smoothing(self) -> float:
-        """α; what is set later on is looked at as well."""
+        """α, checked whenever it is set."""
         return self._label_smoothing
 
     @label_smoothing.setter
@@ -62,23 +62,23 @@ class SoftmaxCrossEntropy(Hinted):
         self._label_smoothing = number(value, "label_smoothing", "[0, 1)")
 
     def __call__(self, logits: Array, targets: Array) -> float:
-        """Return the mean loss of the batch; nothing is kept. See ``forward``."""
+        """Return the mean loss of the batch, but save nothing for ``backward``. See ``forward``."""
         return self._value(*self._log_p_and_target(logits, targets))
 
     def forward(self, logits: Array, targets: Array) -> float:
-        """Return the mean loss of the batch, and keep what ``backward`` needs.
+        """Return the mean loss of the batch, and save what ``backward`` needs.
 
         Parameters
         ----------
         logits : (N, K), floating
         targets : (N,) integer labels, or (N, K) class probabilities
-            Each row's sum is 1 but for rounding, to K + 4 units in the last place of the logits or, where
-            these are coarser, of the probabilities.
+            The sum of each row is 1 to rounding: K + 4 units in the last place of the coarser of the two
+            dtypes.
 
         Raises
         ------
         ShapeError, DTypeError, DataError
-            If the shapes do not fit, a label is not in 0 … K − 1, or probabilities are none.
+            If the shapes do not match, a label is not in 0 … K − 1, or a row is not a distribution.
         """
         self._cache = self._log_p_and_target(logits, targets)
         return self._value(*self._cache)
@@ -99,7 +99,7 @@ class SoftmaxCrossEntropy(Hinted):
 
     def _log_p_and_target(self, logits: Array, targets: Array) -> tuple[Array, Array]:
         """Return log softmax(z) and the smoothed target, both (N, K)."""
-        array_module(logits), array_module(targets)  # refuse lists
+        array_module(logits), array_module(targets)  # raise for lists
         if logits.ndim != 2 or logits.size == 0:
             raise ShapeError(f"expected logits of shape (N ≥ 1, K ≥ 1), got {logits.shape}")
         if logits.dtype.kind != "f":
@@ -111,20 +111,14 @@ class SoftmaxCrossEntropy(Hinted):
 
     @ignore_underflow
     def _value(self, log_p: Array, t: Array) -> float:
-        # Where the target is 0 a class does not count, even if its logit is −∞.
+        # A class whose target is 0 does not count, even if its logit is −∞.
         counted = array_module(log_p).where(t > 0, log_p, 0)
-        # Not −x, which would make −0.0 of no loss at all.
+        # Not −x, which would turn a loss of 0 into −0.0.
         return 0.0 - float((t * counted).sum() / len(log_p))
 
 
 def check_labels(labels: Array, K: int) -> None:
-    """Refuse labels that are not whole numbers from 0 to K − 1.
-
-    Raises
-    ------
-    DTypeError, DataError
-        If they are not.
-    """
+    """Raise DTypeError or DataError if labels are not whole numbers from 0 to K − 1."""
     if not np.issubdtype(labels.dtype, np.integer):
         line = advice.label_line(labels, len(labels)) if isinstance(labels, np.ndarray) else ""
         raise DTypeError(
@@ -156,20 +150,20 @@ def _as_probabilities(targets: Array, logits: Array) -> Array:
 
 
 def _check_probabilities(p: Array, dtype: np.dtype) -> None:
-    """Refuse rows, (N, K), that are no probabilities to the rounding of ``dtype`` or of their own dtype."""
+    """Check that each row of p, (N, K), is a distribution, to the rounding of ``dtype`` or its own."""
     if p.dtype.kind not in "biuf":
         raise DTypeError(f"expected class probabilities as numbers, got {p.dtype}")
-    with np.errstate(over="ignore", invalid="ignore"):  # told below
+    with np.errstate(over="ignore", invalid="ignore"):  # reported below
         sums = p.sum(axis=1, dtype=np.float64)
     eps = max(np.finfo(kind).eps for kind in (dtype, p.dtype) if kind.kind == "f")
-    # Rounded K times when they were divided by their sum; 4 more for the exponentials of a softmax.
+    # K roundings of the division by the sum; 4 more for the exponentials of a softmax.
     exact = abs(sums - 1) <= (p.shape[1] + 4) * eps
     if not (exact & (p >= 0).all(axis=1)).all():
         raise DataError(_what_is_wrong(p, sums, exact))
 
 
 def _what_is_wrong(p: Array, sums: Array, exact: Array) -> str:
-    """Say why these rows are no probabilities, and what to do."""
+    """Say why these rows are not distributions, and what to do."""
     xp = array_module(p)
     broken, negative = ~xp.isfinite(sums), (p < 0).any(axis=1)
     if broken.any():

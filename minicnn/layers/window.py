@@ -1,4 +1,4 @@
-"""The geometry of a sliding window: reading kernel sizes, strides and paddings as people write them."""
+"""The geometry of a sliding window: kernel sizes, strides and paddings as users write them."""
 
 from collections.abc import Sequence
 
@@ -86,12 +86,6 @@ def window_output(
 
 
 def check_image(layer: str, input_shape: tuple[int, ...]) -> None:
-    """Refuse an input that is not an image.
-
-    Raises
-    ------
-    ShapeError
-        If ``input_shape`` is not (H, W, C).
-    """
+    """Raise ShapeError if ``input_shape`` is not (H, W, C)."""
     if len(input_shape) != 3:
         raise ShapeError(f"layer {layer!r}: expected images of shape (H, W, C), got {input_shape}")

@@ -1,9 +1,9 @@
-"""The kernels in Numba: the same functions as ``reference``, for NumPy arrays.
+"""The operations in Numba: the same functions as ``reference``, for NumPy arrays.
 
-Each public function allocates its result and hands ranges of images to the loop of the same name,
-one range a thread. No loop makes a padded copy: pixels outside the image are skipped. Sums are
-added in the reference's order, so the results are equal to the last bit; only ``matmul`` and
-``sum_rows``, where BLAS decides the order, are equal to rounding.
+Each public function allocates its result and runs the loop of the same name on ranges of images, one range
+per thread. Pixels outside the image are skipped, so that no padded copy is needed. Sums are added in the
+order of the reference, so results are equal to the last bit; ``matmul`` and ``sum_rows``, where BLAS decides
+the order, are equal to rounding.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def sum_rows(x: np.ndarray) -> np.ndarray:
-    """See ``reference.sum_rows``: as a product, which is faster than NumPy's row by row."""
+    """See ``reference.sum_rows``; a matrix product is faster than NumPy's sum."""
     total = np.empty(x.shape[1], x.dtype)
     single_threaded(lambda: np.matmul(np.ones(len(x), x.dtype), x, out=total))
     return total
@@ -81,7 +81,7 @@ def _col2im(cols, dx, stride, dilation, origin):
     _, OH, OW, KH, KW, _ = cols.shape
     for n in range(N):
         dx[n] = 0
-        # Backwards over the windows: then a pixel meets its (i, j) in ascending order, as in the reference.
+        # Backward over the windows: then a pixel's terms are added by ascending (i, j), as in the reference.
         for oh in range(OH - 1, -1, -1):
             for ow in range(OW - 1, -1, -1):
                 for i in range(KH):
@@ -154,7 +154,7 @@ def _max_pool_backward(dy, argmax, dx, kernel, stride, origin):
     N, OH, OW, C = dy.shape
     for n in range(N):
         dx[n] = 0
-        for oh in range(OH - 1, -1, -1):  # backwards, as in _col2im
+        for oh in range(OH - 1, -1, -1):  # backward, as in _col2im
             for ow in range(OW - 1, -1, -1):
                 for c in range(C):
                     h = oh * stride[0] + argmax[n, oh, ow, c] // kernel[1] - origin[0]
@@ -174,7 +174,7 @@ def avg_pool_forward(x: np.ndarray, kernel: Pair, stride: Pair, padding: Padding
 
 @compiled
 def _inside(o, kernel, stride, origin, size):
-    """Return the first and one past the last pixel of window ``o`` that is inside the image, on one axis."""
+    """Return the range of pixels of window ``o`` inside the image, on one axis."""
     start = o * stride - origin
     return max(start, 0), min(start + kernel, size)
 
@@ -215,7 +215,7 @@ def _avg_pool_backward(dy, dx, kernel, stride, origin):
     _, H, W, _ = dx.shape
     for n in range(N):
         dx[n] = 0
-        for oh in range(OH - 1, -1, -1):  # backwards, as in _col2im
+        for oh in range(OH - 1, -1, -1):  # backward, as in _col2im
             top, bottom = _inside(oh, kernel[0], stride[0], origin[0], H)
             for ow in range(OW - 1, -1, -1):
                 left, right = _inside(ow, kernel[1], stride[1], origin[1], W)

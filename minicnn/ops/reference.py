@@ -1,8 +1,8 @@
-"""The kernels in plain array code: what each one means, and the oracle for the fast ones.
+"""The operations in plain array code: their definition, and the oracle for the fast ones.
 
 Activations are NHWC. A *window* slides over the image: ``kernel`` (KH, KW) is its size, ``stride``
 the step from one window to the next, ``dilation`` the step from one of its pixels to the next, and
-``padding`` ((top, bottom), (left, right)) what is added around the image. All functions work on
+``padding`` ((top, bottom), (left, right)) the pixels added around the image. All functions work on
 NumPy and on CuPy arrays.
 """
 

@@ -1,10 +1,9 @@
-"""Holding NumPy's matrix products to one thread each while our own threads share the work.
+"""Limiting NumPy's matrix products to one thread each while our own threads share the work.
 
-BLAS libraries bring their own threads, which go on spinning for a while after each product. Beside
-other threads they take the cores away from them: with a second busy process on a two-core machine a
-training step takes many times as long. So a product is cut into ranges of rows, one a
-thread of ours, and BLAS is held to one thread meanwhile. The limit is set and taken back where no interrupt
-comes: it would stay for good if one came in between.
+The threads of BLAS libraries spin for a while after each product, which takes the cores from other threads:
+with a second busy process on a two-core machine a training step takes many times as long. So a product is
+split into ranges of rows, one per thread of ours, and BLAS is limited to one thread meanwhile. The limit is
+set and restored in a worker thread, where no interrupt can arrive in between.
 """
 
 import os
@@ -17,7 +16,7 @@ from minicnn.runtime.threads import uninterrupted
 
 
 class _Limit:
-    """Counts who needs the limit: set by the first, taken back by the last, from any thread."""
+    """Counts the users of the limit, from any thread: the first sets it, the last restores it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,7 +40,7 @@ class _Limit:
 
 
 def _let_any_thread_set() -> None:
-    """Let any thread set the next limit: threadpoolctl 3.8 heeds only the thread that set the last one."""
+    """Let any thread set the next limit: threadpoolctl 3.8 obeys only the thread that set the last one."""
     import threadpoolctl
 
     openblas = getattr(threadpoolctl, "OpenBLASController", None)
@@ -51,20 +50,20 @@ def _let_any_thread_set() -> None:
 
 _limit = _Limit()
 
-# A forked child starts anew: a thread that held the lock in the parent does not exist in it.
+# A forked child starts over: a thread that held the lock in the parent does not exist there.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_limit.__init__)
 
 
 @lru_cache(maxsize=1)
 def _controller() -> Any:
-    from threadpoolctl import ThreadpoolController  # looks through the loaded libraries, once
+    from threadpoolctl import ThreadpoolController  # searches the loaded libraries, once
 
     return ThreadpoolController()
 
 
 def single_threaded(work: Callable[[], None]) -> None:
-    """Call ``work`` with BLAS held to one thread; several threads may do so at once."""
+    """Call ``work`` with BLAS limited to one thread; several threads may do so at once."""
     uninterrupted(lambda: _limited(work))
 
 

@@ -1,13 +1,12 @@
 """Threads for the CPU kernels: one contiguous range of images each.
 
-The Numba kernels release the GIL and a thread writes only to its own images, so there is nothing to
-lock and the result does not depend on who finishes first. Numba's own ``parallel=True`` would do
-the same after a longer compilation, is not safe to call from several Python threads with every
-threading layer, and dies in a forked child.
+The Numba kernels release the GIL and a thread writes only to its own images, so nothing is locked and the
+result does not depend on timing. Numba's own ``parallel=True`` takes longer to compile, is not safe to call
+from several Python threads with every threading layer, and dies in a forked child.
 
-Ctrl-C may come at any line of Python, but only in the main thread. So whoever calls does nothing but hand a
-round over and wait: what the threads of this module run is never broken off, and each round is finished
-before the interrupt goes on.
+Ctrl-C may arrive at any line of Python, but only in the main thread. So the caller only hands a round to the
+worker threads and waits: they are never interrupted, and each round is finished before the interrupt is
+raised.
 """
 
 import os
@@ -33,7 +32,7 @@ _chosen: int | None = None
 
 
 def set_num_threads(n: int | None) -> None:
-    """Set how many threads the kernels use from now on; None: what ``num_threads`` finds by itself.
+    """Set how many threads the kernels use from now on, or None for the default of ``num_threads``.
 
     The same number of threads gives the same results, to the last bit.
 
@@ -49,8 +48,8 @@ def set_num_threads(n: int | None) -> None:
 def num_threads() -> int:
     """Return how many threads the kernels use.
 
-    That is what ``set_num_threads`` was given, else ``MINICNN_NUM_THREADS``, else as many as there
-    are cores that this process may use.
+    That is the number given to ``set_num_threads``, else ``MINICNN_NUM_THREADS``, else the number of cores
+    that this process may use.
 
     Raises
     ------
@@ -70,22 +69,22 @@ def _default_threads() -> int:
     return int(text)
 
 
-# Whether the code that asks is itself part of a round: its own rounds are then run in its thread, for
-# a worker that waited for others could wait for ever.
+# Whether the current code is part of a round. Its own rounds then run in its thread: a worker that waits for
+# other workers could wait forever.
 _in_round: ContextVar[bool] = ContextVar("minicnn_in_round", default=False)
 
 
 class _Round:
-    """A task that is to be called once for each part, each in a worker of its own.
+    """A task to be called once for each part, each in its own worker.
 
-    Everything here may be done again by a caller who was interrupted and does not know how far it came.
-    Whatever decides something is one operation of an object of C, which no interrupt cuts in two.
+    A caller that was interrupted may repeat everything here. Each decision is a single operation of an
+    object implemented in C, which an interrupt cannot split.
     """
 
     def __init__(self, task: Callable[[int], None], parts: int) -> None:
         self.errors: dict[int, BaseException] = {}
         self._task = task
-        # The caller's context goes along: a thread warns no more than ``numpy.errstate`` allows.
+        # With the context of the caller, threads obey its ``numpy.errstate``.
         self._contexts = [copy_context() for _ in range(parts)]
         self._workers = _first_workers(parts)
         self._ended = count(1)
@@ -94,14 +93,14 @@ class _Round:
         self.done = False
 
     def complete(self) -> None:
-        """Hand all parts over, and wait until they are done."""
+        """Give all parts to their workers, and wait until they are done."""
         for part, worker in enumerate(self._workers):
             worker.put((self, part))
         while not self.done:
             self._finished.acquire()
 
     def run(self, part: int) -> None:
-        """Do a part, unless it has been done: it is always the same worker that is asked for it."""
+        """Run a part, unless it has been run. A part always goes to the same worker."""
         context, self._contexts[part] = self._contexts[part], None
         if context is None:
             return
@@ -118,19 +117,19 @@ class _Round:
         self._task(part)
 
 
-# Where each worker takes its rounds from. There are as many as were ever needed at once; part 0 always goes
-# to the first, part 1 to the second, so that a part finds in its core's cache what it left there.
+# The queue of each worker. There are as many as were ever needed at once. Part 0 always goes to the first and
+# part 1 to the second, so that a part finds its data in the cache of its core.
 _workers: list[SimpleQueue] = []
 
-# The round of each thread that is in one; after a second interrupt also one that nobody waits for.
+# The current round of each calling thread; after a second interrupt it may have no one waiting.
 _rounds: dict[int, _Round] = {}
 
 
 def _first_workers(parts: int) -> list[SimpleQueue]:
     while len(_workers) < parts:
         rounds = SimpleQueue()
-        # Not threading.Thread: an interrupt in its start() breaks it, or ends in "release unlocked lock". The
-        # interpreter does not wait for such threads when it ends.
+        # Not threading.Thread, whose start() an interrupt can break. The interpreter does not wait for such
+        # threads at exit.
         start_new_thread(_work, (rounds, f"minicnn-{len(_workers)}"))
         _workers.append(rounds)
     return _workers[:parts]
@@ -141,7 +140,7 @@ def _work(rounds: SimpleQueue, name: str) -> None:
     while True:
         current, part = rounds.get()
         current.run(part)
-        del current  # until the next round it would keep this one's arrays alive
+        del current  # else the arrays of this round stay alive until the next one
 
 
 def _forget_workers() -> None:
@@ -149,16 +148,16 @@ def _forget_workers() -> None:
     _rounds.clear()
 
 
-# A forked child has none of its parent's threads: it starts its own at first use.
+# A forked child has none of the threads of its parent; it starts its own at first use.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_workers)
 
 
 def run_parts(task: Callable[[int], None], parts: int) -> None:
-    """Call ``task(part)`` for each part 0 … parts − 1, each in a thread of its own, and wait for all.
+    """Call ``task(part)`` for each part 0 … parts − 1, each in its own thread, and wait for all.
 
-    Each part is done, whatever happens: the first part's error is raised after that, and an interrupt too.
-    A single part also has a thread of its own, so that it is not broken off either.
+    Every part is run, whatever happens. Then the error of the first failing part is raised, or an interrupt.
+    A single part is run in a thread too, so that it is not interrupted.
     """
     caller = get_ident()
     if caller in _rounds:
@@ -180,7 +179,7 @@ def run_parts(task: Callable[[int], None], parts: int) -> None:
         try:
             raise error
         finally:
-            del error  # through its traceback it would keep itself and the arrays alive
+            del error  # breaks the cycle with its traceback, which would keep the arrays alive
 
 
 def _insist(current: _Round) -> None:
@@ -199,17 +198,16 @@ T = TypeVar("T")
 
 
 def uninterrupted(call: Callable[[], T]) -> T:
-    """Return what ``call()`` returns; an interrupt is raised when it has come to its end."""
+    """Return what ``call()`` returns; an interrupt is raised after it has finished."""
     results: list[T] = []
     run_parts(lambda part: results.append(call()), 1)
     return results[0]
 
 
 def for_ranges(task: Callable[[int, int], None], n: int) -> None:
-    """Call ``task(start, stop)`` on consecutive ranges that cover 0 … n − 1, one a thread; wait for all.
+    """Call ``task(start, stop)`` on consecutive ranges that cover 0 … n − 1, one per thread; wait for all.
 
-    A single range is done by the caller: a kernel that is interrupted leaves nothing but a result that
-    nobody gets.
+    A single range is run by the caller, where an interrupt does no harm: the result is dropped.
     """
     parts = min(num_threads(), n)
     if parts == 1:

@@ -559,7 +559,7 @@ def test_a_model_that_was_moved_away_is_refused(cupy):
     fast, _ = engines("norm")
     images, labels = batch(fast.model, 4)
     fast.model.to("cpu")
-    with pytest.raises(ConfigError, match="this engine trains on a GPU, the model is float32 on cpu by now"):
+    with pytest.raises(ConfigError, match="this engine trains on a GPU, but the model is now float32 on cpu"):
         fast.train_step(images, labels)
 
 
