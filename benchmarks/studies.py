@@ -1,4 +1,4 @@
-"""How well the examples do, with three seeds each: the table of ``docs/results.md``.
+"""How well the examples and recipes do, with three seeds each: the table of ``docs/results.md``.
 
     python benchmarks/studies.py                         # all but fashion-max, which takes a night
     python benchmarks/studies.py fashion-best mnist-best
@@ -27,39 +27,39 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 @dataclass(frozen=True)
 class Study:
-    """An example with its arguments, and the accuracies that it is to reach: metric to share, 0 for none."""
+    """A command, and the accuracies that it is to reach: metric to share, 0 for none."""
 
-    script: str
-    arguments: tuple[str, ...] = ()
+    command: str
     targets: dict[str, float] = field(default_factory=dict)
+
+    def arguments(self) -> list[str]:
+        """Return what Python is started with."""
+        first, *rest = self.command.split()
+        return ["-m", first, *rest] if first == "minicnn" else [str(EXAMPLES / first), *rest]
 
 
 STUDIES = {
-    "fashion-quick": Study("train_fashion.py", ("--strict-data",), {"test_accuracy": 0.915}),
-    "mnist-quick": Study("train_mnist.py", (), {"test_accuracy": 0.99}),
-    "mnist-improve": Study("mnist_improve.py", (), {"baseline_test_accuracy": 0.985, "test_accuracy": 0.994}),
-    "fashion-basic": Study("fashion_basic.py", (), {"test_accuracy": 0.9071}),
-    "fashion-multi": Study("fashion_multi.py", (), {"test_accuracy": 0.92}),
-    "fashion-harness": Study("fashion_harness.py", (), {"baseline_fold_accuracy": 0.91, "test_accuracy": 0}),
-    "fashion-vgg3": Study("fashion_vgg3.py", (), {"test_accuracy": 0.92}),
+    "fashion-quick": Study("train_fashion.py --strict-data", {"test_accuracy": 0.915}),
+    "mnist-quick": Study("train_mnist.py", {"test_accuracy": 0.99}),
+    "mnist-improve": Study("mnist_improve.py", {"baseline_test_accuracy": 0.985, "test_accuracy": 0.994}),
+    "fashion-basic": Study("fashion_basic.py", {"test_accuracy": 0.9071}),
+    "fashion-multi": Study("fashion_multi.py", {"test_accuracy": 0.92}),
+    "fashion-harness": Study("fashion_harness.py", {"baseline_fold_accuracy": 0.91, "test_accuracy": 0}),
+    "fashion-vgg3": Study("fashion_vgg3.py", {"test_accuracy": 0.92}),
     "fashion-best": Study(
-        "train_fashion.py",
-        ("--recipe", "best", "--strict-data"),
-        {"test_accuracy": 0.943, "mirrored_accuracy": 0},
+        "minicnn train --recipe fashion-best", {"test_accuracy": 0.943, "mirrored_accuracy": 0}
     ),
     "fashion-max": Study(
-        "train_fashion.py",
-        ("--recipe", "max", "--strict-data"),
-        {"test_accuracy": 0.95, "mirrored_accuracy": 0},
+        "minicnn train --recipe fashion-max", {"test_accuracy": 0.95, "mirrored_accuracy": 0}
     ),
-    "mnist-best": Study("train_mnist.py", ("--recipe", "best"), {"test_accuracy": 0.996}),
+    "mnist-best": Study("minicnn train --recipe mnist-best", {"test_accuracy": 0.996}),
 }
 
 
 def run(study: Study, seed: int, folder: Path) -> dict[str, float]:
-    """Run an example and return its accuracies and its seconds."""
+    """Run a study and return its accuracies and its seconds."""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(folder / "cache")}
-    command = [sys.executable, str(EXAMPLES / study.script), *study.arguments]
+    command = [sys.executable, *study.arguments()]
     command += ["--seed", str(seed), "--out", str(folder / "run")]
     start = time.perf_counter()
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, cwd=folder)
@@ -79,7 +79,7 @@ def rows(results: dict[str, dict]) -> list[list[str]]:
             reached = sum(r[metric] >= target for r in runs)
             found.append(
                 [
-                    f"`{' '.join([study.script, *study.arguments[:2]]).replace(' --strict-data', '')}`",
+                    f"`{study.command.replace(' --strict-data', '')}`",
                     metric.replace("_", " "),
                     f"{target:.2%}" if target else "",
                     f"{report.spread([r[metric] for r in runs])} %",
@@ -131,7 +131,7 @@ def main() -> None:
             report.keep("studies", name, runs=runs)  # after each, as the next may take an hour
             print(f"{name}: {runs[-1]}", flush=True)
     results = report.known("studies")
-    header = ["example", "accuracy", "target", "mean ± deviation", "seeds that reach it", "whole process"]
+    header = ["command", "accuracy", "target", "mean ± deviation", "seeds that reach it", "whole process"]
     print(report.table(header, rows(results)))
     report.plots.save(draw(results), report.RESULTS / "studies.png")
     print(f"\nwritten: {report.RESULTS / 'studies'}.json and .png")

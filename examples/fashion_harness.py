@@ -1,79 +1,113 @@
-"""The evaluation harness: cross-validate three networks, compare them in pairs, finalize one, predict."""
+"""Cross-validate three networks, compare them in pairs, train the best on all images, and predict."""
 
-import common
+import argparse
+import sys
 
 import minicnn as mc
-from minicnn import experiment, plots, report
-from minicnn.cli import options
-from minicnn.data import Dataset, DatasetSpec
-from minicnn.report import Page
-from minicnn.train import CrossValidation, compare_with
+from minicnn import cli, plots, report
+from minicnn import layers as L
+from minicnn.train import CrossValidation, compare_with, cross_validate
 
-RECIPES = "fashion-baseline", "fashion-same", "fashion-64"
+NETWORKS = {  # filters and padding of the one convolution
+    "fashion-baseline": (32, "valid"),
+    "fashion-same": (32, "same"),
+    "fashion-64": (64, "same"),
+}
 
 
 def main() -> int:
-    """Do what the module says; the test images are used once, by the network that is finalized."""
-    parser = common.parser(__doc__)
-    parser.add_argument("--folds", type=options.count, default=5, help="at least 2 (default: 5)")
+    """Do what the module says; the test images are used once, by the network trained last."""
+    parser = cli.options.script_parser(__doc__, "runs/fashion-harness")
+    parser.add_argument("--folds", type=int, default=5, help="at least 2 (default: 5)")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=0.01, help="highest learning rate")
     parser.epilog = "The target is for the mean of the baseline's folds."
     args = parser.parse_args()
-    out = report.prepare_folder(args.out, "runs/fashion-harness", args.force)
-    spec, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
-    recipes = [options.changed(mc.zoo.recipe(name), args) for name in RECIPES]
-    results = [recipe.cross_validate(train, args.folds, args.seed, args.device) for recipe in recipes]
-    for line in lines(results):
-        print(line, flush=True)
+    spec = mc.data.DatasetSpec("fashion-mnist", args.data, images=args.images)
+    train, test = spec.load()
+    print(train, test, sep="\n")
 
-    best = recipes[choose(results)]
-    print(f"\nfinalized on all training images: {best.name}")
-    notes = {"baseline_fold_accuracy": results[0].mean}
-    notes |= {f"folds_{cv.name}": list(map(float, cv.accuracies)) for cv in results}
-    run = experiment.train_recipe(
-        best, train, test, spec, out, common.command(), common.START, args.seed, args.device,
-        validation=None, notes=notes, add=lambda page, run: add_folds(page, results),
-    )  # fmt: skip
-    common.tell(run)
-    predict_one(run.folder / "model.safetensors", test)
-    return common.status(args, run, results[0].mean)
+    with report.run_folder(args.out, "runs/fashion-harness", args.force) as out:
+        results = [validate(name, train, args) for name in NETWORKS]
+        for comparison in compare_with(results[0], results[1:]):
+            print(comparison)
+
+        name = results[choose(results)].name
+        print(f"\ntrained on all training images: {name}")
+        trainer = make_trainer(name, args, args.seed)
+        trainer.fit(train, args.epochs, args.batch_size, callbacks=cosine(args), seed=args.seed)
+        evaluation = trainer.evaluate(test)
+        notes = {f"folds_{result.name}": result.accuracies.tolist() for result in results}
+        notes |= {"network": name, "baseline_fold_accuracy": results[0].mean, "custom_sections": True}
+        run = report.write_run(out, trainer, train, test, evaluation, spec, **notes)
+        page = report.page_of(run, train, test)
+        add_folds(page, results)
+        page.write(out)
+    print(f"{evaluation.table()}\n\n{test.name}, test set: {evaluation}\nsee {out}/report.html")
+
+    model = mc.load(out / "model.safetensors")
+    best, name = model.predict_proba(test.images[:1])[0], test.class_names[test.labels[0]]
+    print(f"the first test image, a {name}, predicted: {model.class_names[best.argmax()]}, {best.max():.1%}")
+    return cli.options.status(args, results[0].mean, {train.name: evaluation})
 
 
-def lines(results: list[CrossValidation]) -> list[str]:
-    """Return what the folds say: mean ± standard deviation, and whether differences are more than chance."""
-    return [*(f"{cv.name}: {cv}" for cv in results), *map(str, compare_with(results[0], results[1:]))]
+def make_trainer(name: str, args: argparse.Namespace, seed: int) -> mc.Trainer:
+    """Return a trainer of a new network of that name."""
+    filters, padding = NETWORKS[name]
+    network = [
+        L.Conv2D(filters, 3, padding=padding),
+        L.ReLU(),
+        L.MaxPool2D(2),
+        L.Flatten(),
+        L.Dense(100),
+        L.ReLU(),
+        L.Dense(10, kernel_initializer="glorot_uniform"),
+    ]
+    model = mc.Sequential(network, (28, 28, 1), seed)  # pixels are scaled to 0…1
+    return mc.Trainer(model, mc.optimizers.SGD(args.lr, momentum=0.9), device=args.device)
+
+
+def cosine(args: argparse.Namespace) -> list[mc.train.Callback]:
+    """Return the callbacks of one training."""
+    return [mc.train.LearningRateSchedule(mc.schedules.Cosine(args.lr))]
+
+
+def validate(name: str, train: mc.data.Dataset, args: argparse.Namespace) -> CrossValidation:
+    """Train a network on all folds but one, for each fold, and print how well it does on that one."""
+    result = cross_validate(
+        lambda rest, seed: make_trainer(name, args, seed),
+        train,
+        args.folds,
+        args.seed,
+        name,
+        lambda: cosine(args),
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+    )
+    print(f"{name}: {result}")
+    return result
 
 
 def choose(results: list[CrossValidation]) -> int:
-    """Return the place of the best of those that are better than the baseline by more than chance, else 0."""
-    better = [
-        place
-        for place, found in enumerate(compare_with(results[0], results[1:]), start=1)
-        if found.significant and found.difference > 0
-    ]
-    return max(better, key=lambda place: results[place].mean, default=0)
+    """Return the index of the best of those that beat the baseline by more than chance, or 0."""
+    comparisons = enumerate(compare_with(results[0], results[1:]), start=1)
+    better = [index for index, found in comparisons if found.significant and found.difference > 0]
+    return max(better, key=lambda index: results[index].mean, default=0)
 
 
-def add_folds(page: Page, results: list[CrossValidation]) -> None:
-    """Add the curves of every fold, the boxes and the comparison."""
+def add_folds(page: report.Page, results: list[CrossValidation]) -> None:
+    """Add the curves of every fold, the box plot and the comparisons."""
     figures = {
-        f"folds_{cv.name}": (plots.fold_curves(cv), f"{cv.name}: every fold and their mean.")
-        for cv in results
+        f"folds_{result.name}": (plots.fold_curves(result), f"{result.name}: every fold and their mean.")
+        for result in results
     }
     caption = "The accuracies of the folds; a line joins those on the same images."
     figures["boxes"] = plots.accuracy_boxes(results, "Accuracy of the folds"), caption
-    page.section("Cross-validation", " ".join(f"{line}." for line in lines(results)), figures)
-
-
-def predict_one(path: str, test: Dataset) -> None:
-    """Load the model again and predict a single image."""
-    model = mc.load(path)
-    probabilities = model.predict_proba(test.images[:1])[0]
-    best = probabilities.argmax()
-    print(
-        f"the first test image is {test.class_names[test.labels[0]]}; "
-        f"the loaded model says {model.class_names[best]}, {probabilities[best]:.1%}"
-    )
+    lines = [f"{result.name}: {result}." for result in results]
+    lines += [f"{comparison}." for comparison in compare_with(results[0], results[1:])]
+    page.section("Cross-validation", " ".join(lines), figures)
 
 
 if __name__ == "__main__":
-    common.run(main)
+    sys.exit(cli.exit_status(main))

@@ -1,75 +1,100 @@
-"""Train several layers with plain SGD on Fashion-MNIST, then look inside: filters, maps, image search."""
+"""Train several layers with plain SGD on Fashion-MNIST, then look inside: feature maps and image search."""
 
-import common
+import sys
+
 import numpy as np
 
-from minicnn import experiment, explain, plots, report, zoo
-from minicnn.cli import options
-from minicnn.data import Dataset, DatasetSpec
-from minicnn.errors import ConfigError
-from minicnn.report import Page, Run
+import minicnn as mc
+from minicnn import cli, explain, plots, report
+from minicnn import layers as L
 
-QUERIES, FOUND = 6, 6
+QUERIES, FOUND = 6, 6  # images to search with, and to find for each
 
 
 def main() -> int:
-    """Train, evaluate, look inside, report."""
-    parser = common.parser(__doc__)
-    parser.add_argument(
-        "--image", type=int, default=0, help="number of the test image to look into (default: 0)"
-    )
+    """Train, test, look inside, report."""
+    parser = cli.options.script_parser(__doc__, "runs/fashion-multi")
+    parser.add_argument("--image", type=int, default=0, help="the test image to look into (default: 0)")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=0.05, help="highest learning rate")
     args = parser.parse_args()
-    spec, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
+
+    spec = mc.data.DatasetSpec("fashion-mnist", args.data, images=args.images)
+    train, test = spec.load()
+    print(train, test, sep="\n")
     if not 0 <= args.image < len(test):
-        raise ConfigError(f"--image must be from 0 to {len(test) - 1}, got {args.image}")
+        parser.error(f"--image must be from 0 to {len(test) - 1}, got {args.image}")
     if len(test) <= FOUND:
-        raise ConfigError(
-            f"the image search needs more than {FOUND} test images, got {len(test)}: give more --images"
+        parser.error(
+            f"the image search needs more than {FOUND} test images, got {len(test)}: use more --images"
         )
 
-    def look_inside(page: Page, run: Run) -> None:
-        add_feature_maps(page, run, test, args.image)
-        add_search(page, run, test)
+    network = [
+        L.Conv2D(32, 3, padding="same"),
+        L.ReLU(),
+        L.MaxPool2D(2),
+        L.Conv2D(64, 3, padding="same"),
+        L.ReLU(),
+        L.MaxPool2D(2),
+        L.Flatten(),
+        L.Dense(128),
+        L.ReLU(),
+        L.Dense(64),
+        L.ReLU(),
+        L.Dense(10, kernel_initializer="glorot_uniform"),
+    ]
+    standardize = mc.Standardize.fit(train.images)
+    model = mc.Sequential(network, train.image_shape, args.seed, preprocessing=standardize)
+    model.summary()
 
-    recipe = options.changed(zoo.recipe("fashion-multi"), args)
-    out = report.prepare_folder(args.out, "runs/fashion-multi", args.force)
-    run = experiment.train_recipe(
-        recipe, train, test, spec, out, common.command(), common.START, args.seed, args.device,
-        add=look_inside,
-    )  # fmt: skip
-    common.tell(run)
-    return common.status(args, run)
+    trainer = mc.Trainer(model, mc.optimizers.SGD(args.lr), device=args.device)  # plain: no momentum
+    cosine = mc.train.LearningRateSchedule(mc.schedules.Cosine(args.lr))
+    harder = mc.data.Augmentation(flip=True, shift=1)  # mirror images, moved by up to a pixel
+    with report.run_folder(args.out, "runs/fashion-multi", args.force) as out:
+        trainer.fit(
+            train,
+            args.epochs,
+            args.batch_size,
+            validation=0.05,
+            callbacks=[cosine],
+            seed=args.seed,
+            augmentation=harder,
+        )
+        evaluation = trainer.evaluate(test)
+        run = report.write_run(out, trainer, train, test, evaluation, spec, custom_sections=True)
+        page = report.page_of(run, train, test)
+        add_feature_maps(page, model, test, args.image)
+        add_search(page, model, test)
+        page.write(out)
+    print(f"{evaluation.table()}\n\n{test.name}, test set: {evaluation}\nsee {out}/report.html")
+    return cli.options.status(args, evaluation.accuracy, {train.name: evaluation})
 
 
-def add_feature_maps(page: Page, run: Run, test: Dataset, number: int) -> None:
-    """Add what each convolution makes of the chosen image."""
-    name = test.class_names[test.labels[number]]
+def add_feature_maps(page: report.Page, model: mc.Sequential, test: mc.data.Dataset, number: int) -> None:
+    """Add what the network has made of an image after each pool, a tile for each filter."""
     figures = {}
-    for layer in (layer.name for layer in run.model.layers if layer.name.startswith("maxpool")):
-        maps = explain.feature_maps(run.model, test.images[number : number + 1], layer)[0]
-        figure = plots.feature_maps(maps, f"Test image {number}, {name}, {layer}")
-        figures[f"chosen_{layer}"] = figure, f"{figure.get_suptitle()}, a tile for each."
+    for layer in ("maxpool2d_1", "maxpool2d_2"):
+        maps = explain.feature_maps(model, test.images[number : number + 1], layer)[0]
+        title = f"Test image {number}, {test.class_names[test.labels[number]]}, {layer}"
+        figures[f"chosen_{layer}"] = plots.feature_maps(maps, title), f"{title}, a tile for each filter."
     page.section("A chosen image", figures=figures)
 
 
-def add_search(page: Page, run: Run, test: Dataset) -> None:
-    """Add the test images that are nearest to the first few, by what the last hidden layer makes of them."""
-    features = explain.features(run.model, test.images)
-    # One more, because the nearest is the image itself.
-    found = explain.nearest(features, features[:QUERIES], count=1 + FOUND)[:, 1:]
+def add_search(page: report.Page, model: mc.Sequential, test: mc.data.Dataset) -> None:
+    """Add the test images nearest to the first few, by the cosine of the last hidden layer's features."""
+    features = explain.features(model, test.images)
+    found = explain.nearest(features, features[:QUERIES], count=1 + FOUND)[:, 1:]  # the nearest is itself
     same = np.mean(test.labels[found] == test.labels[:QUERIES, None])
-    numbers = np.column_stack([np.arange(QUERIES), found])  # what is searched with comes first
+    numbers = np.column_stack([np.arange(QUERIES), found])
     captions = [[test.class_names[label] for label in labels] for labels in test.labels[numbers]]
-    figure = plots.search_results(
-        test.images[:QUERIES], test.images[found], captions, "Nearest test images by their features"
-    )
+    title = "Nearest test images by their features"
+    figure = plots.search_results(test.images[:QUERIES], test.images[found], captions, title)
+    text = f"{same:.0%} of the images found are of the class of the image searched with."
     page.section(
-        "Image search",
-        f"The nearest test images by the cosine of the last hidden layer's features; {same:.0%} of those "
-        "shown are of the class of the image that was searched with.",
-        {"search": (figure, "Left the image that is searched with, then what is found, the nearest first.")},
+        "Image search", text, {"search": (figure, "Left the query, then what is found, nearest first.")}
     )
 
 
 if __name__ == "__main__":
-    common.run(main)
+    sys.exit(cli.exit_status(main))

@@ -1,31 +1,68 @@
-"""Train three 3×3 convolutions in a row on Fashion-MNIST: the VGG way, with a drawn model graph."""
+"""Three 3 × 3 convolutions in a row, as VGG has them: drawn, trained, saved, loaded again."""
 
-import common
+import sys
 
 import minicnn as mc
-from minicnn import experiment, report, zoo
-from minicnn.cli import options
-from minicnn.data import DatasetSpec
+from minicnn import cli, plots, report
+from minicnn import layers as L
 
 
 def main() -> int:
-    """Train, evaluate, report; then load the model again and predict with it."""
-    args = common.parser(__doc__).parse_args()
-    spec, train, test = common.load(DatasetSpec("fashion-mnist", args.data, images=args.images))
-    recipe = options.changed(zoo.recipe("fashion-vgg3"), args)
-    out = report.prepare_folder(args.out, "runs/fashion-vgg3", args.force)
-    run = experiment.train_recipe(
-        recipe, train, test, spec, out, common.command(), common.START, args.seed, args.device
-    )
-    common.tell(run)
-    print(f"the drawn network: {run.folder}/network.png")
-    model = mc.load(run.folder / "model.safetensors")
-    for image, label in zip(test.images[:5], test.labels[:5], strict=True):
-        probabilities = model.predict_proba(image[None])[0]
-        best = probabilities.argmax()
-        print(f"is {test.class_names[label]}: taken for {model.class_names[best]}, {probabilities[best]:.1%}")
-    return common.status(args, run)
+    """Draw the network, train, test and report; then load the model and predict with it."""
+    parser = cli.options.script_parser(__doc__, "runs/fashion-vgg3")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=0.02, help="highest learning rate")
+    args = parser.parse_args()
+
+    spec = mc.data.DatasetSpec("fashion-mnist", args.data, images=args.images)
+    train, test = spec.load()
+    print(train, test, sep="\n")
+
+    network = [
+        L.Conv2D(64, 3, padding="same"),
+        L.ReLU(),
+        L.Conv2D(64, 3, padding="same"),
+        L.ReLU(),
+        L.Conv2D(64, 3, padding="same"),
+        L.ReLU(),
+        L.MaxPool2D(2),
+        L.Flatten(),
+        L.Dense(128),
+        L.ReLU(),
+        L.Dense(10, kernel_initializer="glorot_uniform"),
+    ]
+    standardize = mc.Standardize.fit(train.images)
+    model = mc.Sequential(network, train.image_shape, args.seed, preprocessing=standardize)
+    model.summary()
+
+    sgd = mc.optimizers.SGD(args.lr, momentum=0.9, weight_decay=5e-4)
+    trainer = mc.Trainer(model, sgd, device=args.device)
+    cosine = mc.train.LearningRateSchedule(mc.schedules.Cosine(args.lr))
+    harder = mc.data.Augmentation(flip=True, shift=1)  # mirror images, moved by up to a pixel
+    with report.run_folder(args.out, "runs/fashion-vgg3", args.force) as out:
+        plots.save(plots.model_graph(model), out / "network.png")
+        print(f"the drawn network: {out}/network.png")
+        trainer.fit(
+            train,
+            args.epochs,
+            args.batch_size,
+            validation=0.05,
+            callbacks=[cosine],
+            seed=args.seed,
+            augmentation=harder,
+        )
+        evaluation = trainer.evaluate(test)
+        run = report.write_run(out, trainer, train, test, evaluation, spec)
+        report.page_of(run, train, test).write(out)
+    print(f"{evaluation.table()}\n\n{test.name}, test set: {evaluation}\nsee {out}/report.html")
+
+    loaded = mc.load(out / "model.safetensors")
+    for label, row in zip(test.labels[:5], loaded.predict_proba(test.images[:5]), strict=True):
+        best = row.argmax()
+        print(f"a {test.class_names[label]}, predicted: {loaded.class_names[best]}, {row[best]:.1%}")
+    return cli.options.status(args, evaluation.accuracy, {train.name: evaluation})
 
 
 if __name__ == "__main__":
-    common.run(main)
+    sys.exit(cli.exit_status(main))

@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -123,25 +123,6 @@ class Recipe:
             return self.trainer(rest, seed, device)
 
         return cross_validate(make_trainer, data, k, seed, self.name, self.callbacks, **options)
-
-    def settings(self) -> dict[str, Any]:
-        """Return the name and how the network is trained, as plain values for JSON and for the report."""
-        return {
-            "recipe": self.name,
-            "optimizer": "SGD",
-            "learning_rate": self.learning_rate,
-            "schedule": "constant" if self.schedule is None else self.schedule.__name__,
-            "momentum": self.momentum,
-            "nesterov": self.nesterov,
-            "weight_decay": self.weight_decay,
-            "global_clipnorm": self.global_clipnorm,
-            "batch_size": self.batch_size,
-            "epochs": self.epochs,
-            "label_smoothing": self.label_smoothing,
-            "augmentation": None if self.augmentation is None else asdict(self.augmentation),
-            "ema_decay": self.ema_decay,
-            "pixels": "standardized" if self.standardize else "scaled to 0…1",
-        }
 
 
 def recipe(name: str) -> Recipe:

@@ -1,6 +1,5 @@
 """The zoo: every recipe makes a network that learns, and trains it with its settings."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -93,30 +92,6 @@ def test_ingredients_can_be_left_out():
     plain = everything(schedule=None, ema_decay=None, augmentation=None).fit_options()
     assert plain["callbacks"] == []
     assert plain["augmentation"] is None
-
-
-def test_the_settings_are_plain_values_and_all_that_training_depends_on():
-    settings = everything().settings()
-    assert json.loads(json.dumps(settings)) == settings
-    assert settings == {
-        "recipe": "all",
-        "optimizer": "SGD",
-        "learning_rate": 0.05,
-        "schedule": "Cosine",
-        "momentum": 0.8,
-        "nesterov": True,
-        "weight_decay": 0.01,
-        "global_clipnorm": 2.0,
-        "batch_size": 20,
-        "epochs": 3,
-        "label_smoothing": 0.1,
-        "augmentation": {"flip": False, "shift": 1, "erase": 0.0},
-        "ema_decay": 0.9,
-        "pixels": "standardized",
-    }
-    plain = everything(schedule=None, ema_decay=None, augmentation=None, standardize=False).settings()
-    assert (plain["schedule"], plain["ema_decay"], plain["augmentation"]) == ("constant", None, None)
-    assert plain["pixels"] == "scaled to 0…1"
 
 
 def test_each_fit_gets_new_callbacks():

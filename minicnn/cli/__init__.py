@@ -8,7 +8,7 @@ import argparse
 import shlex
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minicnn import __version__
@@ -22,8 +22,11 @@ INTERRUPTED = 130  # as a shell reports Ctrl-C
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, or 1 if a target, a training or a check failed, or 2 for bad input."""
-    tolerate_every_terminal()
+    """Run the command line and return the exit status, see ``exit_status``."""
+    return exit_status(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = _parser()
     if arguments and arguments[0][:1] != "-" and arguments[0] not in NAMES:
@@ -31,10 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unknown command {arguments[0]!r}{hint}")
     args = parser.parse_args(arguments)
     args.command = shlex.join(["minicnn", *arguments])
+    return args.main(args)
+
+
+def exit_status(main: Callable[[], int]) -> int:
+    """Run a command or a script and return its exit status; errors and Ctrl-C print a line, not a traceback.
+
+    ``main`` returns 0, or 1 if a target, a training or a check failed. Bad input gives 2.
+    """
+    tolerate_every_terminal()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            return args.main(args)
+            return main()
     except MiniCNNError as error:
         print(f"minicnn: {error}", file=sys.stderr)
         return 2

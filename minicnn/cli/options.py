@@ -14,13 +14,13 @@ from typing import Any
 from minicnn import data, zoo
 from minicnn.data.csv import stem
 from minicnn.data.loader import name_in
-from minicnn.errors import ConfigError
+from minicnn.errors import ConfigError, DataNotFoundError
 from minicnn.metrics import Evaluation
 from minicnn.text import did_you_mean, echo
 from minicnn.zoo import Recipe
 
 MODEL = "a file that was saved with model.save, or by minicnn train"
-WIDTH = 88  # of the box around a failure
+WIDTH = 88  # of the box around a warning
 CLOSED = 141  # what a shell reports for a pipe that nobody reads
 
 
@@ -89,14 +89,19 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=count, help="passes over the data (default: the recipe's)")
     parser.add_argument("--batch-size", type=count, help="default: the recipe's")
     parser.add_argument("--lr", type=rate, help="highest learning rate (default: the recipe's)")
+    add_seed(parser)
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Add the seed and the device."""
     parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: 0)")
     parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="default: cpu")
 
 
-def add_out(parser: argparse.ArgumentParser, name: str) -> None:
+def add_out(parser: argparse.ArgumentParser, default: str) -> None:
     """Add the folder of the run."""
     parser.add_argument(
-        "--out", metavar="FOLDER", help=f"for the run (default: runs/ and {name}, numbered if it exists)"
+        "--out", metavar="FOLDER", help=f"for the run (default: {default}, numbered if it exists)"
     )
     parser.add_argument("--force", action="store_true", help="replace the run in the folder of --out")
 
@@ -104,6 +109,39 @@ def add_out(parser: argparse.ArgumentParser, name: str) -> None:
 def add_target(parser: argparse.ArgumentParser) -> None:
     """Add the accuracy below which the exit status is 1."""
     parser.add_argument("--target-accuracy", type=accuracy, help="exit with 1 below it: 0.915 or 91.5")
+
+
+def script_parser(description: str, out: str) -> Parser:
+    """Return a parser with the options of every example: the data, the seed, the device, and the run."""
+    parser = Parser(description=description)
+    parser.add_argument("--data", help="folder of the data set (default: MINICNN_DATA, else download)")
+    parser.add_argument("--images", type=count, help="use only this many to train, and a fifth of it to test")
+    add_seed(parser)
+    add_out(parser, out)
+    add_target(parser)
+    return parser
+
+
+def load_or_synthetic(
+    spec: data.DatasetSpec, strict: bool
+) -> tuple[data.DatasetSpec, data.Dataset, data.Dataset]:
+    """Load a training and a test set; if they cannot be found or downloaded, synthetic ones, with a warning.
+
+    If ``strict``, or if a folder was given, which should hold them, that is an error instead.
+    """
+    try:
+        return spec, *spec.load()
+    except DataNotFoundError as reason:
+        if strict or spec.folder:
+            raise
+        warn(
+            f"{spec.name.upper()} COULD NOT BE FOUND OR DOWNLOADED. This run uses SYNTHETIC data instead:",
+            f"garments drawn by minicnn. Its accuracy says nothing about {spec.name}.",
+            'Its report and its numbers are named "synthetic". --strict-data makes this an error.',
+        )
+        echo(reason, sys.stderr)
+    spec = data.DatasetSpec("synthetic", images=spec.images)
+    return spec, *spec.load()
 
 
 def dataset_spec(args: argparse.Namespace, default: str) -> data.DatasetSpec:
@@ -176,9 +214,14 @@ def warn_of_failures(trained: Mapping[str, Evaluation]) -> bool:
     """Print a box with the trainings in which nothing was learned, and return whether there are any."""
     texts = [f"{name}: {found.failure()}" for name, found in trained.items() if not found.learned]
     if texts:
-        lines = [f"!!  {line}" for text in texts for line in wrap(text, WIDTH - 4)]
-        echo("\n".join(["", "!" * WIDTH, *lines, "!" * WIDTH]), sys.stderr)
+        warn(*texts)
     return bool(texts)
+
+
+def warn(*texts: str) -> None:
+    """Print texts in a box of exclamation marks to stderr."""
+    lines = [f"!!  {line}" for text in texts for line in wrap(text, WIDTH - 4)]
+    echo("\n".join(["", "!" * WIDTH, *lines, "!" * WIDTH]), sys.stderr)
 
 
 def show(args: argparse.Namespace, facts: Any, text: str) -> None:

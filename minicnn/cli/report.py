@@ -24,7 +24,7 @@ def main(args: argparse.Namespace) -> int:
     from minicnn import report  # here, because matplotlib takes long to import
 
     run = report.read_run(args.folder)
-    if run.metrics.get("sections_of_its_own"):
+    if run.metrics.get("custom_sections"):
         raise ConfigError(
             f"{args.folder}: its report has sections that only the command that made it can draw; run it "
             f"again, into another folder: {run.metrics['command']}"

@@ -6,12 +6,10 @@ class.
 """
 
 import argparse
-import time
 from typing import Any
 
 from minicnn import zoo
 from minicnn.cli import options
-from minicnn.errors import ConfigError
 
 
 def add(commands: Any) -> None:
@@ -27,7 +25,7 @@ def add(commands: Any) -> None:
     )
     options.add_data(parser)
     options.add_training(parser)
-    options.add_out(parser, "the recipe's name")
+    options.add_out(parser, "runs/ and the recipe's name")
     options.add_target(parser)
     width = max(map(len, zoo.names))
     recipes = "\n".join(f"  {name:{width}}  {zoo.recipe(name).about}" for name in zoo.names)
@@ -38,16 +36,13 @@ def main(args: argparse.Namespace) -> int:
     """Train, evaluate, report."""
     from minicnn import experiment, report  # here, because matplotlib takes long to import
 
-    started = time.perf_counter()
-    if args.force and args.out is None:
-        raise ConfigError("--force replaces the run in the folder of --out: name it")
     recipe = options.changed(args.recipe, args)
     spec = options.dataset_spec(args, recipe.dataset)
     train, test = spec.load()
-    out = report.prepare_folder(args.out, f"runs/{recipe.name}", args.force)
-    run = experiment.train_recipe(
-        recipe, train, test, spec, out, args.command, started, args.seed, args.device
-    )
+    with report.run_folder(args.out, f"runs/{recipe.name}", args.force) as out:
+        run = experiment.train_recipe(recipe, train, test, spec, out, args.command, args.seed, args.device)
     summary = f"{test.name}, test set: {run.evaluation}\nsee {run.folder}/report.html"
+    if "mirrored_accuracy" in run.metrics:
+        summary += f"\nwith mirror images: accuracy {run.metrics['mirrored_accuracy']:.2%}"
     options.show(args, run.metrics, f"{run.evaluation.table()}\n\n{summary}")
     return options.status(args, run.evaluation.accuracy, {recipe.name: run.evaluation})

@@ -1,6 +1,6 @@
 """What a run leaves: a folder with the model, its numbers and its figures, and a page that shows them."""
 
-from minicnn.report.folder import CHECKPOINT, MODEL, check_run, claimed, new_run, prepare_folder
+from minicnn.report.folder import CHECKPOINT, MODEL, check_run, new_run, run_folder
 from minicnn.report.page import Page
 from minicnn.report.read import read_run
 from minicnn.report.run import Run, page_of, write_run
@@ -11,10 +11,9 @@ __all__ = [
     "Page",
     "Run",
     "check_run",
-    "claimed",
     "new_run",
     "page_of",
-    "prepare_folder",
     "read_run",
+    "run_folder",
     "write_run",
 ]

@@ -19,8 +19,9 @@ FILES = MODEL, HISTORY, METRICS, PREDICTIONS, NAME
 _claimed: dict[str, tuple[bool, int | None]] = {}
 
 
-def prepare_folder(out: str | Path | None, default: str | Path, force: bool = False) -> Path:
-    """Claim and return the folder for a new run: ``out``, or by default ``default``, numbered if it exists.
+@contextmanager
+def run_folder(out: str | Path | None, default: str | Path = "", force: bool = False) -> Iterator[Path]:
+    """Claim the folder of a run for a ``with`` block: ``out``, or if None ``default``, numbered if it exists.
 
     Raises
     ------
@@ -29,11 +30,13 @@ def prepare_folder(out: str | Path | None, default: str | Path, force: bool = Fa
     OutputError
         See ``check_run``, which ``force`` is passed to, and ``new_run``.
     """
-    if out is not None:
-        return check_run(out, force)
-    if force:
-        raise ConfigError("force replaces the run in the folder given as out, but none was given")
-    return new_run(default)
+    if out is None and force:
+        raise ConfigError("--force replaces the run in the folder of --out: name it")
+    folder = new_run(default) if out is None else check_run(out, force)
+    try:
+        yield folder
+    finally:
+        release(folder)
 
 
 def check_run(folder: str | Path, force: bool = False) -> Path:
@@ -94,16 +97,6 @@ def _claim(folder: Path, force: bool, made: bool) -> Path:
     except BlockingIOError as reason:
         raise OutputError(f"another process is training into {folder}: name another folder") from reason
     return folder
-
-
-@contextmanager
-def claimed(folder: str | Path) -> Iterator[Path]:
-    """Claim a folder with ``check_run`` for the time of a ``with`` block."""
-    folder = check_run(folder)
-    try:
-        yield folder
-    finally:
-        release(folder)
 
 
 def release(folder: str | Path) -> None:

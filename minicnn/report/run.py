@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-import time
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,8 @@ def write_run(
     test: Dataset,
     evaluation: Evaluation,
     spec: DatasetSpec,
-    command: str,
-    started: float,
-    validation: Dataset | None = None,
-    **settings: Any,
+    command: str | None = None,
+    **notes: Any,
 ) -> Run:
     """Write the model and the numbers of a finished run to ``folder``, and return the run.
 
@@ -75,19 +74,15 @@ def write_run(
     trainer : Trainer
         After ``fit``.
     train, test : Dataset
-        The images the model was trained and tested on.
+        What ``fit`` and ``evaluate`` were given.
     evaluation : Evaluation
         On ``test``.
     spec : DatasetSpec
         Where the data came from.
-    command : str
-        The command line that reproduces the run.
-    started : float
-        ``time.perf_counter()`` at the start of the program, for ``seconds_until_written``.
-    validation : Dataset, optional
-        The images held out during training.
-    settings
-        More numbers and names for ``metrics.json``, such as the seed and ``Recipe.settings()``.
+    command : str, optional
+        The command line that reproduces the run; by default that of this process.
+    notes
+        More numbers and names for ``metrics.json``, such as the recipe's name.
 
     Raises
     ------
@@ -96,7 +91,7 @@ def write_run(
     StateError
         If the trainer has not trained yet.
     ConfigError
-        If a setting cannot be written as JSON.
+        If a note cannot be written as JSON.
     """
     folder, history = check_run(folder), trainer.history
     if len(history) == 0:
@@ -108,23 +103,23 @@ def write_run(
         **evaluation.scores(),
         "epochs": len(history),
         "seconds_training": history.seconds,
-        "seconds_until_written": time.perf_counter() - started,
         "images_per_second": history.images_per_second,
         "parameters": trainer.model.num_params,
-        **settings,
+        **trainer.settings,
+        **notes,
         "images": {
-            "training": len(train),
-            "validation": 0 if validation is None else len(validation),
+            "training": trainer.total_images // trainer.epochs,
+            "validation": 0 if trainer.held_out is None else len(trainer.held_out),
             "test": len(test),
         },
         "data": spec.asdict(),
-        "command": command,
+        "command": shlex.join(["python", *sys.argv]) if command is None else command,
         **_environment(trainer),
     }
     try:
         json.dumps(metrics, allow_nan=False)
     except (TypeError, ValueError) as reason:
-        raise ConfigError(f"write_run: a setting is neither text nor a plain number: {reason}") from reason
+        raise ConfigError(f"write_run: a note is neither text nor a plain number: {reason}") from reason
     trainer.model.info |= {"dataset": train.name, "test_accuracy": f"{evaluation.accuracy:.4f}"}
     _write_files(folder, trainer, evaluation, metrics, test)
     release(folder)

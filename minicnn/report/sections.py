@@ -19,6 +19,7 @@ SETTINGS = {
     "momentum": "momentum",
     "nesterov": "Nesterov",
     "weight_decay": "weight decay",
+    "global_clipnorm": "largest gradient norm",
     "batch_size": "batch size",
     "epochs": "epochs",
     "label_smoothing": "label smoothing",
@@ -128,7 +129,7 @@ def add_inside(page: Page, model: Sequential, test: Dataset) -> None:
 
 def add_origin(page: Page, metrics: dict[str, Any]) -> None:
     """Add, at the end of the page, the command, the other numbers and the machine."""
-    left_out = {"versions", "data", "images", "command", "digests", "sections_of_its_own", *SETTINGS}
+    left_out = {"versions", "data", "images", "command", "digests", "custom_sections", *SETTINGS}
     numbers = {name: value for name, value in metrics.items() if name not in left_out} | metrics["versions"]
     rows = [(name.replace("_", " "), _text(value)) for name, value in numbers.items()]
     page.section(

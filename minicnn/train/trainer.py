@@ -25,6 +25,7 @@ from minicnn.preprocessing import Preprocessing
 from minicnn.text import listed, shown
 from minicnn.train.callbacks import Callback, ProgressBar
 from minicnn.train.history import History
+from minicnn.train.settings import settings
 
 
 class Trainer(hints.Hinted):
@@ -80,6 +81,7 @@ class Trainer(hints.Hinted):
         self.history = History("nothing yet")
         self.stop = False
         self.held_out: Dataset | None = None
+        self.settings: dict[str, Any] = {}
         self.batch_size = 256
         self.epoch = self.epochs = self.step = self.total_steps = self.total_images = 0
 
@@ -150,6 +152,9 @@ class Trainer(hints.Hinted):
         self.held_out, self.batch_size = held_out, batch_size
         self.epoch, self.epochs, self.total_images = 0, epochs, epochs * len(train)
         self.step, self.total_steps = 0, epochs * (1 + len(edges))
+        self.settings = settings(
+            self.optimizer, self.loss, preprocessing, callbacks, augmentation, validation, batch_size, seed
+        )
         callbacks = [ProgressBar(), *callbacks] if progress else list(callbacks)
         with ExitStack() as stack:  # however training ends, on_fit_end is called, for the last callback first
             for callback in callbacks:

@@ -477,11 +477,11 @@ class TestReport:
         assert (status, facts) == (0, {"report": str(page)})
         assert page.read_text(encoding="utf-8") == before
 
-    def test_a_report_with_sections_of_its_own_is_left_as_it_is(self, folder, tmp_path, capsys):
+    def test_a_report_with_custom_sections_is_left_as_it_is(self, folder, tmp_path, capsys):
         for name in os.listdir(folder):
             (tmp_path / name).write_bytes((folder / name).read_bytes())
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        metrics |= {"sections_of_its_own": True, "command": "python examples/other.py"}
+        metrics |= {"custom_sections": True, "command": "python examples/other.py"}
         (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         before = (tmp_path / "report.html").read_bytes()
         assert cli.main(["report", str(tmp_path)]) == 2

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from html.parser import HTMLParser
 
 import numpy as np
@@ -41,9 +40,7 @@ def finished(folder, train=None, test=None, command=COMMAND, **options):
     test = data(9, 1, "testset", train.image_shape, train.class_names) if test is None else test
     trainer = trained(train, **options)
     evaluation = trainer.evaluate(test)
-    started = time.perf_counter()
-    settings = {"seed": 7, "sections_of_its_own": False}
-    run = report.write_run(folder, trainer, train, test, evaluation, SPEC, command, started, **settings)
+    run = report.write_run(folder, trainer, train, test, evaluation, SPEC, command)
     return run, trainer, train, test
 
 

@@ -9,7 +9,6 @@ import pytest
 from minicnn import files, report
 from minicnn.errors import ConfigError, OutputError
 from minicnn.report import folder as module
-from minicnn.report import prepare_folder
 
 FILES = {"model.safetensors", "metrics.json", "history.csv", "predictions.npz", "report.html"}
 HELD = sorted(FILES | {"checkpoint.safetensors"})
@@ -72,8 +71,8 @@ class TestCheckRun:
 
     def test_a_claim_that_leaves_nothing_leaves_no_folder_that_was_made_for_it(self, tmp_path):
         for path, stays in ((tmp_path / "new", False), (tmp_path, True)):
-            with report.claimed(path) as claimed:
-                assert claimed.is_dir()
+            with report.run_folder(path) as folder:
+                assert folder.is_dir()
             assert path.exists() is stays
 
 
@@ -103,18 +102,23 @@ class TestNewRun:
             report.new_run(tmp_path / "file" / "run")
 
 
-class TestFolderOfAStudy:
-    def test_what_is_named_is_taken_and_what_is_not_is_numbered(self, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        assert str(prepare_folder("here", "runs/one")) == "here"
-        assert str(prepare_folder(None, "runs/one")) == os.path.join("runs", "one")
-        assert str(prepare_folder(None, "runs/one")) == os.path.join("runs", "one-2")
+class TestRunFolder:
+    def test_a_named_folder_is_taken_and_a_default_one_is_numbered(self, tmp_path):
+        default = tmp_path / "runs" / "one"
+        with report.run_folder(tmp_path / "here", default) as folder:
+            assert folder == tmp_path / "here"
+        with report.run_folder(None, default) as first, report.run_folder(None, default) as second:
+            assert (first, second) == (default, tmp_path / "runs" / "one-2")
 
     def test_force_needs_a_folder(self, tmp_path):
         (tmp_path / "metrics.json").write_text("old")
-        assert prepare_folder(str(tmp_path), "runs/one", force=True) == tmp_path
-        with pytest.raises(ConfigError, match="force replaces the run in the folder given as out"):
-            prepare_folder(None, "runs/one", force=True)
+        with report.run_folder(tmp_path, force=True) as folder:
+            assert folder == tmp_path
+        with (
+            pytest.raises(ConfigError, match="--force replaces the run in the folder of --out: name it"),
+            report.run_folder(None, "runs/one", force=True),
+        ):
+            pass
 
 
 def test_the_files_are_listed():

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import shutil
-import time
+import sys
 import zipfile
 from dataclasses import replace
 
@@ -50,10 +50,10 @@ def other_run(tmp_path_factory):
     return folder
 
 
-def write(folder, done, started=0.0, **settings):
+def write(folder, done, **notes):
     """Write the run again, elsewhere."""
     run, trainer, train, test = done
-    return report.write_run(folder, trainer, train, test, run.evaluation, SPEC, COMMAND, started, **settings)
+    return report.write_run(folder, trainer, train, test, run.evaluation, SPEC, COMMAND, **notes)
 
 
 def refuse(constant):
@@ -84,7 +84,7 @@ class TestWriteRun:
         assert metrics["seconds_training"] == trainer.history.seconds > 0
         assert metrics["images_per_second"] == trainer.history.images_per_second > 0
         assert metrics["parameters"] == (3 * 3 * 2 + 2) + (3 * 2 * 2 * 3 + 3)
-        assert metrics["images"] == {"training": 24, "validation": 0, "test": 9}
+        assert metrics["images"] == {"training": 18, "validation": 6, "test": 9}
         assert metrics["device"] == "cpu"
         assert metrics["engine"] == "fused"
         assert metrics["precision"] == "fp32"
@@ -94,25 +94,26 @@ class TestWriteRun:
         assert metrics["data"] == SPEC.asdict()
         assert metrics["command"] == COMMAND
 
-    def test_the_settings_are_in_the_metrics(self, done, tmp_path):
-        assert done[0].metrics["seed"] == 7
-        metrics = write(tmp_path, done, recipe="tiny", batch_size=8).metrics
-        assert (metrics["recipe"], metrics["batch_size"]) == ("tiny", 8)
+    def test_the_command_is_that_of_this_process_by_default(self, done, tmp_path, monkeypatch):
+        run, trainer, train, test = done
+        monkeypatch.setattr(sys, "argv", ["examples/one.py", "--out", "a b"])
+        metrics = report.write_run(tmp_path, trainer, train, test, run.evaluation, SPEC).metrics
+        assert metrics["command"] == "python examples/one.py --out 'a b'"
+
+    def test_the_settings_of_the_training_and_the_notes_are_in_the_metrics(self, done, tmp_path):
+        metrics = write(tmp_path, done, recipe="tiny").metrics
+        assert metrics.items() >= done[1].settings.items()
+        assert (metrics["recipe"], metrics["batch_size"], metrics["held_out"]) == ("tiny", 8, 0.25)
 
     def test_the_threads_are_those_of_the_kernels(self, done, tmp_path, monkeypatch):
         assert done[0].metrics["threads"] == threads.num_threads()
         monkeypatch.setattr(module, "num_threads", lambda: 3)
         assert write(tmp_path, done).metrics["threads"] == 3
 
-    def test_the_images_that_were_held_out_are_counted(self, done, tmp_path):
-        metrics = write(tmp_path, done, validation=data(5)).metrics
-        assert metrics["images"] == {"training": 24, "validation": 5, "test": 9}
-
-    def test_the_seconds_until_it_is_written_count_from_the_start(self, done, tmp_path):
-        started = time.perf_counter()
-        seconds = write(tmp_path, done, started).metrics["seconds_until_written"]
-        assert 0 <= seconds <= time.perf_counter() - started
-        assert write(tmp_path / "again", done, started - 1000).metrics["seconds_until_written"] >= 1000
+    @pytest.mark.parametrize(("validation", "images"), [(None, (24, 0)), (data(5), (24, 5))], ids=str)
+    def test_the_images_that_were_held_out_are_counted(self, tmp_path, validation, images):
+        metrics = finished(tmp_path, validation=validation)[0].metrics
+        assert metrics["images"] == {"training": images[0], "validation": images[1], "test": 9}
 
     def test_it_never_takes_the_place_of_a_run(self, done, tmp_path):
         write(tmp_path, done)
@@ -139,7 +140,7 @@ class TestWriteRun:
         trainer = trained(train)
         trainer.model.info = {"recipe": "tiny"}
         evaluation = trainer.evaluate(test)
-        report.write_run(tmp_path, trainer, train, test, evaluation, SPEC, COMMAND, 0.0)
+        report.write_run(tmp_path, trainer, train, test, evaluation, SPEC, COMMAND)
         info = mc.load(tmp_path / "model.safetensors").info
         assert (info["recipe"], info["dataset"]) == ("tiny", "trainset")
 
@@ -166,14 +167,14 @@ class TestWriteRun:
         run, trainer, train, test = done
         untrained = mc.Trainer(trainer.model, mc.optimizers.SGD(0.1))
         with pytest.raises(StateError, match=r"call trainer\.fit"):
-            report.write_run(tmp_path, untrained, train, test, run.evaluation, SPEC, COMMAND, 0.0)
+            report.write_run(tmp_path, untrained, train, test, run.evaluation, SPEC, COMMAND)
         assert os.listdir(tmp_path) == []
 
     @pytest.mark.parametrize("value", [np.int64(3), {1, 2}, float("nan"), float("inf")], ids=repr)
-    def test_nothing_is_written_of_settings_that_are_no_json(self, done, tmp_path, value):
+    def test_nothing_is_written_of_notes_that_are_no_json(self, done, tmp_path, value):
         info = dict(done[1].model.info)
-        with pytest.raises(ConfigError, match=r"a setting is neither text nor a plain number: .*JSON"):
-            write(tmp_path, done, setting=value)
+        with pytest.raises(ConfigError, match=r"a note is neither text nor a plain number: .*JSON"):
+            write(tmp_path, done, note=value)
         assert os.listdir(tmp_path) == []
         assert done[1].model.info == info
 
