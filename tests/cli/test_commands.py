@@ -24,7 +24,7 @@ def command(*arguments):
 
 @pytest.fixture
 def one_layer(monkeypatch):
-    """Let the check be of one layer only, which is a tenth of the work."""
+    """Check only one layer, which is a tenth of the work."""
 
     def use(layer):
         monkeypatch.setattr(gradcheck, "standard_layers", lambda: [("dense", layer, (5,))])
@@ -32,7 +32,7 @@ def one_layer(monkeypatch):
     return use
 
 
-def test_gradcheck_prints_the_table_and_ends_well():
+def test_gradcheck_prints_the_table():
     run = command("gradcheck")
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.startswith("gradient")
@@ -67,7 +67,7 @@ def test_a_nan_is_exit_status_1(one_layer):
 
 
 @pytest.mark.parametrize("name", ops.KERNELS)
-def test_the_kernels_named_are_used(one_layer, monkeypatch, name):
+def test_the_given_kernels_are_used(one_layer, monkeypatch, name):
     used = []
     check = gradcheck.check_layer
     monkeypatch.setattr(gradcheck, "check_layer", lambda *a, **k: used.append(ops.active()) or check(*a, **k))
@@ -118,9 +118,7 @@ def test_bad_input_is_exit_status_2_with_the_usage(arguments, capsys):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_what_is_unknown_is_told_with_what_may_be_meant_and_the_usage_at_hand(
-    arguments, usage, error, capsys
-):
+def test_unknown_arguments_get_a_suggestion_and_the_usage(arguments, usage, error, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     assert caught.value.code == 2
@@ -129,7 +127,7 @@ def test_what_is_unknown_is_told_with_what_may_be_meant_and_the_usage_at_hand(
     assert error in told
 
 
-def test_nothing_learned_is_said_in_the_last_lines(capsys):
+def test_nothing_learned_is_reported_last(capsys):
     labels = np.arange(100) % 2
     good, bad = (Evaluation(0.5, labels, np.eye(2)[said], ("a", "b")) for said in (labels, 0 * labels))
     args = SimpleNamespace(target_accuracy=None)
@@ -147,7 +145,7 @@ COMMANDS = ("train", "evaluate", "predict", "crossval", "report", "gradcheck", "
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_of_each_command_shows_an_example_that_can_be_read(name, capsys):
+def test_the_help_of_each_command_has_a_valid_example(name, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main([name, "--help"])
     assert caught.value.code == 0
@@ -186,7 +184,7 @@ def test_a_result_that_cannot_be_written_ends_without_a_traceback(target, status
     assert "Traceback" not in run.stderr
 
 
-def test_gradcheck_for_programs(one_layer, capsys):
+def test_gradcheck_as_json(one_layer, capsys):
     one_layer(L.Dense(4))
     assert cli.main(["gradcheck", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -212,7 +210,7 @@ def test_info_names_what_it_runs_on():
     assert {"python", "numpy", "numba", "cupy", "processor", "cores", "blas", "gpu"} <= facts.keys()
 
 
-def test_info_for_programs_says_the_same():
+def test_info_as_json_has_the_same_facts():
     assert list(json.loads(command("info", "--json").stdout)) == list(info.describe())
 
 

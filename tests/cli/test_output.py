@@ -1,4 +1,4 @@
-"""What the commands print reaches any terminal: in its encoding, and with nothing in it that is obeyed."""
+"""The output of commands works on any terminal: in its encoding, and without control characters."""
 
 import io
 import json
@@ -43,7 +43,7 @@ def model(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-8", "utf-16"])
-def test_every_encoding_will_do(monkeypatch, encoding):
+def test_any_encoding_works(monkeypatch, encoding):
     for command in cli.COMMANDS:
         name = command.__name__.rpartition(".")[2]
         status, text = printed(monkeypatch, encoding, name, "--help")
@@ -53,7 +53,7 @@ def test_every_encoding_will_do(monkeypatch, encoding):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
-def test_names_from_a_model_are_only_shown(monkeypatch, tmp_path, model, encoding):
+def test_names_from_a_model_are_escaped(monkeypatch, tmp_path, model, encoding):
     image = pytest.importorskip("PIL.Image", reason="reads pictures")
     picture = str(tmp_path / "picture.png")
     image.fromarray(np.tril(np.full((30, 25), 200, np.uint8))).save(picture)
@@ -70,7 +70,7 @@ def test_names_from_a_model_are_only_shown(monkeypatch, tmp_path, model, encodin
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J", "x\ny", "\udc80"])
-def test_names_in_errors_are_only_shown(monkeypatch, capsys, tmp_path, name):
+def test_names_in_errors_are_escaped(monkeypatch, capsys, tmp_path, name):
     assert cli.main(["predict", str(tmp_path / f"no{name}.safetensors"), "x.png"]) == 2
     told = capsys.readouterr().err
     assert "there is no such file" in told

@@ -1,4 +1,4 @@
-"""A report in a real browser: every picture is shown, and nothing has to be scrolled sideways."""
+"""A report in a real browser: every picture is shown, and nothing is too wide."""
 
 import html
 import json
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium or
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """A written report whose names and lines are long."""
+    """A written report with long names and lines."""
     folder = tmp_path_factory.mktemp("run")
     train = data(name="the_pets_of_all_the_people_in_the_street_2024", names=("ant", "a" * 30, "Ankle boot"))
     run, _, _, test = finished(folder, train, command="minicnn train mnist-quick --images 24 " * 5)
@@ -48,7 +48,7 @@ def page(tmp_path_factory):
 
 
 def opened(page, width, folder):
-    """Open a page in a frame of that width, without a network; return what the browser made of it."""
+    """Open a page in a frame of that width, without a network; return what the browser rendered."""
     frame = folder / "frame.html"
     text = FRAME.format(width=width, page=html.escape(page.read_text(encoding="utf-8")))
     frame.write_text(text, encoding="utf-8")

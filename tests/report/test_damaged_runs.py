@@ -1,4 +1,4 @@
-"""Folders of runs that were damaged, mixed or crafted: an error that names the folder, or the page."""
+"""Damaged, mixed and crafted folders of runs give an error that names the folder, or the page."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from tests.report.finished import finished, sign
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run, and the data that it was made with."""
+    """A run, and the data it was made with."""
     run, _, train, test = finished(tmp_path_factory.mktemp("runs") / "whole", epochs=1)
     return run.folder, train, test
 
@@ -33,7 +33,7 @@ DEEP = json.loads("[" * 300 + "]" * 300)
 
 
 def metrics(**changes):
-    """Return what changes numbers of metrics.json; "a__b" is b within a, and ... takes it away."""
+    """Return a function that changes numbers in metrics.json; "a__b" is b within a, and ... removes it."""
 
     def damage(folder):
         path = folder / "metrics.json"
@@ -53,7 +53,7 @@ def metrics(**changes):
 
 
 def text(name, content):
-    """Return what replaces a file by text or bytes, or by what is made of its bytes."""
+    """Return a function that replaces a file by text, bytes, or a function of its bytes."""
 
     def damage(folder):
         path = folder / name
@@ -71,7 +71,7 @@ def header(descr="'<f4'", order="False", shape="(9, 3)", tail=", }", version=b"\
 
 
 def packed(**members):
-    """Return what replaces members of predictions.npz, or adds some; ... takes one away."""
+    """Return a function that replaces, adds or (...) removes members of predictions.npz."""
 
     def damage(folder):
         path = folder / "predictions.npz"
@@ -261,7 +261,7 @@ DAMAGED_FILES = {
     "a model cut short": text("model.safetensors", lambda old: old[:-8]),
     "a model of a pickle": text("model.safetensors", pickle.dumps({"W": [1.0]})),
 }
-# What cannot even be read to be signed, or only by waiting for a long time.
+# Files that cannot be read to be signed, or only by waiting for a long time.
 UNREADABLE = {
     "sparse predictions": sparse("predictions.npz", 2**40),
     "a sparse history": sparse("history.csv", 2**40),
@@ -300,13 +300,13 @@ def test_there_are_many_of_them():
 
 
 @pytest.mark.parametrize("name", ["never", "file"])
-def test_a_folder_that_is_none_is_refused(tmp_path, name):
+def test_a_folder_without_a_run_is_refused(tmp_path, name):
     (tmp_path / "file").write_text("a file")
     with pytest.raises(DataError, match="expected the folder of a finished run"):
         report.read_run(tmp_path / name)
 
 
-def test_what_only_looks_odd_is_shown(whole, folder):
+def test_odd_but_valid_values_are_shown(whole, folder):
     odd = {
         "optimizer": [[["SGD"]]],
         "seed": {"a": [1, {"b": None}]},

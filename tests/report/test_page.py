@@ -1,4 +1,4 @@
-"""`Page`: a single file, safe from what is written into it, never half-written."""
+"""`Page`: a single file in which all text is escaped, never half-written."""
 
 import base64
 import os
@@ -24,7 +24,7 @@ def figure(width=2.0, height=1.0):
 
 
 def small():
-    """Return a page with something of everything."""
+    """Return a page with every kind of content."""
     page = Page("A title", "A lead.", {"accuracy": "91 %", "epochs": "3"})
     page.section("One", "Text of one.", {"line": (figure(), "A line.")})
     page.section("Section two", table=[("class", "images"), ("ant", 3), ("bee", 4)], code="a  b\n  c")
@@ -34,7 +34,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The folder of a run whose names and command are made to break a page, with its page."""
+    """The folder of a run, with its page, whose names and command would break unescaped HTML."""
     folder = tmp_path_factory.mktemp("run")
     train = data(name="<i>pets</i>", names=("<b>", 'a"b', "&amp;"))
     run, _, _, test = finished(folder, train, command=NASTY)
@@ -48,7 +48,7 @@ def page(folder):
 
 
 class TestReport:
-    def test_nothing_is_fetched_from_elsewhere(self, page):
+    def test_nothing_is_loaded_from_elsewhere(self, page):
         addresses = [
             attributes[name] for _, attributes, _ in page.tags for name in ADDRESSES if name in attributes
         ]
@@ -72,7 +72,7 @@ class TestReport:
         assert set(contents) == files
         assert len(contents) == len(files) == 13
 
-    def test_each_picture_decodes_and_is_as_wide_as_the_figure_was_made(self, page):
+    def test_each_picture_is_as_wide_as_the_figure(self, page):
         for picture in page.attributes("img"):
             with Image.open(BytesIO(base64.b64decode(picture["src"].partition(",")[2]))) as image:
                 image.load()
@@ -98,7 +98,7 @@ class TestReport:
         assert page.texts("h1")[0].startswith("<i>pets</i>: ")
         assert not {"h3", "h4"} & {name for name, _, _ in page.tags}
 
-    def test_tables_have_heads(self, page):
+    def test_tables_have_headings(self, page):
         tables = page.attributes("table")
         assert len(tables) == len(page.attributes("thead")) == 3
         assert {head.get("scope") for head in page.attributes("th")} == {"col"}
@@ -111,7 +111,7 @@ class TestReport:
         assert page.texts("pre")[-1] == NASTY
         assert not {"b", "i"} & {name for name, _, _ in page.tags}
 
-    def test_it_says_its_language_encoding_and_that_it_fits_a_telephone(self, page):
+    def test_it_declares_language_encoding_and_viewport(self, page):
         assert page.attributes("html") == [{"lang": "en"}]
         charset, viewport = page.attributes("meta")
         assert charset == {"charset": "utf-8"}
@@ -120,7 +120,7 @@ class TestReport:
 
 
 class TestWrite:
-    def test_the_parts_stand_in_their_order(self, tmp_path):
+    def test_the_parts_are_in_order(self, tmp_path):
         assert small().write(str(tmp_path)) == tmp_path / "report.html"
         page = parsed(tmp_path / "report.html")
         assert page.texts("h1") == ["A title"]
@@ -134,12 +134,12 @@ class TestWrite:
         assert page.texts("pre") == ["a  b\n  c"]
         assert [image["width"] for image in page.attributes("img")] == ["192", "288", "96"]
 
-    def test_the_figures_lie_beside_it_and_nothing_else(self, tmp_path):
+    def test_the_figures_are_written_beside_it(self, tmp_path):
         small().write(tmp_path / "new" / "folder")
         names = {"report.html", "line.png", "first.png", "second.png"}
         assert set(os.listdir(tmp_path / "new" / "folder")) == names
 
-    def test_what_is_not_there_leaves_no_empty_element(self, tmp_path):
+    def test_there_are_no_empty_elements(self, tmp_path):
         bare = Page("Only a title")
         bare.section("And a section")
         page = parsed(bare.write(tmp_path))
@@ -156,11 +156,11 @@ class TestWrite:
         assert read.attributes("img")[0]["alt"] == NASTY
         assert not {"b", "script"} & {name for name, _, _ in read.tags}
 
-    def test_other_alphabets_stay(self, tmp_path):
+    def test_other_alphabets_are_written(self, tmp_path):
         page = Page("Größe 3 × 4 – 靴")
         assert parsed(page.write(tmp_path)).texts("h1") == ["Größe 3 × 4 – 靴"]
 
-    def test_written_again_it_is_the_same(self, tmp_path):
+    def test_writing_again_gives_the_same_page(self, tmp_path):
         page = small()
         first = page.write(tmp_path).read_bytes()
         assert page.write(tmp_path).read_bytes() == first
@@ -218,7 +218,7 @@ class TestWrite:
 @pytest.mark.parametrize(
     ("title", "name"), [("First", "b"), ("Second", "a")], ids=["a section's title", "a figure's name"]
 )
-def test_what_is_on_the_page_already_is_refused(title, name):
+def test_duplicates_on_the_page_are_refused(title, name):
     page = Page("A page")
     page.section("First", figures={"a": (Figure(), "a figure")})
     with pytest.raises(ConfigError, match="already: give the section and each figure another name"):
