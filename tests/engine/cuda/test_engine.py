@@ -682,7 +682,7 @@ def test_what_there_are_no_kernels_for_is_refused_when_it_comes_later(cupy):
     things = (fast.model.layers[1], "forward"), (fast.loss, "backward"), (fast.optimizer, "step")
     for thing, method in things:
         setattr(thing, method, getattr(thing, method))
-        with pytest.raises(ConfigError, match="a layer, a loss or an optimizer that there are no kernels"):
+        with pytest.raises(ConfigError, match="layer, loss or optimizer without kernels"):
             fast.train_step(images, labels)
         delattr(thing, method)
     fast.train_step(images, labels)
