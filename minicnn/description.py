@@ -45,7 +45,7 @@ def describe(model: "Sequential") -> dict[str, Any]:
             "layers": [_config(layer) for layer in model.layers],
             "input_shape": model.input_shape,
             "dtype": model.dtype.name,
-            "preprocessing": model.preprocessing.asdict(),
+            "preprocessing": asdict(model.preprocessing),
             "preparation": None if model.preparation is None else asdict(model.preparation),
             "class_names": model.class_names,
             "info": model.info,

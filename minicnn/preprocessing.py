@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from minicnn.text import shown
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """(x − mean) / std: the base class of `Scale` and `Standardize`, which define ``mean`` and ``std``.
+    """(x − mean) / std: the base class of `Scale` and `Standardize`.
 
     x is on the scale 0…1: uint8 pixels are divided by 255, floats are taken as they are.
 
@@ -31,6 +31,8 @@ class Preprocessing:
         If ``trained_on`` is not two finite numbers, or the base class itself is called.
     """
 
+    mean: float = field(init=False)
+    std: float = field(init=False)
     trained_on: tuple[float, float] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -46,13 +48,9 @@ class Preprocessing:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "Preprocessing":
-        """Return the preprocessing that ``asdict`` described."""
+        """Return the preprocessing that ``dataclasses.asdict`` described, as a model file holds it."""
         loaded = Standardize(**{"mean": 0.0, "std": 1.0, **values})
         return Scale(trained_on=loaded.trained_on) if (loaded.mean, loaded.std) == (0, 1) else loaded
-
-    def asdict(self) -> dict[str, Any]:
-        """Return the values that a model file holds."""
-        return {"mean": self.mean, "std": self.std, "trained_on": self.trained_on}
 
     def trained(self, images: Array) -> "Preprocessing":
         """Return the preprocessing of a model trained on these images, unless it was trained before."""
@@ -113,8 +111,8 @@ class Preprocessing:
 class Scale(Preprocessing):
     """Pixels on the scale 0…1: the default of a model."""
 
-    mean: ClassVar[float] = 0.0
-    std: ClassVar[float] = 1.0
+    mean: float = field(default=0.0, init=False)
+    std: float = field(default=1.0, init=False)
 
 
 @dataclass(frozen=True)

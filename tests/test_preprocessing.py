@@ -1,7 +1,7 @@
 """`Scale` and `Standardize`: the formula, and every kind of images that raises an error."""
 
 import tracemalloc
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -88,7 +88,7 @@ class TestConstructing:
 )
 def test_it_is_made_again_from_the_values_in_a_model_file(values, expected):
     assert Preprocessing.from_dict(values) == expected
-    assert Preprocessing.from_dict(expected.asdict()) == expected
+    assert Preprocessing.from_dict(asdict(expected)) == expected
 
 
 class TestChecking:

@@ -21,13 +21,19 @@ SMALL = 64 * 2**20  # bytes that any gzip file or pipe may give: sorted labels d
 CHUNK = 2**20
 
 
-def open_content(
-    path: str | PathLike, limit: int | None = None, source: str | None = None
-) -> io.BufferedReader:
+class Content(io.BufferedReader):
+    """The content of a file, which has at most ``limit`` bytes."""
+
+    def __init__(self, raw: "_Limited") -> None:
+        super().__init__(raw)
+        self.limit = raw.limit
+
+
+def open_content(path: str | PathLike, limit: int | None = None, source: str | None = None) -> Content:
     """Open a file to read its content once, decompressed if its first bytes are those of gzip.
 
     Raises DataNotFoundError if there is no such file, and DataError if it cannot be read. Reading raises
-    DataError if it is damaged or has more content than the limit, which is the attribute ``raw.limit``.
+    DataError if it is damaged or has more content than the limit, which is the attribute ``limit``.
 
     Parameters
     ----------
@@ -52,7 +58,7 @@ def open_content(
     if limit is None:
         plain = stat.S_ISREG(status.st_mode) and not packed
         limit = status.st_size if plain else max(SMALL, RATIO * status.st_size)
-    return io.BufferedReader(_Limited(file, packed, source, limit))
+    return Content(_Limited(file, packed, source, limit))
 
 
 def write_content(path: Path, content: bytes) -> None:

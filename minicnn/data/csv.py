@@ -131,7 +131,7 @@ def write_csv(dataset: Dataset, path: str | PathLike) -> None:
         )
     if labels.max() > 255:
         raise DataError(f"write_csv: a CSV file holds labels up to 255; got {labels.max()}: save them as IDX")
-    check_file(path)
+    check_file(Path(path))
     lines = [",".join(["label", *(f"pixel{i}" for i in range(1, images[0].size + 1))])]
     for label, image in zip(labels, images, strict=True):
         lines.append(",".join([NUMBERS[label], *[NUMBERS[value] for value in image.tobytes()]]))
@@ -184,8 +184,8 @@ class _Table:
     ----------
     titles : list of str
         The fields of the first line, whether it is a header or not.
-    label : int or None
-        The column of labels, once it is known.
+    label, worded : int or None
+        The column of labels, once it is known, and the same if they are words.
     words : list of str
         The labels, if they are words; their column in ``numbers`` is 0 then.
     numbers : list of ndarray
@@ -197,7 +197,7 @@ class _Table:
         self.titles = _fields(line)
         self.header = _is_header(self.titles)
         self.label: int | None = None
-        self.worded = False
+        self.worded: int | None = None
         self.words: list[str] = []
         self.numbers: list[np.ndarray] = []
 
@@ -262,9 +262,11 @@ class _Table:
         for chunk in _chunks(lines):
             if not self.numbers:  # the first image shows whether labels are words
                 words = [i for i, text in enumerate(_fields(chunk[0][1])) if _is_word(text)]
-                self.worded = len(words) == 1 and self.label in (None, words[0])
-                self.label = words[0] if self.worded else self.label
-            texts = self._without_words(chunk) if self.worded else [text for _, text in chunk]
+                if len(words) == 1 and self.label in (None, words[0]):
+                    self.label = self.worded = words[0]
+            texts = [text for _, text in chunk]
+            if self.worded is not None:
+                texts = self._without_words(texts, self.worded)
             piece = None if texts is None else _parse(texts)
             if piece is None or piece.shape[1] != len(self.titles):
                 raise DataError(f"{self.path}, {self._mistake(chunk)}: correct it, or fetch the file again")
@@ -274,16 +276,16 @@ class _Table:
                 f"{self.path}: expected an image on each line; there is only a header: fetch it again"
             )
 
-    def _without_words(self, chunk: list[Line]) -> list[str] | None:
+    def _without_words(self, texts: list[str], column: int) -> list[str] | None:
         """Move the labels to ``words`` and return the lines with 0 instead; None if a label is no word."""
         lines = []
-        for _, text in chunk:
+        for text in texts:
             fields = text.split(",")
-            word = _word(fields, self.label)
+            word = _word(fields, column)
             if not word:
                 return None
             self.words.append(word)
-            fields[self.label] = "0"
+            fields[column] = "0"
             lines.append(",".join(fields))
         return lines
 
@@ -294,9 +296,9 @@ class _Table:
             if len(fields) != len(self.titles):
                 expected = f"{len(self.titles)} fields, as in line {self.first}"
                 return f"line {number}: expected {expected}; got {len(fields)}"
-            numbers = [i for i in range(len(fields)) if not (self.worded and i == self.label)]
-            if self.worded and not _word(fields, self.label):
-                column, expected = self.label, "the name of a class"
+            numbers = [i for i in range(len(fields)) if i != self.worded]
+            if self.worded is not None and not _word(fields, self.worded):
+                column, expected = self.worded, "the name of a class"
             elif _parse([",".join(fields[i] for i in numbers)]) is None:
                 column = next(i for i in numbers if _parse([fields[i]]) is None)
                 expected = "a whole number 0…255"
@@ -309,14 +311,13 @@ class _Table:
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the pixels, (N, pixels), and the column of labels, (N,); ``numbers`` is empty afterwards."""
-        if self.label is None:
-            self.label = self._guessed()
-        labels = np.concatenate([piece[:, self.label] for piece in self.numbers])
+        label = self._guessed() if self.label is None else self.label
+        labels = np.concatenate([piece[:, label] for piece in self.numbers])
         images = np.empty((len(labels), len(self.titles) - 1), np.uint8)
         end = len(labels)
         while self.numbers:  # each piece is freed once it is copied
             piece = self.numbers.pop()
-            images[end - len(piece) : end] = np.delete(piece, self.label, axis=1)
+            images[end - len(piece) : end] = np.delete(piece, label, axis=1)
             end -= len(piece)
         return images, labels
 

@@ -82,13 +82,13 @@ def _shrink(file: Image.Image) -> Image.Image:
     file.load()
     factor = max(1, max(file.size) // (2 * WORKING_SIDE))
     rows = factor * max(1, STRIP // (factor * file.width))
-    small = None
+    strips = []
     for top in range(0, file.height, rows):
         strip = file.crop((0, top, file.width, min(top + rows, file.height)))
-        strip = _averageable(strip).reduce(factor)
-        if small is None:
-            small = Image.new(strip.mode, (strip.width, -(-file.height // factor)))
-        small.paste(strip, (0, top // factor))
+        strips.append(_averageable(strip).reduce(factor))
+    small = Image.new(strips[0].mode, (strips[0].width, -(-file.height // factor)))
+    for i, strip in enumerate(strips):
+        small.paste(strip, (0, i * (rows // factor)))
     return small.convert("RGBA") if small.mode == "RGBa" else small
 
 

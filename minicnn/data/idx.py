@@ -40,7 +40,7 @@ def read_idx(path: str | PathLike) -> np.ndarray:
         If the file is empty, damaged, truncated, too long, or no IDX file.
     """
     with open_content(path) as content:
-        return parse_idx(content, str(path), content.raw.limit)
+        return parse_idx(content, str(path), content.limit)
 
 
 def parse_idx(content: BinaryIO, source: str, limit: int) -> np.ndarray:

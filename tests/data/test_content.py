@@ -54,14 +54,14 @@ def test_one_byte_beyond_the_limit_is_refused(file, monkeypatch, pack, chunk):
 
 def test_a_plain_file_is_its_own_limit(file):
     with open_content(file(b"ten bytes.")) as opened:
-        assert opened.raw.limit == 10
+        assert opened.limit == 10
 
 
 def test_a_compressed_file_may_unpack_to_many_times_its_size(file, monkeypatch):
     packed = gzip.compress(bytes(100_000))
     monkeypatch.setattr(content, "SMALL", 0)
     with open_content(file(packed)) as opened:
-        assert opened.raw.limit == content.RATIO * len(packed) < 100_000
+        assert opened.limit == content.RATIO * len(packed) < 100_000
     with pytest.raises(DataError, match=f"at most {content.RATIO * len(packed):,} bytes"):
         read(file(packed))
     monkeypatch.setattr(content, "SMALL", 100_000)
