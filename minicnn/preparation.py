@@ -71,10 +71,10 @@ class Preparation:
         objects = x[(x > LIT).any(axis=(1, 2))]
         if max(black, white) < 0.5 or len(objects) == 0:
             return cls(margin=None)
-        ink = np.quantile(objects.mean(axis=(1, 2)), (0.001, 0.999)).clip(0, 1)
+        least, most = np.quantile(objects.mean(axis=(1, 2)), (0.001, 0.999)).clip(0, 1)
         second = np.quantile([_second_part(image) for image in objects], 0.995)
         margin = (1 - np.median(_extent(objects > LIT))) / 2
-        return cls(float(margin), bool(white > black), *map(float, ink), float(second))
+        return cls(float(margin), bool(white > black), float(least), float(most), float(second))
 
     def remarks(self, image: np.ndarray) -> list[str]:
         """Return in which ways an image, (H, W, C) uint8, differs from the training images."""

@@ -20,7 +20,7 @@ class Source:
 
     name: str
     class_names: tuple[str, ...]
-    files: tuple[File, File, File, File]  # training images and labels, test images and labels
+    files: tuple[File, ...]  # four: training images and labels, test images and labels
     mirrors: tuple[str, ...]
 
 

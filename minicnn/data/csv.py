@@ -81,10 +81,9 @@ def read_csv(
     if not isinstance(path, str | PathLike):
         raise ConfigError(f"path must be that of a file, such as 'train.csv', got {path!r}")
     class_names = checked_names(class_names)
-    if image_shape is not None:
-        image_shape = checks.shape(image_shape, "image_shape")
-        if len(image_shape) != 3:
-            raise ConfigError(f"image_shape must be (H, W, C), got {image_shape}: gray images have C = 1")
+    wanted = None if image_shape is None else checks.shape(image_shape, "image_shape")
+    if wanted is not None and len(wanted) != 3:
+        raise ConfigError(f"image_shape must be (H, W, C), got {wanted}: gray images have C = 1")
     if not isinstance(label, str | None):
         raise ConfigError(f'label must be "first", "last" or the title of a column, got {label!r}')
     lines = _lines(path)
@@ -92,7 +91,7 @@ def read_csv(
     if first is None:
         raise DataError(f"{path}: expected a CSV file of labels and pixels; it is empty: fetch it again")
     table = _Table(str(path), *first)
-    shape = table.image_shape(image_shape)
+    shape = table.image_shape(wanted)
     table.label = table.label_column(label)
     table.read(lines if table.header else chain([first], lines))
     images, labels = table.arrays()
@@ -201,7 +200,7 @@ class _Table:
         self.words: list[str] = []
         self.numbers: list[np.ndarray] = []
 
-    def image_shape(self, wanted: tuple[int, int, int] | None) -> tuple[int, int, int]:
+    def image_shape(self, wanted: tuple[int, ...] | None) -> tuple[int, ...]:
         """Return the shape of an image, of as many pixels as there are columns beside the label."""
         count = len(self.titles)
         if self.header and not self.titles[0]:

@@ -135,7 +135,7 @@ def _read_custom(name: str, root: str | os.PathLike | None) -> tuple[Dataset, Da
     """Read custom IDX files from root or MINICNN_DATA."""
     folder, origin = _folder(root)
     place = None if folder is None else _place(name, folder)
-    if place is None:
+    if folder is None or place is None:
         where = "" if folder is None else f"; no IDX files of that name are in {folder}, which is {origin}"
         raise ConfigError(f"{unknown_name(name, 'load: the data set', names)}{where}")
     paths = _paths(name, folder, origin)
@@ -185,8 +185,8 @@ def _from_folder(source: Source, folder: Path, origin: str) -> list[bytes]:
 def _paths(name: str, folder: Path, origin: str) -> list[Path]:
     """Return where the four files of a data set are in the user's folder."""
     place = _place(name, folder)
-    paths = [place and _find(place, file) for file in NAMES]
-    missing = [file for file, path in zip(NAMES, paths, strict=True) if path is None]
+    paths = {file: _find(place, file) if place else None for file in NAMES}
+    missing = [file for file, path in paths.items() if path is None]
     if missing:
         download = f", or leave {origin} unset to download" if name in SOURCES else ""
         looked = place or f"{folder / name} and {folder}"
@@ -194,7 +194,7 @@ def _paths(name: str, folder: Path, origin: str) -> list[Path]:
             f"{name}: expected {', '.join(missing)} (or the same with .gz) in {looked}, because "
             f"{origin} is {folder}; not found: put them there{download}"
         )
-    return paths
+    return [path for path in paths.values() if path is not None]
 
 
 def _place(name: str, folder: Path) -> Path | None:
@@ -215,10 +215,11 @@ def _from_cache(source: Source) -> list[bytes]:
                 if path is not None:
                     contents[file] = read_verified(path, file)
         missing = [file for file in source.files if file not in contents]
-        contents.update(zip(missing, fetch(missing, folder, source.mirrors), strict=True))
-    except DataNotFoundError as error:
-        problem = f"it could not be downloaded to {folder}"
-        raise DataNotFoundError(f"{_advice(source, problem)}\nwhat the mirrors answered:\n{error}") from error
+        try:
+            contents.update(zip(missing, fetch(missing, folder, source.mirrors), strict=True))
+        except DataNotFoundError as error:
+            advice = _advice(source, f"it could not be downloaded to {folder}")
+            raise DataNotFoundError(f"{advice}\nwhat the mirrors answered:\n{error}") from error
     except OutputError as error:
         problem = f"its download cannot be saved: {error.__cause__ or error}"
         raise DataNotFoundError(_advice(source, problem)) from error

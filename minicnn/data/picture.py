@@ -76,7 +76,7 @@ def read_picture(
     PictureWarning
         If the file holds several pictures; the first is used.
     """
-    H, W, C = _checked_shape(image_shape)
+    H, W, C = _check_shape(image_shape)
     margins = _margins(H, W, 0 if margin is None else margin)
     whole = C == 3 or margin is None
     if invert is not None and whole:
@@ -100,14 +100,14 @@ def read_picture(
     return 255 - image if negative and not whole else image
 
 
-def _checked_shape(image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    image_shape = checks.shape(image_shape, "image_shape")
-    if len(image_shape) != 3 or image_shape[2] not in (1, 3):
+def _check_shape(image_shape: tuple[int, ...]) -> tuple[int, ...]:
+    shape = checks.shape(image_shape, "image_shape")
+    if len(shape) != 3 or shape[2] not in (1, 3):
         raise ShapeError(
             f"a picture becomes an image of shape (H, W, 1), gray, or (H, W, 3), in color; got "
-            f"image_shape {image_shape}: use a model that takes one of these"
+            f"image_shape {shape}: use a model that takes one of these"
         )
-    return image_shape
+    return shape
 
 
 def _margins(H: int, W: int, margin: float) -> tuple[int, int]:

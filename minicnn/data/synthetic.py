@@ -151,7 +151,7 @@ def _pose(rng: np.random.Generator, m: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixel coordinates of m images: each shifted, turned, sheared and scaled, half of them mirrored."""
     shift_x, shift_y, angle, shear = (_vary(rng, m, -0.25, 0.25) for _ in range(4))
     scale_x, scale_y = (_vary(rng, m, 0.75, 1.05) for _ in range(2))
-    scale_x *= rng.choice(np.float32([-1, 1]), (m, 1, 1))
+    scale_x *= rng.choice(np.array([-1, 1], np.float32), (m, 1, 1))
     line = (np.arange(SIZE, dtype=np.float32) + 0.5) * PIXEL - 1
     x, y = line[None, None, :] - shift_x, line[None, :, None] - shift_y
     turned_x = (np.cos(angle) * x + np.sin(angle) * y) / scale_x
@@ -162,7 +162,8 @@ def _pose(rng: np.random.Generator, m: int) -> tuple[np.ndarray, np.ndarray]:
 def _fabric(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Tone of the cloth at each pixel, float32 (M, 28, 28): a color, stripes or checks, a fall of light."""
     m = len(x)
-    across, down = (rng.choice(np.float32([0, 14]), (m, 1, 1)) * _vary(rng, m, 0.8, 1.6) for _ in range(2))
+    waves = np.array([0, 14], np.float32)
+    across, down = (rng.choice(waves, (m, 1, 1)) * _vary(rng, m, 0.8, 1.6) for _ in range(2))
     pattern = _vary(rng, m, 0.1, 0.3) * (np.sin(across * x) + np.sin(down * y))
     light = _vary(rng, m, -0.2, 0.2) * x + _vary(rng, m, -0.2, 0.2) * y
     return np.clip(_vary(rng, m, 0.4, 0.95) * (1 + pattern + light), 0.08, 1)
