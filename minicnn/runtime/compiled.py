@@ -41,7 +41,7 @@ def _cache_folder() -> Path:
     return base / f"minicnn-{_STATE}{'-checked' if config.BOUNDSCHECK else ''}"
 
 
-def compiled(loop: Callable, signature: str | None = None) -> Callable:
+def compiled(loop: Callable, signature: Any = None) -> Callable:
     """Compile a loop at its first call, or now if it has one signature only; it runs without the GIL.
 
     A constant in a call makes Numba compile the called loop once more, for that constant: the
@@ -60,7 +60,7 @@ def compiled(loop: Callable, signature: str | None = None) -> Callable:
     return function
 
 
-def _kept(loop: Callable, signature: str | None) -> Callable | None:
+def _kept(loop: Callable, signature: Any = None) -> Callable | None:
     """Return a loop that is compiled and kept in the folder; None if Numba would keep it elsewhere."""
     with _choosing:  # Numba is told the folder by a global setting
         chosen, folder = config.CACHE_DIR, _cache_folder()

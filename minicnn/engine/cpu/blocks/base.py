@@ -39,6 +39,10 @@ def zeros(size: int, dtype: type = np.float32) -> np.ndarray:
     return array[start : start + size]
 
 
+EMPTY = zeros(0)
+"""Passed to a kernel for an array that is not needed."""
+
+
 def share(n: int, part: int, parts: int) -> tuple[int, int]:
     """Return the first and one past the last of n things that belong to ``part``."""
     return n * part // parts, n * (part + 1) // parts

@@ -1,12 +1,12 @@
-"""Dense, with the ReLU behind it."""
+"""Dense, with the ReLU behind it: see ``engine/cpu/kernels/dense.py``."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.engine.cpu.blocks.base import Block, Piece, Stage, share, zeros
-from minicnn.engine.cpu.kernels import dense, gemm
-from minicnn.engine.cpu.kernels.gemm import PANEL
+from minicnn.engine.cpu.blocks.base import EMPTY, Block, Piece, Stage, share, zeros
+from minicnn.engine.cpu.kernels import dense
+from minicnn.engine.cpu.kernels.gemm import PANEL, panels_size
 from minicnn.layers import Layer
 
 # Numbers of dW that are updated at a time: with W and its moments they fit into the L2 cache.
@@ -14,74 +14,77 @@ _PIECE = 64 * 1024
 
 
 class DenseBlock(Block):
-    """Dense, and a ReLU if there is one: see ``engine/cpu/kernels/dense.py``."""
+    """Dense, and a ReLU if there is one."""
 
     def __init__(self, layers: list[Layer], parts: int) -> None:
         super().__init__(layers, parts)
-        self.relu = len(layers) > 1
         self.bias = zeros(self.output_size)
-        self.panels = [zeros(gemm.panels_size(dense.DEPTH, self.output_size)) for _ in range(parts)]
 
     def connect(self, capacity: int, x: np.ndarray, y: np.ndarray) -> None:
         """Take the arrays for x and y."""
         super().connect(capacity, x, y)
+        units = self.output_size
         self.rows = -(-capacity // self.parts)  # of one part, at most
-        self.z = [zeros(gemm.panels_size(self.rows, self.output_size)) for _ in range(self.parts)]
+        self.workspaces = [
+            dense.Workspace(
+                bias=self.bias, panels=zeros(panels_size(dense.DEPTH, units)),
+                z=zeros(panels_size(self.rows, units)),
+                dz=EMPTY, dz_panels=EMPTY, dz_columns=EMPTY, tail=EMPTY,
+            )
+            for _ in range(self.parts)
+        ]  # fmt: skip
 
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
         """Take the arrays for dx and dy, and make what only training needs."""
         super().connect_gradients(dx, dy)
         D, units = self.input_size, self.output_size
-        self.dz = zeros(self.capacity * units)
-        self.tails = [zeros(dense.STRIPE * PANEL) for _ in range(self.parts)]
-        self.dz_panels = zeros(gemm.panels_size(self.capacity, units))
-        self.columns = [zeros(gemm.panels_size(units, self.rows)) for _ in range(self.parts)]
+        self.dz, dz_panels = zeros(self.capacity * units), zeros(panels_size(self.capacity, units))
+        self.workspaces = [
+            workspace._replace(
+                dz=self.dz, dz_panels=dz_panels, dz_columns=zeros(panels_size(units, self.rows)),
+                tail=zeros(dense.STRIPE * PANEL),
+            )
+            for workspace in self.workspaces
+        ]  # fmt: skip
         self.dW, self.db = zeros(D * units), zeros(units)
         self.own_gradients = {"W": self.dW.reshape(D, units)}
         if self.layer.use_bias:
             self.own_gradients["b"] = self.db
 
     def begin(self, N: int, training: bool) -> None:
-        """Take the bias, and say where the gradients will be."""
+        """Take the bias, and announce where the gradients will be."""
         super().begin(N, training)
+        self.sizes = dense.Sizes(N, self.input_size, self.output_size, relu=len(self.layers) > 1)
         if self.layer.use_bias:
             self.bias[:] = self.weights["b"]
 
     def forward(self, training: bool) -> list[Stage]:
         """Return the stage that computes y."""
-        D, units = self.input_size, self.output_size
 
         def run(part: int, first: int, last: int) -> None:
-            dense.forward(
-                self.x, self.weights["W"], self.bias, self.relu, self.y, first, last, D, units,
-                gemm.ONE_RUN, self.panels[part], self.z[part],
-            )  # fmt: skip
+            dense.forward(self.sizes, self.workspaces[part], self.weights["W"], self.x, self.y, first, last)
 
         return [Stage(run)]
 
     def backward(self) -> list[Stage]:
         """Return the stage that computes dz and dx."""
-        D, units, need_dx = self.input_size, self.output_size, self.dx is not None
-        dx = self.dx if need_dx else zeros(0)
+        dx = EMPTY if self.dx is None else self.dx
 
         def run(part: int, first: int, last: int) -> None:
             dense.backward(
-                self.y, self.dy, self.relu, self.dz, self.dz_panels, self.N, first, last, D, units,
-                need_dx, self.weights["W"], self.columns[part], dx, gemm.ONE_RUN, self.tails[part],
-            )  # fmt: skip
+                self.sizes, self.workspaces[part], self.weights["W"], self.y, self.dy, dx, first, last
+            )
 
         return [Stage(run)]
 
     def gradients(self, part: int, parts: int, N: int) -> Iterator[Piece]:
         """Compute this part of the rows of dW, over the whole batch; the first part has db too."""
-        D, units = self.input_size, self.output_size
+        workspace, D, units = self.workspaces[part], self.input_size, self.output_size
         first, last = share(D, part, parts)
         rows = max(_PIECE // units, dense.STRIPE)
         for d in range(first, last, rows):
             end = min(d + rows, last)
-            dense.gradient(
-                self.x, self.dz_panels, N, D, units, self.dW, d, end, gemm.ONE_RUN, self.tails[part]
-            )
+            dense.gradient(self.sizes, self.x, workspace.dz_panels, workspace.tail, self.dW, d, end)
             yield Piece("W", d * units, end * units)
         if part == 0 and self.layer.use_bias:
             np.sum(self.dz[: N * units].reshape(N, units), axis=0, out=self.db)

@@ -1,11 +1,13 @@
-"""A dense layer and its ReLU over preallocated arrays: ``product`` does the work.
+"""A dense layer and its ReLU over preallocated arrays, as products of panels (``gemm.py``).
 
 y = max(x @ W + b, 0)        dz = dy where y > 0        dW = xᵀ @ dz        dx = dz @ Wᵀ
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from minicnn.engine.cpu.kernels.gemm import PANEL, multiply, multiply_panel, pack, panel_width
+from minicnn.engine.cpu.kernels.gemm import ONE_RUN, PANEL, multiply_panel, pack, panel_width
 from minicnn.engine.cpu.kernels.simd import LANES, load_rows, store_rows, transpose
 from minicnn.runtime.compiled import compiled, inlined
 
@@ -16,21 +18,43 @@ STRIPE = 48
 """Rows of dW at a time: their columns of x share cache lines."""
 
 
+class Sizes(NamedTuple):
+    """The sizes of a dense layer: x (N, D), y (N, units)."""
+
+    N: int
+    D: int
+    units: int
+    relu: bool
+
+
+class Workspace(NamedTuple):
+    """What one thread needs besides x, y, W and their gradients; all threads share bias, dz and dz_panels."""
+
+    bias: np.ndarray
+    panels: np.ndarray  # of DEPTH rows of W
+    z: np.ndarray  # x @ W of this thread's rows, in whole panels
+    dz: np.ndarray  # (N, units)
+    dz_panels: np.ndarray  # the same, packed
+    dz_columns: np.ndarray  # this thread's rows of dz, transposed and packed
+    tail: np.ndarray  # (STRIPE, PANEL)
+
+
 @compiled
-def forward(x, W, bias, relu, y, first, last, D, units, run, panels, z):
+def forward(sizes, workspace, W, x, y, first, last):
     """Compute rows ``first`` to ``last`` of y (N, units) from x (N, D) and W (D, units).
 
-    Every thread lays out W in ``panels`` for itself, a piece at a time, while the piece is in the cache
-    anyway. z takes x @ W with its rows filled up to whole panels.
+    Every thread packs W for itself, piece by piece, while the piece is in the cache anyway.
     """
+    _, D, units, relu = sizes
+    panels, z, bias = workspace.panels, workspace.z, workspace.bias
     rows, pitch = last - first, -(-units // PANEL) * PANEL
     for d in range(0, D, DEPTH):
         depth = min(DEPTH, D - d)
         pack(W, d * units, depth, units, panels, DEPTH * PANEL)
         for j in range(0, pitch, PANEL):
-            width = panel_width(units, j)
+            panel, width = j * DEPTH, panel_width(units, j)
             multiply_panel(
-                x, first * D + d, D, 1, run, depth, panels, j * DEPTH, width, z, j, pitch, rows, d > 0
+                x, first * D + d, D, 1, ONE_RUN, depth, panels, panel, width, z, j, pitch, rows, d > 0
             )
     for n in range(rows):
         for j in range(units):
@@ -51,12 +75,13 @@ def _store_transposed(tail, column, rows, count, dx, to, D):
 
 
 @compiled
-def backward(y, dy, relu, dz, dz_panels, N, first, last, D, units, need_dx, W, columns, dx, run, tail):
-    """Compute rows ``first`` to ``last`` of dz, as rows and in panels, and of dx.
+def backward(sizes, workspace, W, y, dy, dx, first, last):
+    """Compute rows ``first`` to ``last`` of dz, as rows and in panels, and of dx unless it is empty.
 
-    dx is computed as its transpose, dxᵀ = W @ dzᵀ, for which W is read as it lies; ``columns``
-    takes the panels of this part's dzᵀ.
+    dx is computed as its transpose, dxᵀ = W @ dzᵀ, which reads W as it is.
     """
+    N, D, units, relu = sizes
+    dz, dz_panels, columns = workspace.dz, workspace.dz_panels, workspace.dz_columns
     for n in range(first, last):
         for j in range(units):
             at = n * units + j
@@ -65,22 +90,32 @@ def backward(y, dy, relu, dz, dz_panels, N, first, last, D, units, need_dx, W, c
             left, i = j // PANEL * PANEL, (n - first) // PANEL * PANEL
             dz_panels[left * N + n * panel_width(units, left) + j - left] = value
             columns[i * units + j * panel_width(last - first, i) + n - first - i] = value
-    if not need_dx:
+    if len(dx) == 0:
         return
+    tail = workspace.tail
     for d in range(0, D, STRIPE):
         rows = min(STRIPE, D - d)
         for n in range(first, last, PANEL):
             panel, width = (n - first) * units, panel_width(last - first, n - first)
             multiply_panel(
-                W, d * units, units, 1, run, units, columns, panel, width, tail, 0, PANEL, rows, False
+                W, d * units, units, 1, ONE_RUN, units, columns, panel, width, tail, 0, PANEL, rows, False
             )
             for i in range(0, min(PANEL, last - n), LANES):
                 _store_transposed(tail, i, rows, min(LANES, last - n - i), dx, (n + i) * D + d, D)
 
 
 @compiled
-def gradient(x, dz_panels, N, D, units, dW, first, last, run, tail):
+def gradient(sizes, x, dz_panels, tail, dW, first, last):
     """Compute rows ``first`` to ``last`` of dW = xᵀ @ dz over the whole batch."""
+    N, D, units, _ = sizes
     for d in range(first, last, STRIPE):
         rows = min(STRIPE, last - d)
-        multiply(x, d, 1, D, run, N, dz_panels, units, dW, d * units, rows, tail)
+        for j in range(0, units, PANEL):
+            whole, width = j + PANEL <= units, panel_width(units, j)
+            to, at, step = (dW, d * units + j, units) if whole else (tail, 0, PANEL)
+            multiply_panel(x, d, 1, D, ONE_RUN, N, dz_panels, j * N, width, to, at, step, rows, False)
+            if not whole:
+                at, count = d * units + j, units - j
+                for i in range(rows):
+                    for k in range(count):
+                        dW[at + i * units + k] = tail[i * PANEL + k]

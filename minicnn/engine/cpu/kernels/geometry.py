@@ -1,4 +1,4 @@
-"""The sizes that the convolution's kernels share, and the padded image that they work on."""
+"""The sizes that the kernels of one block share, and the padded image that they work on."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,10 @@ from minicnn.runtime.compiled import inlined
 
 
 class Geometry(NamedTuple):
-    """The sizes of one convolution and its pool; ``engine/blocks`` computes them."""
+    """The sizes of a convolution or a normalization and of the pool behind it, from ``blocks/geometry.py``.
+
+    A normalization has those of a 1 × 1 convolution. No pool is a pool of 1 × 1.
+    """
 
     H: int
     W: int
@@ -14,31 +17,30 @@ class Geometry(NamedTuple):
     OH: int  # of the convolution
     OW: int
     OC: int
-    PH: int  # behind the pool; without one, OH and OW
+    PH: int  # behind the pool
     PW: int
     SH: int  # the convolution's strides
     SW: int
-    FH: int  # of the field
+    FH: int  # of the padded image
     FW: int
-    top: int  # where the image lies in the field
+    top: int  # where the image begins in it
     left: int
-    YW: int  # width of a row of the convolution's result, at least OW
-    pitch: int  # numbers a pixel of that: OC, rounded up to whole panels
+    YW: int  # width of a row of the convolution's result z, at least OW
+    pitch: int  # numbers in a pixel of z: OC, rounded up to whole panels
     length: int  # of a run
     depth: int  # KH·KW·C
-    TH: int  # rows and columns of Winograd tiles; 0: the direct way
+    TH: int  # rows and columns of Winograd tiles; 0 for a direct convolution
     TW: int
     band: int  # rows of tiles at a time
-    pool_KH: int  # the pool; 1 × 1 without one
+    pool_KH: int
     pool_KW: int
     pool_SH: int
     pool_SW: int
     pool_top: int
     pool_left: int
-    plain_pool: bool  # 2 × 2, side by side, nothing outside the image
-    overlap: bool  # whether the windows of the pool may share lines, or reach outside the image
+    pool_2x2: bool  # side by side and inside the image
+    overlap: bool  # whether windows of the pool may share lines, or reach outside the image
     relu: bool
-    row: int  # numbers in a row of im2col, whole registers; 0: windows are taken from the field
 
 
 @inlined
@@ -48,19 +50,18 @@ def _copy(source, to):
 
 
 @inlined
-def pad(g, x, n, field):
-    """Copy image n into the field; what lies around it stays zero."""
+def pad(g, x, n, padded):
+    """Copy image n into the padded image, whose border stays zero."""
     width = g.W * g.C
     for h in range(g.H):
-        source = (n * g.H + h) * width
-        to = ((g.top + h) * g.FW + g.left) * g.C
-        _copy(x[source : source + width], field[to : to + width])
+        source, to = (n * g.H + h) * width, ((g.top + h) * g.FW + g.left) * g.C
+        _copy(x[source : source + width], padded[to : to + width])
 
 
 @inlined
-def crop(g, dfield, dx, n):
-    """Copy what is inside the image from dfield to image n of dx."""
+def crop(g, dpadded, dx, n):
+    """Copy what is inside the image from dpadded to image n of dx."""
     width = g.W * g.C
     for h in range(g.H):
         to, source = (n * g.H + h) * width, ((g.top + h) * g.FW + g.left) * g.C
-        _copy(dfield[source : source + width], dx[to : to + width])
+        _copy(dpadded[source : source + width], dx[to : to + width])

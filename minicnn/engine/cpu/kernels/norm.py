@@ -1,95 +1,117 @@
 """Batch normalization of rows of C channels, with the ReLU and the max-pool behind it.
 
 The mean and the variance of a channel are over the whole batch, so each part of it is summed up on
-its own, about its own mean, and the parts are then put together: Chan, Golub & LeVeque 1983,
+its own, about its own mean, and the parts are then combined: Chan, Golub & LeVeque 1983,
 "Algorithms for Computing the Sample Variance", equation 2.1.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from minicnn.engine.cpu.kernels.epilogue import activate
+from minicnn.engine.cpu.kernels.epilogue import epilogue, unpool
 from minicnn.engine.cpu.kernels.simd import LANES, load, splat, store
-from minicnn.engine.cpu.kernels.unpool import unpool
 from minicnn.runtime.compiled import compiled, inlined
 
 _ROWS = 256  # at a time: they stay in the L2 cache while one register of channels after another is done
 
 
+class Channels(NamedTuple):
+    """What is known of each channel; M is the number of rows of the batch."""
+
+    mean: np.ndarray
+    inv_std: np.ndarray
+    gamma: np.ndarray
+    beta: np.ndarray
+    mean_dz: np.ndarray  # dβ / M
+    mean_dz_x_hat: np.ndarray  # dγ / M
+
+
+class Workspace(NamedTuple):
+    """What one thread needs besides the images; all threads share bias, switches and windows."""
+
+    bias: np.ndarray  # zeros
+    switches: np.ndarray  # (N, PH, PW, pitch); empty in a prediction
+    windows: np.ndarray  # which pixel each cell of a pooling window is, by its switch
+    z: np.ndarray  # (OH, OW, pitch)
+    sums: np.ndarray  # float64, of this thread's images: mean and squares; in the backward pass dγ and dβ
+    edge: np.ndarray  # (LANES,)
+
+
 @compiled
-def moments(x, first, last, C, mean, squares):
-    """Compute the mean of rows ``first`` to ``last`` and the sum of squares about it, both (C,) float64.
+def moments(g, workspace, x, first, last):
+    """Compute the mean of the rows of images ``first`` to ``last``, and the sum of squares about it.
 
     In one pass, as Σ x² − M·mean²: the square of a float32 number is exact in float64.
     """
-    mean[:] = 0
-    squares[:] = 0
-    for i in range(first, last):
+    mean, squares = workspace.sums[0], workspace.sums[1]
+    mean[:] = squares[:] = 0
+    rows = (last - first) * g.OH * g.OW
+    for i in range(rows):
         # Rows as slices: an index that may be negative is checked each time, and nothing vectorized.
-        row = x[i * C : (i + 1) * C]
-        for c in range(C):
+        at = (first * g.OH * g.OW + i) * g.OC
+        row = x[at : at + g.OC]
+        for c in range(g.OC):
             value = np.float64(row[c])
             mean[c] += value
             squares[c] += value * value
-    for c in range(C):
-        mean[c] /= last - first
-        squares[c] = max(squares[c] - (last - first) * mean[c] * mean[c], 0.0)
+    for c in range(g.OC):
+        mean[c] /= rows
+        squares[c] = max(squares[c] - rows * mean[c] * mean[c], 0.0)
 
 
 @compiled
-def forward(g, x, first, last, mean, inv_std, gamma, beta, out, codes, y, bias, edge):
-    """Compute images ``first`` to ``last`` of out: γ·(x − mean)·inv_std + β, ReLU and max-pool."""
+def forward(g, workspace, channels, x, y, first, last):
+    """Compute images ``first`` to ``last`` of y: γ·(x − mean)·inv_std + β, ReLU and max-pool."""
+    mean, inv_std, gamma, beta, _, _ = channels
     pixels = g.OH * g.OW
-    whole = g.OC // LANES * LANES
     for n in range(first, last):
-        image = n * pixels * g.OC
-        for c in range(0, whole, LANES):
-            m, s, a, b = load(mean, c, 1), load(inv_std, c, 1), load(gamma, c, 1), load(beta, c, 1)
-            for p in range(pixels):
-                x_hat = (load(x, image + p * g.OC + c, 1) - m) * s
-                store(y, p * g.pitch + c, a * x_hat + b)
-        for c in range(whole, g.OC):
-            for p in range(pixels):
-                x_hat = (x[image + p * g.OC + c] - mean[c]) * inv_std[c]
-                y[p * g.pitch + c] = gamma[c] * x_hat + beta[c]
-        activate(g, y, 0, bias, out, n, 0, g.PH, codes, edge)
+        for p in range(pixels):
+            at = (n * pixels + p) * g.OC
+            row, to = x[at : at + g.OC], workspace.z[p * g.pitch : p * g.pitch + g.OC]
+            for c in range(g.OC):
+                to[c] = gamma[c] * ((row[c] - mean[c]) * inv_std[c]) + beta[c]
+        epilogue(g, workspace.z, 0, workspace.bias, y, n, 0, g.PH, workspace.switches, workspace.edge)
 
 
 @inlined
-def _unpool_image(g, dy, codes, n, place, image):
+def _unpool_any(g, workspace, dy, n, dz):
     """Compute dz of image n one result at a time: any pool, any number of channels."""
     cells = g.pool_KH * g.pool_KW
     for q in range(g.PH * g.PW):
         at = n * g.PH * g.PW + q
-        row, code = dy[at * g.OC : (at + 1) * g.OC], codes[at * g.pitch : at * g.pitch + g.OC]
-        there = place[q * (cells + 1) : (q + 1) * (cells + 1)]
+        row = dy[at * g.OC : (at + 1) * g.OC]
+        switches = workspace.switches[at * g.pitch : at * g.pitch + g.OC]
+        windows = workspace.windows[q * (cells + 1) : (q + 1) * (cells + 1)]
         for c in range(g.OC):
-            if code[c] < cells:
-                image[there[code[c]] + c] += row[c]
+            if switches[c] < cells:
+                dz[windows[switches[c]] + c] += row[c]
 
 
 @inlined
-def _add_sums(g, x, n, mean, inv_std, image, dgamma, dbeta):
+def _add_sums(g, channels, x, n, dz, dgamma, dbeta):
     """Add what one image gives, pixel by pixel."""
+    mean, inv_std = channels.mean, channels.inv_std
     pixels = g.OH * g.OW
     for p in range(pixels):
         row = x[(n * pixels + p) * g.OC : (n * pixels + p + 1) * g.OC]
-        slope = image[p * g.OC : (p + 1) * g.OC]
+        slope = dz[p * g.OC : (p + 1) * g.OC]
         for c in range(g.OC):
             dbeta[c] += slope[c]
             dgamma[c] += slope[c] * ((row[c] - mean[c]) * inv_std[c])
 
 
 @inlined
-def _unpool_and_add_sums(g, x, dy, codes, n, mean, inv_std, image, dgamma, dbeta, edge):
+def _unpool_and_add_sums(g, workspace, channels, x, dy, n, dz, dgamma, dbeta):
     """Do both for LANES channels at a time; an image is summed up in float32, the images in float64."""
-    pixels = g.OH * g.OW
+    edge, pixels = workspace.edge, g.OH * g.OW
     for c in range(0, g.OC, LANES):
-        sums = unpool(g, dy, codes, n, c, image, c, g.OW * g.OC, g.OC, edge)
-        m, s, products = load(mean, c, 1), load(inv_std, c, 1), splat(0.0, 1)
+        sums = unpool(g, dy, workspace.switches, n, c, dz, c, g.OW * g.OC, g.OC, edge)
+        m, s, products = load(channels.mean, c, 1), load(channels.inv_std, c, 1), splat(0.0, 1)
         for p in range(pixels):
             at = p * g.OC + c
             x_hat = (load(x, n * pixels * g.OC + at, 1) - m) * s
-            products = products + load(image, at, 1) * x_hat
+            products = products + load(dz, at, 1) * x_hat
         store(edge, 0, sums)
         for k in range(LANES):
             dbeta[c + k] += edge[k]
@@ -99,28 +121,29 @@ def _unpool_and_add_sums(g, x, dy, codes, n, mean, inv_std, image, dgamma, dbeta
 
 
 @compiled
-def backward_sums(g, x, dy, codes, first, last, mean, inv_std, place, dz, dgamma, dbeta, edge):
-    """Compute dz, dy before pool and ReLU, and add to dγ = Σ dz·x̂ and dβ = Σ dz (float64)."""
+def backward_sums(g, workspace, channels, x, dy, dz, first, last):
+    """Compute dz, the gradient in front of pool and ReLU, and the sums dγ = Σ dz·x̂ and dβ = Σ dz."""
+    dgamma, dbeta = workspace.sums[0], workspace.sums[1]
+    dgamma[:] = dbeta[:] = 0
     size = g.OH * g.OW * g.OC
     for n in range(first, last):
         image = dz[n * size : (n + 1) * size]
         image[:] = 0
         if g.OC % LANES == 0 and not g.overlap:
-            _unpool_and_add_sums(g, x, dy, codes, n, mean, inv_std, image, dgamma, dbeta, edge)
+            _unpool_and_add_sums(g, workspace, channels, x, dy, n, image, dgamma, dbeta)
         else:
-            _unpool_image(g, dy, codes, n, place, image)
-            _add_sums(g, x, n, mean, inv_std, image, dgamma, dbeta)
+            _unpool_any(g, workspace, dy, n, image)
+            _add_sums(g, channels, x, n, image, dgamma, dbeta)
 
 
 @compiled
-def backward(x, dz, first, last, C, mean, inv_std, scale, shift, tilt, dx):
-    """Compute rows ``first`` to ``last`` of dx = γ·inv_std·(dz − dβ / M − x̂·dγ / M).
-
-    ``scale`` is γ·inv_std, ``shift`` dβ / M and ``tilt`` dγ / M, M the number of all rows.
-    """
-    whole = C // LANES * LANES
-    for top in range(first, last, _ROWS):
-        rows = range(top, min(top + _ROWS, last))
+def backward(g, channels, x, dz, dx, first, last):
+    """Compute images ``first`` to ``last`` of dx = γ·inv_std·(dz − dβ / M − x̂·dγ / M)."""
+    mean, inv_std, gamma, _, shift, tilt = channels
+    C, scale = g.OC, gamma * inv_std
+    whole, end = C // LANES * LANES, last * g.OH * g.OW
+    for top in range(first * g.OH * g.OW, end, _ROWS):
+        rows = range(top, min(top + _ROWS, end))
         for c in range(0, whole, LANES):
             m, s, a = load(mean, c, 1), load(inv_std, c, 1), load(scale, c, 1)
             b, t = load(shift, c, 1), load(tilt, c, 1)

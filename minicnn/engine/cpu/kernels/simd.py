@@ -1,19 +1,21 @@
-"""Vectors of float32 for the compiled kernels: a few CPU registers that are computed with as one value.
+"""Vectors of float32 for the compiled kernels: a few CPU registers used as one value.
 
     total = load(y, at, 2)                                  # 2 registers: 2·LANES numbers
     total = multiply_add(0.5, load(x, at, 2), total)        # 0.5·x + total
     store(y, at, total)
 
-A compiler that meets plain loops cannot know that arrays do not overlap, and so leaves sums in
-memory; what is loaded into a vector stays in registers until it is stored. All arrays are flat
-float32, all positions count elements, and nothing is checked but with ``NUMBA_BOUNDSCHECK=1``.
+In plain loops the compiler cannot know that arrays do not overlap, and so keeps sums in memory; a
+vector stays in registers until it is stored. All arrays are flat float32, all positions count
+elements, and bounds are only checked with ``NUMBA_BOUNDSCHECK=1``.
 
 ``LANES`` is the width of a register on this machine: 16 numbers with AVX-512, 8 with AVX2, 4 with
 NEON or SSE. Each function is written twice: in NumPy, where a vector is an array of n·LANES
-numbers, which says what it means and runs when compilation is off (``NUMBA_DISABLE_JIT=1``, to
-step through a kernel in a debugger), and as the instructions that LLVM is given for it.
+numbers, which defines it and runs with ``NUMBA_DISABLE_JIT=1`` (to step through a kernel in a
+debugger), and as the LLVM instructions that Numba compiles.
 """
 
+import inspect
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -102,6 +104,8 @@ def store_bytes(x: np.ndarray, at: int, vector: np.ndarray) -> None:
 
 _FLOAT = ir.FloatType()
 _REGISTER = ir.VectorType(_FLOAT, LANES)
+_INTS = ir.VectorType(ir.IntType(32), LANES)
+_BYTES = ir.VectorType(ir.IntType(8), LANES)
 
 
 class _Vector(types.Type):
@@ -124,6 +128,13 @@ def _is_vector(*values: Any, of: str = "float32") -> bool:
     return all(isinstance(value, _Vector) and value.of == of for value in values)
 
 
+def _vector(*counts: Any) -> _Vector | None:
+    """Return the type of as many registers as the product of the counts, which must be constants."""
+    if all(isinstance(count, types.IntegerLiteral) for count in counts):
+        return _Vector(math.prod(count.literal_value for count in counts))
+    return None
+
+
 def _pack(builder: Any, registers: list) -> Any:
     vector = ir.Constant(ir.ArrayType(registers[0].type, len(registers)), ir.Undefined)
     for k, register in enumerate(registers):
@@ -131,15 +142,59 @@ def _pack(builder: Any, registers: list) -> Any:
     return vector
 
 
-def _unpack(builder: Any, vector: Any) -> list:
-    return [builder.extract_value(vector, k) for k in range(vector.type.count)]
-
-
-def _splat(context: Any, builder: Any, value: Any, kind: Any) -> Any:
-    value = context.cast(builder, value, kind, types.float32)
+def _broadcast(builder: Any, value: Any) -> Any:
     one = builder.insert_element(ir.Constant(_REGISTER, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(one, ir.Constant(_REGISTER, ir.Undefined), mask)
+    return builder.shuffle_vector(one, ir.Constant(_REGISTER, ir.Undefined), ir.Constant(_INTS, [0] * LANES))
+
+
+def _lowers(function: Callable, result: Callable, *kinds: Any) -> Callable:
+    """Register the decorated code generator for calls of ``function`` with arguments of these ``kinds``.
+
+    ``result(*types)`` is the type of the result, None if the arguments do not fit. The generator gets
+    vectors as lists of registers, positions as intp, ``n`` and ``rows`` as Python numbers, ``value`` and
+    ``factor`` as a register that repeats them; it returns a list of registers, or None.
+    """
+    names = inspect.signature(function).parameters
+    type_callable(function)(lambda context: result)
+
+    def register(generate: Callable) -> Callable:
+        @lower_builtin(function, *(kinds or [types.VarArg(types.Any)]))
+        def _(context: Any, builder: Any, signature: Any, arguments: list) -> Any:
+            def prepared(name: str, kind: Any, argument: Any) -> Any:
+                if isinstance(kind, _Vector):
+                    return [builder.extract_value(argument, k) for k in range(kind.n)]
+                if isinstance(kind, types.Array):
+                    return context.make_array(kind)(context, builder, argument)
+                if name in ("n", "rows"):
+                    return kind.literal_value
+                if name in ("value", "factor"):
+                    return _broadcast(builder, context.cast(builder, argument, kind, types.float32))
+                return context.cast(builder, argument, kind, types.intp)
+
+            registers = generate(context, builder, *map(prepared, names, signature.args, arguments))
+            return context.get_dummy_value() if registers is None else _pack(builder, registers)
+
+        return generate
+
+    return register
+
+
+def _pointer(context: Any, builder: Any, x: Any, at: Any, kind: ir.Type) -> Any:
+    if config.BOUNDSCHECK:
+        for i in (at, builder.add(at, at.type(getattr(kind, "count", 1) - 1))):
+            cgutils.do_boundscheck(context, builder, i, x.nitems)
+    return builder.bitcast(builder.gep(x.data, [at]), kind.as_pointer())
+
+
+def _read(context: Any, builder: Any, x: Any, at: Any, n: int, kind: ir.Type = _REGISTER) -> list:
+    offsets = [builder.add(at, at.type(k * LANES)) for k in range(n)]
+    return [builder.load(_pointer(context, builder, x, i, kind), align=1) for i in offsets]
+
+
+def _write(context: Any, builder: Any, x: Any, at: Any, registers: list) -> None:
+    for k, register in enumerate(registers):
+        i = builder.add(at, at.type(k * LANES))
+        builder.store(register, _pointer(context, builder, x, i, register.type), align=1)
 
 
 def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
@@ -149,241 +204,103 @@ def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return builder.call(function, [a, b, c])
 
 
-def _pointer(context: Any, builder: Any, kind: Any, x: Any, at: Any, register: ir.Type) -> Any:
-    array = context.make_array(kind)(context, builder, x)
-    if config.BOUNDSCHECK:
-        numbers = getattr(register, "count", 1)
-        for i in (at, builder.add(at, at.type(numbers - 1))):
-            cgutils.do_boundscheck(context, builder, i, array.nitems)
-    return builder.bitcast(builder.gep(array.data, [at]), register.as_pointer())
+@_lowers(load, lambda x, at, n: _vector(n))
+def _(context, builder, x, at, n):
+    return _read(context, builder, x, at, n)
 
 
-def _read(context: Any, builder: Any, kind: Any, x: Any, at: Any, n: int) -> list:
-    offsets = [builder.add(at, at.type(k * LANES)) for k in range(n)]
-    return [builder.load(_pointer(context, builder, kind, x, i, _REGISTER), align=4) for i in offsets]
+@_lowers(store, lambda x, at, vector: types.none if _is_vector(vector) else None)
+def _(context, builder, x, at, registers):
+    _write(context, builder, x, at, registers)
 
 
-def _write(context: Any, builder: Any, kind: Any, x: Any, at: Any, registers: list) -> None:
-    for k, register in enumerate(registers):
-        i = builder.add(at, at.type(k * LANES))
-        builder.store(register, _pointer(context, builder, kind, x, i, register.type), align=4)
+@_lowers(splat, lambda value, n: _vector(n) if isinstance(value, types.Number) else None)
+def _(context, builder, register, n):
+    return [register] * n
 
 
-def _typed(function: Callable) -> Callable:
-    """Register the typing rule ``rule(argument types) -> result type`` of a function or operator."""
-
-    def register(rule: Callable) -> Callable:
-        type_callable(function)(lambda context: rule)
-        return rule
-
-    return register
+@_lowers(multiply_add, lambda factor, a, b: a if _is_vector(a, b) and a.n == b.n else None)
+def _(context, builder, factor, a, b):
+    return [_fma(builder, factor, p, q) for p, q in zip(a, b, strict=True)]
 
 
-@_typed(load)
-def _(x, at, n):
-    if isinstance(n, types.IntegerLiteral):
-        return _Vector(n.literal_value)
-
-
-@lower_builtin(load, types.Array, types.Integer, types.IntegerLiteral)
-def _(context, builder, signature, arguments):
-    x, at, _ = arguments
-    at = context.cast(builder, at, signature.args[1], types.intp)
-    return _pack(builder, _read(context, builder, signature.args[0], x, at, signature.return_type.n))
-
-
-@_typed(store)
-def _(x, at, vector):
-    if _is_vector(vector):
-        return types.none
-
-
-@lower_builtin(store, types.Array, types.Integer, _Vector)
-def _(context, builder, signature, arguments):
-    x, at, vector = arguments
-    at = context.cast(builder, at, signature.args[1], types.intp)
-    _write(context, builder, signature.args[0], x, at, _unpack(builder, vector))
-    return context.get_dummy_value()
-
-
-@_typed(splat)
-def _(value, n):
-    if isinstance(value, types.Number) and isinstance(n, types.IntegerLiteral):
-        return _Vector(n.literal_value)
-
-
-@lower_builtin(splat, types.Number, types.IntegerLiteral)
-def _(context, builder, signature, arguments):
-    register = _splat(context, builder, arguments[0], signature.args[0])
-    return _pack(builder, [register] * signature.return_type.n)
-
-
-@_typed(multiply_add)
-def _(factor, a, b):
-    if isinstance(factor, types.Number) and _is_vector(a, b) and a.n == b.n:
-        return a
-
-
-@lower_builtin(multiply_add, types.Number, _Vector, _Vector)
-def _(context, builder, signature, arguments):
-    factor, a, b = arguments
-    factor = _splat(context, builder, factor, signature.args[0])
-    pairs = zip(_unpack(builder, a), _unpack(builder, b), strict=True)
-    return _pack(builder, [_fma(builder, factor, x, y) for x, y in pairs])
-
-
-@_typed(add_outer)
-def _(total, x, at, step, row):
-    if _is_vector(total, row) and total.n % row.n == 0:
-        return total
-
-
-@lower_builtin(add_outer, _Vector, types.Array, types.Integer, types.Integer, _Vector)
-def _(context, builder, signature, arguments):
-    total, x, at, step, row = arguments
-    kind = signature.args[1]
-    at = context.cast(builder, at, signature.args[2], types.intp)
-    step = context.cast(builder, step, signature.args[3], types.intp)
-    total, row, sums = _unpack(builder, total), _unpack(builder, row), []
+@_lowers(
+    add_outer,
+    lambda total, x, at, step, row: total if _is_vector(total, row) and total.n % row.n == 0 else None,
+)
+def _(context, builder, total, x, at, step, row):
+    sums = []
     for r in range(len(total) // len(row)):
         i = builder.add(at, builder.mul(step, step.type(r)))
-        factor = builder.load(_pointer(context, builder, kind, x, i, _FLOAT))
-        factor = _splat(context, builder, factor, types.float32)
+        factor = _broadcast(builder, builder.load(_pointer(context, builder, x, i, _FLOAT)))
         sums += [_fma(builder, factor, row[k], total[r * len(row) + k]) for k in range(len(row))]
-    return _pack(builder, sums)
+    return sums
 
 
-@_typed(load_rows)
-def _(x, at, step, rows, n):
-    if isinstance(rows, types.IntegerLiteral) and isinstance(n, types.IntegerLiteral):
-        return _Vector(rows.literal_value * n.literal_value)
+@_lowers(load_rows, lambda x, at, step, rows, n: _vector(rows, n))
+def _(context, builder, x, at, step, rows, n):
+    starts = [builder.add(at, builder.mul(step, step.type(r))) for r in range(rows)]
+    return [register for start in starts for register in _read(context, builder, x, start, n)]
 
 
-@lower_builtin(
-    load_rows, types.Array, types.Integer, types.Integer, types.IntegerLiteral, types.IntegerLiteral
-)
-def _(context, builder, signature, arguments):
-    x, at, step, *_ = arguments
-    kind, _, _, rows, n = signature.args
-    at = context.cast(builder, at, signature.args[1], types.intp)
-    step = context.cast(builder, step, signature.args[2], types.intp)
-    registers = []
-    for r in range(rows.literal_value):
-        i = builder.add(at, builder.mul(step, step.type(r)))
-        registers += _read(context, builder, kind, x, i, n.literal_value)
-    return _pack(builder, registers)
-
-
-@_typed(store_rows)
-def _(x, at, step, vector, n):
-    if _is_vector(vector) and isinstance(n, types.IntegerLiteral):
-        return types.none
-
-
-@lower_builtin(store_rows, types.Array, types.Integer, types.Integer, _Vector, types.IntegerLiteral)
-def _(context, builder, signature, arguments):
-    x, at, step, vector, _ = arguments
-    kind, n = signature.args[0], signature.args[4].literal_value
-    at = context.cast(builder, at, signature.args[1], types.intp)
-    step = context.cast(builder, step, signature.args[2], types.intp)
-    registers = _unpack(builder, vector)
+@_lowers(store_rows, lambda x, at, step, vector, n: types.none if _is_vector(vector) and _vector(n) else None)
+def _(context, builder, x, at, step, registers, n):
     for r in range(len(registers) // n):
-        i = builder.add(at, builder.mul(step, step.type(r)))
-        _write(context, builder, kind, x, i, registers[r * n : (r + 1) * n])
-    return context.get_dummy_value()
+        start = builder.add(at, builder.mul(step, step.type(r)))
+        _write(context, builder, x, start, registers[r * n : (r + 1) * n])
 
 
-@_typed(transpose)
-def _(block):
-    if _is_vector(block) and block.n == LANES:
-        return block
-
-
-@lower_builtin(transpose, _Vector)
-def _(context, builder, signature, arguments):
+@_lowers(transpose, lambda block: block if _is_vector(block) and block.n == LANES else None)
+def _(context, builder, rows):
     # Exchange the off-diagonal quarters of blocks of 2 × 2, of 4 × 4, …; a shuffle counts on from a to b.
-    rows, span, lanes = _unpack(builder, arguments[0]), 1, range(LANES)
+    span, lanes = 1, range(LANES)
     while span < LANES:
         upper = [k if not k & span else LANES + k - span for k in lanes]
         lower = [k + span if not k & span else LANES + k for k in lanes]
-        masks = [ir.Constant(ir.VectorType(ir.IntType(32), LANES), mask) for mask in (upper, lower)]
         for i in lanes:
             if not i & span:
                 a, b = rows[i], rows[i + span]
-                rows[i], rows[i + span] = [builder.shuffle_vector(a, b, mask) for mask in masks]
+                rows[i] = builder.shuffle_vector(a, b, ir.Constant(_INTS, upper))
+                rows[i + span] = builder.shuffle_vector(a, b, ir.Constant(_INTS, lower))
         span *= 2
-    return _pack(builder, rows)
+    return rows
 
 
-@_typed(where)
-def _(mask, a, b):
-    if _is_vector(mask, of="bool") and _is_vector(a, b) and mask.n == a.n == b.n:
-        return a
+@_lowers(
+    where,
+    lambda mask, a, b: (
+        a if _is_vector(mask, of="bool") and _is_vector(a, b) and mask.n == a.n == b.n else None
+    ),
+)
+def _(context, builder, mask, a, b):
+    return [builder.select(*three) for three in zip(mask, a, b, strict=True)]
 
 
-@lower_builtin(where, _Vector, _Vector, _Vector)
-def _(context, builder, signature, arguments):
-    triples = zip(*(_unpack(builder, vector) for vector in arguments), strict=True)
-    return _pack(builder, [builder.select(m, a, b) for m, a, b in triples])
+# Between bytes and float32 by way of int32, for which every CPU has instructions.
 
 
-@_typed(load_bytes)
-def _(x, at, n):
-    if isinstance(n, types.IntegerLiteral):
-        return _Vector(n.literal_value)
+@_lowers(load_bytes, lambda x, at, n: _vector(n))
+def _(context, builder, x, at, n):
+    registers = _read(context, builder, x, at, n, _BYTES)
+    return [builder.sitofp(builder.zext(register, _INTS), _REGISTER) for register in registers]
 
 
-@lower_builtin(load_bytes, types.Array, types.Integer, types.IntegerLiteral)
-def _(context, builder, signature, arguments):
-    x, at, _ = arguments
-    at = context.cast(builder, at, signature.args[1], types.intp)
-    registers = []
-    for k in range(signature.return_type.n):
-        i = builder.add(at, at.type(k * LANES))
-        pointer = _pointer(context, builder, signature.args[0], x, i, ir.VectorType(ir.IntType(8), LANES))
-        # By way of int32, for which every CPU has an instruction.
-        integers = builder.zext(builder.load(pointer, align=1), ir.VectorType(ir.IntType(32), LANES))
-        registers.append(builder.sitofp(integers, _REGISTER))
-    return _pack(builder, registers)
-
-
-@_typed(store_bytes)
-def _(x, at, vector):
-    if _is_vector(vector):
-        return types.none
-
-
-@lower_builtin(store_bytes, types.Array, types.Integer, _Vector)
-def _(context, builder, signature, arguments):
-    x, at, vector = arguments
-    at = context.cast(builder, at, signature.args[1], types.intp)
-    # By way of int32 again.
-    integers = [
-        builder.trunc(
-            builder.fptosi(register, ir.VectorType(ir.IntType(32), LANES)),
-            ir.VectorType(ir.IntType(8), LANES),
-        )
-        for register in _unpack(builder, vector)
-    ]
-    for k, register in enumerate(integers):
-        i = builder.add(at, at.type(k * LANES))
-        pointer = _pointer(context, builder, signature.args[0], x, i, register.type)
-        builder.store(register, pointer, align=1)
-    return context.get_dummy_value()
+@_lowers(store_bytes, lambda x, at, vector: types.none if _is_vector(vector) else None)
+def _(context, builder, x, at, registers):
+    numbers = [builder.trunc(builder.fptosi(register, _INTS), _BYTES) for register in registers]
+    _write(context, builder, x, at, numbers)
 
 
 def _operator(function: Callable, instruction: Callable, operands: str, result: str) -> None:
     """Define an operator between two vectors, register by register."""
 
-    @_typed(function)
-    def _(a, b):
-        if _is_vector(a, b, of=operands) and a.n == b.n:
-            return _Vector(a.n, result)
-
-    @lower_builtin(function, _Vector, _Vector)
-    def _(context, builder, signature, arguments):
-        pairs = zip(*(_unpack(builder, vector) for vector in arguments), strict=True)
-        return _pack(builder, [instruction(builder, a, b) for a, b in pairs])
+    @_lowers(
+        function,
+        lambda a, b: _Vector(a.n, result) if _is_vector(a, b, of=operands) and a.n == b.n else None,
+        *(_Vector, _Vector),
+    )
+    def _(context, builder, a, b):
+        return [instruction(builder, p, q) for p, q in zip(a, b, strict=True)]
 
 
 _operator(operator.add, lambda builder, a, b: builder.fadd(a, b), "float32", "float32")

@@ -1,4 +1,4 @@
-"""The backward pass of a convolution with its ReLU and pool, from the results that are open alone.
+"""The backward pass of a convolution with its ReLU and pool, from the open results alone.
 
 At most one output in every pooling window has a gradient, and none where the ReLU was closed. For
 each filter the open results are listed: where the window begins that they were computed from, and
@@ -8,9 +8,11 @@ their dy. With these lists
 
 where a part of dW[filter] and of W[filter] stays in registers while the list goes by. Behind a 2 × 2
 pool that is a quarter of the work of the two matrix products, or an eighth with half of the ReLUs
-closed. Windows are taken from the field itself if their runs are whole registers, else from rows
-made by im2col.
+closed. A run is read in whole registers, so it may reach into the pixels behind it: dW has room for
+what they give, and is cut later, and dx gets zeros there, from the filters that are filled up.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,20 +21,23 @@ from minicnn.engine.cpu.kernels.simd import LANES, load, multiply_add, store
 from minicnn.runtime.compiled import compiled, inlined
 
 
-@compiled
-def pack(W, depth, OC, row, w):
-    """Lay out W (depth, OC) as w (OC, row ≥ depth): the weights of a filter in one piece."""
-    for k in range(depth):
-        for oc in range(OC):
-            w[oc * row + k] = W[k * OC + oc]
+class SparseGradient(NamedTuple):
+    """What ``backward`` computes in one thread, and the room for it; all threads share windows."""
+
+    dw: np.ndarray  # (OC, runs, length, rounded up to whole registers)
+    db: np.ndarray  # (pitch,)
+    w: np.ndarray  # the filters, in the same order, filled up with zeros
+    windows: np.ndarray  # where the window of each cell of a pooling window begins, by its switch
+    dpadded: np.ndarray
+    offsets: np.ndarray  # of the listed windows
+    values: np.ndarray  # their dy
+    counts: np.ndarray  # length of each filter's list
 
 
 @inlined
-def list_open(g, dy, codes, n, place, offsets, values, counts):
-    """List the open results of image n for each filter: the offset of the window, and dy.
-
-    Filter oc has counts[oc] of them, from oc·PH·PW on.
-    """
+def _list_open(g, dy, switches, n, lists):
+    """List the open results of image n for each filter: filter oc has counts[oc], from oc·PH·PW on."""
+    windows, offsets, values, counts = lists.windows, lists.offsets, lists.values, lists.counts
     # Unsigned, since Numba checks signed indices for being negative.
     closed, columns = np.uint64(g.pool_KH * g.pool_KW), np.uint64(g.pool_KH * g.pool_KW + 1)
     size = g.PH * g.PW
@@ -40,21 +45,22 @@ def list_open(g, dy, codes, n, place, offsets, values, counts):
         counts[oc] = oc * size
     for q in range(size):
         at = np.uint64((n * size + q) * g.OC)
-        code_at = np.uint64((n * size + q) * g.pitch)
+        switch_at = np.uint64((n * size + q) * g.pitch)
         row = np.uint64(q) * columns
         for oc in range(np.uint64(g.OC)):
-            # Written in any case, counted if open: a branch would be guessed wrongly half of the time.
-            code, to = np.uint64(codes[code_at + oc]), counts[oc]
-            offsets[to] = place[row + code]
+            # Always written, counted if open: a branch would be mispredicted half of the time.
+            switch, to = np.uint64(switches[switch_at + oc]), counts[oc]
+            offsets[to] = windows[row + switch]
             values[to] = dy[at + oc]
-            counts[oc] = to + np.uint64(code != closed)
+            counts[oc] = to + np.uint64(switch != closed)
     for oc in range(g.OC):
         counts[oc] -= np.uint64(oc * size)
 
 
 @inlined
-def _add_bias_gradient(g, values, counts, db):
+def _add_bias_gradient(g, lists):
     """Add to db the listed dy of each filter."""
+    db, values, counts = lists.db, lists.values, lists.counts
     for oc in range(g.OC):
         first = oc * g.PH * g.PW
         last = first + np.int64(counts[oc])
@@ -67,109 +73,74 @@ def _add_bias_gradient(g, values, counts, db):
         db[oc] += (a + b) + (c + d)
 
 
-def _windows(registers):
+def _add_windows(registers):
+    """Return the loop dw[oc·row + at : …] += Σ dy · padded[base + offset : …], the sums in registers."""
+
     @inlined
-    def windows(g, row, at, base, table, offsets, values, counts, dw):
+    def add_windows(g, lists, padded, row, at, base):
+        dw, offsets, values, counts = lists.dw, lists.offsets, lists.values, lists.counts
         for oc in range(g.OC):
             first, to = oc * g.PH * g.PW, oc * row + at
             total = load(dw, to, registers)
             for e in range(first, first + np.int64(counts[oc])):
-                total = multiply_add(values[e], load(table, base + offsets[e], registers), total)
+                total = multiply_add(values[e], load(padded, base + offsets[e], registers), total)
             store(dw, to, total)
 
-    return windows
+    return add_windows
 
 
-def _filters(registers):
+def _add_filters(registers):
+    """Return the loop dpadded[base + offset : …] += dy · w[oc·row + at : …], the filter in registers."""
+
     @inlined
-    def filters(g, row, at, base, w, offsets, values, counts, dtable):
+    def add_filters(g, lists, dpadded, row, at, base):
+        w, offsets, values, counts = lists.w, lists.offsets, lists.values, lists.counts
         for oc in range(g.OC):
             first = oc * g.PH * g.PW
             part = load(w, oc * row + at, registers)
             for e in range(first, first + np.int64(counts[oc])):
                 to = base + offsets[e]
-                store(dtable, to, multiply_add(values[e], part, load(dtable, to, registers)))
+                store(dpadded, to, multiply_add(values[e], part, load(dpadded, to, registers)))
 
-    return filters
+    return add_filters
 
 
 def _by_registers(loop):
-    """Return the function that goes over ``length`` numbers of a window, up to 6 registers at a time."""
+    """Return the function that goes over all numbers of the windows, up to 6 registers at a time."""
     by_6, by_3, by_1 = [loop(registers) for registers in (6, 3, 1)]
 
     @inlined
-    def add(g, row, at, base, length, source, offsets, values, counts, to):
-        end = at + length
-        while end - at >= 6 * LANES:
-            by_6(g, row, at, base, source, offsets, values, counts, to)
-            at, base = at + 6 * LANES, base + 6 * LANES
-        while end - at >= 3 * LANES:
-            by_3(g, row, at, base, source, offsets, values, counts, to)
-            at, base = at + 3 * LANES, base + 3 * LANES
-        while end - at >= LANES:
-            by_1(g, row, at, base, source, offsets, values, counts, to)
-            at, base = at + LANES, base + LANES
+    def add(g, lists, padded, starts):
+        size = -(-g.length // LANES) * LANES
+        row = size * len(starts)
+        for r in range(len(starts)):
+            at, base, end = r * size, starts[r], (r + 1) * size
+            while end - at >= 6 * LANES:
+                by_6(g, lists, padded, row, at, base)
+                at, base = at + 6 * LANES, base + 6 * LANES
+            while end - at >= 3 * LANES:
+                by_3(g, lists, padded, row, at, base)
+                at, base = at + 3 * LANES, base + 3 * LANES
+            while end > at:
+                by_1(g, lists, padded, row, at, base)
+                at, base = at + LANES, base + LANES
 
     return add
 
 
-# dw[oc·row + at : + length] += Σ dy · table[base + offset : + length], the sums in registers.
-_add_windows = _by_registers(_windows)
-# dtable[base + offset : + length] += dy · w[oc·row + at : + length] for each dy, the filter in registers.
-_add_filters = _by_registers(_filters)
-
-
-@inlined
-def _unfold(g, field, run_at, cols):
-    """Copy the window of each output into a row of cols (OH·OW, row): im2col."""
-    step = g.SW * g.C
-    for oh in range(g.OH):
-        at = oh * g.SH * g.FW * g.C
-        for r in range(len(run_at)):
-            for k in range(g.length):
-                to = oh * g.OW * g.row + r * g.length + k
-                for ow in range(g.OW):
-                    cols[to + ow * g.row] = field[at + run_at[r] + ow * step + k]
-
-
-@inlined
-def _fold(g, cols, run_at, field):
-    """Add each row of cols to the window that it stands for: col2im."""
-    for oh in range(g.OH):
-        for ow in range(g.OW):
-            source = (oh * g.OW + ow) * g.row
-            at = (oh * g.SH * g.FW + ow * g.SW) * g.C
-            for r in range(len(run_at)):
-                for k in range(g.length):
-                    field[at + run_at[r] + k] += cols[source + k]
-                source += g.length
+_add_all_windows, _add_all_filters = _by_registers(_add_windows), _by_registers(_add_filters)
 
 
 @compiled
-def backward(
-    g, x, dy, codes, first, last, run_at, place, w, dw, db, dx, need_dx, field, dfield, cols, dcols,
-    offsets, values, counts,
-):  # fmt: skip
-    """Add to dw (OC, depth or row) and db what images ``first`` to ``last`` give; assign their dx."""
-    rows = g.row > 0
-    # A window is one run of a row made by im2col, or several runs of the field.
-    table, dtable = (cols, dcols) if rows else (field, dfield)
-    runs, length = (run_at[:1], g.row) if rows else (run_at, g.length)
-    row = length * len(runs)
+def backward(g, workspace, gradient, x, dy, dx, first, last):
+    """Add to dw and db what images ``first`` to ``last`` give; assign their dx, unless it is empty."""
+    padded, starts, dpadded = workspace.padded, workspace.starts, gradient.dpadded
     for n in range(first, last):
-        pad(g, x, n, field)
-        if rows:
-            _unfold(g, field, run_at, cols)
-        if need_dx:
-            dfield[:] = 0
-            dcols[:] = 0
-        list_open(g, dy, codes, n, place, offsets, values, counts)
-        _add_bias_gradient(g, values, counts, db)
-        for r in range(len(runs)):
-            _add_windows(g, row, r * length, runs[r], length, table, offsets, values, counts, dw)
-        if need_dx:
-            for r in range(len(runs)):
-                _add_filters(g, row, r * length, runs[r], length, w, offsets, values, counts, dtable)
-            if rows:
-                _fold(g, dcols, run_at, dfield)
-            crop(g, dfield, dx, n)
+        pad(g, x, n, padded)
+        _list_open(g, dy, workspace.switches, n, gradient)
+        _add_bias_gradient(g, gradient)
+        _add_all_windows(g, gradient, padded, starts)
+        if len(dx) > 0:
+            dpadded[:] = 0
+            _add_all_filters(g, gradient, dpadded, starts)
+            crop(g, dpadded, dx, n)

@@ -11,20 +11,46 @@ im2col, since the matrices hold nothing but 0, ±1 and ½.
 Source: Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4.1.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from minicnn.engine.cpu.kernels.gemm import PANEL, multiply_panel
+from minicnn.engine.cpu.kernels.epilogue import unpool
+from minicnn.engine.cpu.kernels.gemm import ONE_RUN, PANEL, multiply_panel
 from minicnn.engine.cpu.kernels.geometry import crop, pad
 from minicnn.engine.cpu.kernels.simd import LANES, load, splat, store
-from minicnn.engine.cpu.kernels.unpool import unpool
 from minicnn.runtime.compiled import compiled, inlined
 
 
+class WinogradGradient(NamedTuple):
+    """What ``backward`` computes in one thread, and the room for it; all threads share panel_starts."""
+
+    dw: np.ndarray  # dU: (pitch / PANEL, 16, C, PANEL)
+    db: np.ndarray  # (pitch,)
+    u: np.ndarray  # U with C and OC exchanged
+    dpadded: np.ndarray
+    dm: np.ndarray  # a band of tiles of dY, transformed: (pitch / PANEL, 16, tiles, PANEL)
+    panel_starts: np.ndarray  # where its panels begin
+
+
 @inlined
-def _times_g(a, b, c):
-    """Return G (a, b, c), with G = [[1, 0, 0], [½, ½, ½], [½, −½, ½], [0, 0, 1]]."""
-    half = splat(0.5, 1)
-    return a, half * ((a + c) + b), half * ((a + c) - b), c
+def _load_4(x, at, step):
+    return load(x, at, 1), load(x, at + step, 1), load(x, at + 2 * step, 1), load(x, at + 3 * step, 1)
+
+
+@inlined
+def _store_4(x, at, step, a, b, c, d):
+    store(x, at, a)
+    store(x, at + step, b)
+    store(x, at + 2 * step, c)
+    store(x, at + 3 * step, d)
+
+
+@inlined
+def _times_g(x, at, step, u, to, to_step):
+    """Write G (a, b, c) to u, of three registers of x; G = [[1, 0, 0], [½, ½, ½], [½, −½, ½], [0, 0, 1]]."""
+    a, b, c, half = load(x, at, 1), load(x, at + step, 1), load(x, at + 2 * step, 1), splat(0.5, 1)
+    _store_4(u, to, to_step, a, half * ((a + c) + b), half * ((a + c) - b), c)
 
 
 @compiled
@@ -34,256 +60,176 @@ def transform_weights(w, tap, C, channel_step, OC, filter_step, depth, u, taps):
     Tap (i, j) of filter oc at channel c is w[(3·i + j)·tap + c·channel_step + oc·filter_step]; ``taps``
     (9, LANES) takes those of a register of filters.
     """
+    place = depth * PANEL
     for oc in range(0, -(-OC // PANEL) * PANEL, LANES):
-        first = oc // PANEL * 16 * depth * PANEL + oc % PANEL
-        count = max(min(OC - oc, LANES), 0)
-        taps[:] = 0
+        first, count = oc // PANEL * 16 * place + oc % PANEL, max(min(OC - oc, LANES), 0)
+        taps[: 9 * LANES] = 0
         for c in range(C):
             for t in range(9):
                 for k in range(count):
                     taps[t * LANES + k] = w[t * tap + c * channel_step + (oc + k) * filter_step]
-            # Column by column G g, kept in u; then the same along the rows.
-            to, place = first + c * PANEL, depth * PANEL
+            # Column by column G g, saved in u; then the same along the rows.
+            to = first + c * PANEL
             for j in range(3):
-                at = j * LANES
-                g0, g1, g2 = load(taps, at, 1), load(taps, at + 3 * LANES, 1), load(taps, at + 6 * LANES, 1)
-                r0, r1, r2, r3 = _times_g(g0, g1, g2)
-                store(u, to + j * place, r0)
-                store(u, to + (4 + j) * place, r1)
-                store(u, to + (8 + j) * place, r2)
-                store(u, to + (12 + j) * place, r3)
+                _times_g(taps, j * LANES, 3 * LANES, u, to + j * place, 4 * place)
             for i in range(4):
-                a = to + 4 * i * place
-                g0, g1, g2 = load(u, a, 1), load(u, a + place, 1), load(u, a + 2 * place, 1)
-                r0, r1, r2, r3 = _times_g(g0, g1, g2)
-                store(u, a, r0)
-                store(u, a + place, r1)
-                store(u, a + 2 * place, r2)
-                store(u, a + 3 * place, r3)
+                _times_g(u, to + 4 * i * place, place, u, to + 4 * i * place, place)
 
 
-@compiled
-def weights_gradient(du, parts, C, OC, dw):
-    """Compute dg = Gᵀ dU G, dU the sum of what the parts have: du (parts, OC / PANEL · 16 · C · PANEL)."""
-    half = np.float32(0.5)
-    tap = C * OC
-    for oc in range(OC):
-        for c in range(C):
-            at = (oc // PANEL * 16 * C + c) * PANEL + oc % PANEL
-            a0, b0, c0 = _sum_of_row(du, parts, at, C * PANEL)
-            a1, b1, c1 = _sum_of_row(du, parts, at + 4 * C * PANEL, C * PANEL)
-            a2, b2, c2 = _sum_of_row(du, parts, at + 8 * C * PANEL, C * PANEL)
-            a3, b3, c3 = _sum_of_row(du, parts, at + 12 * C * PANEL, C * PANEL)
-            to = c * OC + oc
-            dw[to], dw[to + 3 * tap], dw[to + 6 * tap] = (
-                a0 + half * (a1 + a2), half * (a1 - a2), half * (a1 + a2) + a3
-            )  # fmt: skip
-            dw[to + tap], dw[to + 4 * tap], dw[to + 7 * tap] = (
-                b0 + half * (b1 + b2), half * (b1 - b2), half * (b1 + b2) + b3
-            )  # fmt: skip
-            dw[to + 2 * tap], dw[to + 5 * tap], dw[to + 8 * tap] = (
-                c0 + half * (c1 + c2), half * (c1 - c2), half * (c1 + c2) + c3
-            )  # fmt: skip
-
-
-@compiled
-def _sum_of_row(du, parts, at, place):
-    """Return one row of dU G: three numbers."""
-    t0 = t1 = t2 = t3 = np.float32(0)
-    for k in range(parts):
-        t0 += du[k, at]
-        t1 += du[k, at + place]
-        t2 += du[k, at + 2 * place]
-        t3 += du[k, at + 3 * place]
-    half = np.float32(0.5)
-    return t0 + half * (t1 + t2), half * (t1 - t2), half * (t1 + t2) + t3
+def weights_gradient(dU):
+    """Return dg = Gᵀ dU G: (panels, 4, 4, C, PANEL) → (panels, 3, 3, C, PANEL)."""
+    for axis in (2, 1):
+        a, b, c, d = np.moveaxis(dU, axis, 0)
+        half = np.float32(0.5)
+        dU = np.stack([a + half * (b + c), half * (b - c), half * (b + c) + d], axis)
+    return dU
 
 
 @inlined
-def transform_input(field, FW, C, top, rows, TW, v):
+def _transform_input(g, padded, top, rows, v):
     """Compute V = Bᵀ d B for ``rows`` rows of tiles from row ``top`` on: → v (16, tiles, C)."""
-    step = rows * TW * C  # from one of the 16 places to the next
+    step = rows * g.TW * g.C  # from one of the 16 places to the next
     for th in range(rows):
-        for tw in range(TW):
-            at = (2 * (top + th) * FW + 2 * tw) * C
-            to = (th * TW + tw) * C
-            for c in range(0, C, LANES):
+        for tw in range(g.TW):
+            for c in range(0, g.C, LANES):
+                at = (2 * (top + th) * g.FW + 2 * tw) * g.C + c
+                to = (th * g.TW + tw) * g.C + c
                 for j in range(4):
-                    # Column by column Bᵀ d, kept in v for the moment.
-                    a = at + j * C + c
-                    d0 = load(field, a, 1)
-                    d1 = load(field, a + FW * C, 1)
-                    d2 = load(field, a + 2 * FW * C, 1)
-                    d3 = load(field, a + 3 * FW * C, 1)
-                    store(v, to + c + j * step, d0 - d2)
-                    store(v, to + c + (4 + j) * step, d1 + d2)
-                    store(v, to + c + (8 + j) * step, d2 - d1)
-                    store(v, to + c + (12 + j) * step, d1 - d3)
+                    # Column by column Bᵀ d, saved in v for the moment.
+                    d0, d1, d2, d3 = _load_4(padded, at + j * g.C, g.FW * g.C)
+                    _store_4(v, to + j * step, 4 * step, d0 - d2, d1 + d2, d2 - d1, d1 - d3)
                 for i in range(4):
-                    a = to + c + 4 * i * step
-                    e0 = load(v, a, 1)
-                    e1 = load(v, a + step, 1)
-                    e2 = load(v, a + 2 * step, 1)
-                    e3 = load(v, a + 3 * step, 1)
-                    store(v, a, e0 - e2)
-                    store(v, a + step, e1 + e2)
-                    store(v, a + 2 * step, e2 - e1)
-                    store(v, a + 3 * step, e1 - e3)
+                    e0, e1, e2, e3 = _load_4(v, to + 4 * i * step, step)
+                    _store_4(v, to + 4 * i * step, step, e0 - e2, e1 + e2, e2 - e1, e1 - e3)
 
 
 @inlined
-def transform_output(m, tiles, TW, y, y_at, YW, pitch):
-    """Compute Y = Aᵀ m A of one panel: m (16, tiles, PANEL) → 2 × 2 pixels of y a tile."""
-    step = tiles * PANEL
+def _column_times_a(m, at, step):
+    """Return one column of Aᵀ m."""
+    m0, m1, m2, m3 = _load_4(m, at, 4 * step)
+    return m0 + m1 + m2, m1 - m2 - m3
+
+
+@inlined
+def _transform_output(g, m, tiles, z, at):
+    """Compute Y = Aᵀ m A of one panel: m (16, tiles, PANEL) → 2 × 2 pixels of z a tile."""
+    step, line = tiles * PANEL, g.YW * g.pitch
     for t in range(tiles):
         for half in range(0, PANEL, LANES):
             a = t * PANEL + half
-            to = y_at + (2 * (t // TW) * YW + 2 * (t % TW)) * pitch + half
-            m0 = load(m, a, 1)
-            m1 = load(m, a + 4 * step, 1)
-            m2 = load(m, a + 8 * step, 1)
-            m3 = load(m, a + 12 * step, 1)
-            p0, q0 = m0 + m1 + m2, m1 - m2 - m3
-            m0 = load(m, a + step, 1)
-            m1 = load(m, a + 5 * step, 1)
-            m2 = load(m, a + 9 * step, 1)
-            m3 = load(m, a + 13 * step, 1)
-            p1, q1 = m0 + m1 + m2, m1 - m2 - m3
-            m0 = load(m, a + 2 * step, 1)
-            m1 = load(m, a + 6 * step, 1)
-            m2 = load(m, a + 10 * step, 1)
-            m3 = load(m, a + 14 * step, 1)
-            p2, q2 = m0 + m1 + m2, m1 - m2 - m3
-            m0 = load(m, a + 3 * step, 1)
-            m1 = load(m, a + 7 * step, 1)
-            m2 = load(m, a + 11 * step, 1)
-            m3 = load(m, a + 15 * step, 1)
-            p3, q3 = m0 + m1 + m2, m1 - m2 - m3
-            store(y, to, p0 + p1 + p2)
-            store(y, to + pitch, p1 - p2 - p3)
-            store(y, to + YW * pitch, q0 + q1 + q2)
-            store(y, to + YW * pitch + pitch, q1 - q2 - q3)
+            to = at + 2 * (t // g.TW) * line + 2 * (t % g.TW) * g.pitch + half
+            p0, q0 = _column_times_a(m, a, step)
+            p1, q1 = _column_times_a(m, a + step, step)
+            p2, q2 = _column_times_a(m, a + 2 * step, step)
+            p3, q3 = _column_times_a(m, a + 3 * step, step)
+            store(z, to, p0 + p1 + p2)
+            store(z, to + g.pitch, p1 - p2 - p3)
+            store(z, to + line, q0 + q1 + q2)
+            store(z, to + line + g.pitch, q1 - q2 - q3)
 
 
 @inlined
-def convolve(field, FW, C, u, panels, TH, TW, band, v, m, y, YW, pitch, run):
-    """Convolve one field (FH, FW, C), ``band`` rows of tiles at a time, → y (2·TH, YW, pitch)."""
-    for top in range(0, TH, band):
-        rows = min(band, TH - top)
-        tiles = rows * TW
-        transform_input(field, FW, C, top, rows, TW, v)
-        for p in range(panels):
+def convolve(g, padded, u, v, m, z):
+    """Convolve the padded image, ``band`` rows of tiles at a time, → z (2·TH, YW, pitch)."""
+    for top in range(0, g.TH, g.band):
+        rows = min(g.band, g.TH - top)
+        tiles = rows * g.TW
+        _transform_input(g, padded, top, rows, v)
+        for p in range(g.pitch // PANEL):
             for place in range(16):
-                panel = (p * 16 + place) * C * PANEL
-                at, to = place * tiles * C, place * tiles * PANEL
-                multiply_panel(v, at, C, 1, run, C, u, panel, PANEL, m, to, PANEL, tiles, False)
-            transform_output(m, tiles, TW, y, 2 * top * YW * pitch + p * PANEL, YW, pitch)
+                at, panel, to = place * tiles * g.C, (p * 16 + place) * g.C * PANEL, place * tiles * PANEL
+                multiply_panel(v, at, g.C, 1, ONE_RUN, g.C, u, panel, PANEL, m, to, PANEL, tiles, False)
+            _transform_output(g, m, tiles, z, 2 * top * g.YW * g.pitch + p * PANEL)
 
 
 @inlined
-def _transform_gradient(dy, YW, pitch, top, rows, TW, panel, z):
-    """Compute Z = A dy Aᵀ of one panel of dy (2·TH, YW, pitch): → z (16, tiles, PANEL)."""
-    step = rows * TW * PANEL
-    for t in range(rows * TW):
+def _transform_gradient(g, dz, top, rows, panel, dm, begin):
+    """Compute A dz Aᵀ of one panel of dz (2·TH, YW, pitch): → dm (16, tiles, PANEL), from ``begin`` on."""
+    step, line = rows * g.TW * PANEL, g.YW * g.pitch
+    for t in range(rows * g.TW):
         for half in range(0, PANEL, LANES):
-            at = (2 * (top + t // TW) * YW + 2 * (t % TW)) * pitch + panel * PANEL + half
-            to = t * PANEL + half
-            d, e = load(dy, at, 1), load(dy, at + pitch, 1)
-            f, g = load(dy, at + YW * pitch, 1), load(dy, at + (YW + 1) * pitch, 1)
-            zero = d - d
-            for r in range(4):
-                # Rows of A dy: (d, e), (d + f, e + g), (d − f, e − g), (−f, −g); then the same by columns.
-                a, b = d, e
-                if r == 1:
-                    a, b = d + f, e + g
-                elif r == 2:
-                    a, b = d - f, e - g
-                elif r == 3:
-                    a, b = zero - f, zero - g
-                store(z, to + 4 * r * step, a)
-                store(z, to + (4 * r + 1) * step, a + b)
-                store(z, to + (4 * r + 2) * step, a - b)
-                store(z, to + (4 * r + 3) * step, zero - b)
+            at = 2 * (top + t // g.TW) * line + 2 * (t % g.TW) * g.pitch + panel * PANEL + half
+            to = begin + t * PANEL + half
+            a, b = load(dz, at, 1), load(dz, at + g.pitch, 1)
+            c, d = load(dz, at + line, 1), load(dz, at + line + g.pitch, 1)
+            zero = a - a
+            # Rows of A dz: (a, b), (a + c, b + d), (a − c, b − d), (−c, −d); then the same by columns.
+            _store_4(dm, to, step, a, a + b, a - b, zero - b)
+            e, f = a + c, b + d
+            _store_4(dm, to + 4 * step, step, e, e + f, e - f, zero - f)
+            e, f = a - c, b - d
+            _store_4(dm, to + 8 * step, step, e, e + f, e - f, zero - f)
+            e, f = zero - c, zero - d
+            _store_4(dm, to + 12 * step, step, e, e + f, e - f, zero - f)
 
 
 @inlined
-def _transform_back(m, tiles, TW, top, field, FW, C, c):
+def _transform_back(g, m, tiles, top, dpadded, c):
     """Add B m Bᵀ of LANES channels from c on, m (16, tiles, PANEL), to the 4 × 4 pixels of each tile."""
     step = tiles * PANEL
-    half = c % PANEL
     for t in range(tiles):
-        a = t * PANEL + half
-        to = (2 * (top + t // TW) * FW + 2 * (t % TW)) * C + c
+        a = t * PANEL + c % PANEL
+        to = (2 * (top + t // g.TW) * g.FW + 2 * (t % g.TW)) * g.C + c
         for j in range(4):
-            # Column by column B m, kept in m.
-            m0 = load(m, a + j * step, 1)
-            m1 = load(m, a + (4 + j) * step, 1)
-            m2 = load(m, a + (8 + j) * step, 1)
-            m3 = load(m, a + (12 + j) * step, 1)
-            store(m, a + (4 + j) * step, m1 - m2 + m3)
-            store(m, a + (8 + j) * step, m1 + m2 - m0)
-            store(m, a + (12 + j) * step, m0 - m0 - m3)
+            # Column by column B m, saved in m.
+            m0, m1, m2, m3 = _load_4(m, a + j * step, 4 * step)
+            _store_4(m, a + j * step, 4 * step, m0, m1 - m2 + m3, m1 + m2 - m0, m0 - m0 - m3)
         for i in range(4):
-            m0 = load(m, a + 4 * i * step, 1)
-            m1 = load(m, a + (4 * i + 1) * step, 1)
-            m2 = load(m, a + (4 * i + 2) * step, 1)
-            m3 = load(m, a + (4 * i + 3) * step, 1)
-            b = to + i * FW * C
-            store(field, b, load(field, b, 1) + m0)
-            store(field, b + C, load(field, b + C, 1) + (m1 - m2 + m3))
-            store(field, b + 2 * C, load(field, b + 2 * C, 1) + (m1 + m2 - m0))
-            store(field, b + 3 * C, load(field, b + 3 * C, 1) - m3)
+            m0, m1, m2, m3 = _load_4(m, a + 4 * i * step, step)
+            b = to + i * g.FW * g.C
+            p0, p1, p2, p3 = _load_4(dpadded, b, g.C)
+            _store_4(dpadded, b, g.C, p0 + m0, p1 + (m1 - m2 + m3), p2 + (m1 + m2 - m0), p3 - m3)
 
 
 @inlined
-def _backward_image(
-    field, FW, C, dy, YW, pitch, TH, TW, band, u_back, need_dx, v, z, m, du, dfield, run, z_runs
-):
-    """Add to du (pitch / PANEL, 16, C, PANEL) what one image gives, and to dfield its dx.
+def _backward_image(g, workspace, gradient, need_dx):
+    """Add to dU what one image gives, and to dpadded its dx.
 
-    At each of the 16 places dU = Vᵀ Z and dV = Z Uᵀ; ``u_back`` is U with C and OC exchanged.
+    At each of the 16 places dU = Vᵀ dM and dV = dM Uᵀ.
     """
-    size = 16 * band * TW * PANEL  # of one panel in z
-    for top in range(0, TH, band):
-        rows = min(band, TH - top)
-        tiles = rows * TW
-        transform_input(field, FW, C, top, rows, TW, v)
-        for p in range(pitch // PANEL):
-            _transform_gradient(dy, YW, pitch, top, rows, TW, p, z[p * size : (p + 1) * size])
+    padded, z, v, m = workspace.padded, workspace.z, workspace.v, workspace.m
+    dw, _, u, dpadded, dm, panel_starts = gradient
+    size = 16 * g.band * g.TW * PANEL  # of one panel of dm
+    for top in range(0, g.TH, g.band):
+        rows = min(g.band, g.TH - top)
+        tiles = rows * g.TW
+        _transform_input(g, padded, top, rows, v)
+        for p in range(g.pitch // PANEL):
+            _transform_gradient(g, z, top, rows, p, dm, p * size)
             for place in range(16):
-                panel, to = p * size + place * tiles * PANEL, (p * 16 + place) * C * PANEL
-                multiply_panel(
-                    v, place * tiles * C, 1, C, run, tiles, z, panel, PANEL, du, to, PANEL, C, True
+                at, panel, to = (
+                    place * tiles * g.C,
+                    p * size + place * tiles * PANEL,
+                    (p * 16 + place) * g.C * PANEL,
                 )
+                multiply_panel(v, at, 1, g.C, ONE_RUN, tiles, dm, panel, PANEL, dw, to, PANEL, g.C, True)
         if not need_dx:
             continue
-        for p in range((C + PANEL - 1) // PANEL):
+        for p in range((g.C + PANEL - 1) // PANEL):
             for place in range(16):
-                at, panel, to = place * tiles * PANEL, (p * 16 + place) * pitch * PANEL, place * tiles * PANEL
+                at, panel = place * tiles * PANEL, (p * 16 + place) * g.pitch * PANEL
                 multiply_panel(
-                    z, at, PANEL, 1, z_runs, PANEL, u_back, panel, PANEL, m, to, PANEL, tiles, False
-                )
-            for c in range(p * PANEL, min((p + 1) * PANEL, C), LANES):
-                _transform_back(m, tiles, TW, top, dfield, FW, C, c)
+                    dm, at, PANEL, 1, panel_starts, PANEL, u, panel, PANEL,
+                    m, at, PANEL, tiles, False,
+                )  # fmt: skip
+            for c in range(p * PANEL, min((p + 1) * PANEL, g.C), LANES):
+                _transform_back(g, m, tiles, top, dpadded, c)
 
 
 @compiled
-def backward(
-    g, x, dy, codes, first, last, u_back, du, db, dx, need_dx, field, y, dfield, v, z, m, edge, run, z_runs
-):
-    """Add to du and db what images ``first`` to ``last`` give, by Winograd's algorithm; assign their dx."""
+def backward(g, workspace, gradient, x, dy, dx, first, last):
+    """Add to dU and db what images ``first`` to ``last`` give; assign their dx, unless it is empty."""
+    switches, padded, dz, edge = workspace.switches, workspace.padded, workspace.z, workspace.edge
+    db, dpadded, need_dx = gradient.db, gradient.dpadded, len(dx) > 0
     for n in range(first, last):
-        pad(g, x, n, field)
+        pad(g, x, n, padded)
         if g.OH < 2 * g.TH or g.OW < g.YW or g.pitch > g.OC:
-            y[:] = 0  # forward has left something in the tiles beyond the border and in the missing filters
+            dz[:] = 0  # forward left something in the tiles beyond the border and in the missing filters
         for c in range(0, g.OC, LANES):
-            sums = unpool(g, dy, codes, n, c, y, c, g.YW * g.pitch, g.pitch, edge)
+            sums = unpool(g, dy, switches, n, c, dz, c, g.YW * g.pitch, g.pitch, edge)
             store(db, c, load(db, c, 1) + sums)
         if need_dx:
-            dfield[:] = 0
-        _backward_image(
-            field, g.FW, g.C, y, g.YW, g.pitch, g.TH, g.TW, g.band, u_back, need_dx, v, z, m, du, dfield, run,
-            z_runs,
-        )  # fmt: skip
+            dpadded[:] = 0
+        _backward_image(g, workspace, gradient, need_dx)
         if need_dx:
-            crop(g, dfield, dx, n)
+            crop(g, dpadded, dx, n)

@@ -1,6 +1,6 @@
-"""dW of a convolution that needs no dx, as a dense product, and which convolutions take that way.
+"""The dense gradient of a convolution that needs no dx, and which gradient a convolution uses.
 
-Whole numbers make every sum exact, in any order: results are the layers' to the last bit.
+Whole numbers make every sum exact, in any order: results equal the layers' to the last bit.
 """
 
 import pytest
@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from minicnn.engine.cpu.blocks import ConvBlock, zeros
 from minicnn.engine.cpu.blocks.conv import (
     _SHORT,
-    _ListedGradient,
-    _PlainGradient,
-    _way_back,
-    _WinogradGradient,
+    DenseGradient,
+    SparseGradient,
+    WinogradGradient,
 )
 from minicnn.engine.cpu.kernels.gemm import PANEL
 from minicnn.engine.cpu.kernels.simd import LANES
@@ -48,7 +47,7 @@ def assert_same(layers, shape, parts, seed):
     x, dy = arrays(layers, shape, seed)
     block = ConvBlock(layers, parts)
     ours = run_block(block, x, dy, need_dx=False)
-    assert isinstance(block.gradient, _PlainGradient)
+    assert isinstance(block.gradient, DenseGradient)
     assert_equal(ours, run_layers(layers, x, dy, need_dx=False))
 
 
@@ -57,7 +56,7 @@ def assert_same(layers, shape, parts, seed):
 
 @settings(max_examples=150)
 @given(blocks(), st.integers(1, 3), seeds)
-def test_a_block_computes_what_its_layers_do(drawn, parts, seed):
+def test_a_block_equals_its_layers(drawn, parts, seed):
     layers, shape = drawn
     assert_same(layers, shape, parts, seed)
 
@@ -66,44 +65,43 @@ def test_a_block_computes_what_its_layers_do(drawn, parts, seed):
 @pytest.mark.parametrize(
     "filters", [1, LANES, LANES + 1, PANEL, PANEL + 1, PANEL + LANES, PANEL + LANES + 1, 2 * PANEL + 1]
 )
-def test_pixels_that_no_pool_covers_give_nothing_whatever_the_width_of_the_panels(filters, size):
+def test_pixels_that_no_pool_covers_contribute_nothing(filters, size):
     assert_same(
         [Conv2D(filters, (1, 2), padding="same"), ReLU(), MaxPool2D(2)], (3, *size, 2), 2, seed=filters
     )
 
 
 @pytest.mark.parametrize("pool", [MaxPool2D(1), MaxPool2D(1, 2), MaxPool2D(1, (1, 3))])
-def test_a_pool_of_one_cell_gives_the_gradient_to_the_pixel_that_it_took(pool):
+def test_a_pool_of_one_cell_sends_the_gradient_to_its_pixel(pool):
     layers = [Conv2D(3, 2), pool, ReLU()]
     x, dy = arrays(layers, (2, 6, 5, 2), seed=0)
     assert_equal(run_block(ConvBlock(layers, 1), x, dy, False), run_layers(layers, x, dy, False))
 
 
-# --- which way back ----------------------------------------------------------------------------------
+# --- which gradient ----------------------------------------------------------------------------------
 
 
-def way_back(layers, input_shape, need_dx=False):
-    """Return the class that the block takes."""
+def gradient_of(layers, input_shape, need_dx=False):
+    """Return the class that the block chooses."""
     built(layers, input_shape)
     block = ConvBlock(layers, 1)
     block.connect(1, zeros(block.input_size), zeros(block.output_size))
     block.connect_gradients(zeros(block.input_size) if need_dx else None, zeros(block.output_size))
-    assert type(block.gradient) is _way_back(block.g, need_dx)
     return type(block.gradient)
 
 
 @pytest.mark.parametrize("followers", [[], [ReLU()], [MaxPool2D(2)], [ReLU(), MaxPool2D(2)]])
-def test_short_windows_without_dx_are_multiplied_and_with_dx_listed(followers):
+def test_short_windows_use_the_dense_gradient_without_dx_and_the_sparse_one_with_dx(followers):
     layers = [Conv2D(3, (2, 1)), *followers]
-    assert way_back(layers, (7, 6, 1)) is _PlainGradient
-    assert way_back(layers, (7, 6, 1), need_dx=True) is _ListedGradient
+    assert gradient_of(layers, (7, 6, 1)) is DenseGradient
+    assert gradient_of(layers, (7, 6, 1), need_dx=True) is SparseGradient
 
 
 @pytest.mark.parametrize(("followers", "cells"), [([ReLU()], 1), ([ReLU(), MaxPool2D(2)], 4)])
-def test_the_longest_window_that_is_multiplied_is_shorter_behind_a_pool(followers, cells):
+def test_the_longest_window_of_the_dense_gradient_is_shorter_behind_a_pool(followers, cells):
     layers = [Conv2D(2, 1), *followers]
-    assert way_back(layers, (4, 4, _SHORT // cells)) is _PlainGradient
-    assert way_back(layers, (4, 4, _SHORT // cells + 1)) is _ListedGradient
+    assert gradient_of(layers, (4, 4, _SHORT // cells)) is DenseGradient
+    assert gradient_of(layers, (4, 4, _SHORT // cells + 1)) is SparseGradient
 
 
 @pytest.mark.parametrize(
@@ -120,12 +118,12 @@ def test_the_longest_window_that_is_multiplied_is_shorter_behind_a_pool(follower
         MaxPool2D(2, padding=1),
     ],
 )
-def test_behind_pools_that_are_not_two_by_two_side_by_side_the_open_results_are_listed(pool):
-    assert way_back([Conv2D(3, 1), pool], (5, 5, 1)) is _ListedGradient
+def test_other_pools_than_two_by_two_side_by_side_use_the_sparse_gradient(pool):
+    assert gradient_of([Conv2D(3, 1), pool], (5, 5, 1)) is SparseGradient
 
 
 @pytest.mark.parametrize("need_dx", [True, False])
-def test_winograds_algorithm_comes_first_where_every_output_has_a_gradient(need_dx):
+def test_winograds_algorithm_is_preferred_where_every_output_has_a_gradient(need_dx):
     layers = [Conv2D(3, 3), ReLU()]
-    assert way_back(layers, (6, 6, LANES), need_dx) is _WinogradGradient
-    assert way_back([*layers, MaxPool2D(2)], (6, 6, LANES), need_dx) is _ListedGradient
+    assert gradient_of(layers, (6, 6, LANES), need_dx) is WinogradGradient
+    assert gradient_of([*layers, MaxPool2D(2)], (6, 6, LANES), need_dx) is SparseGradient

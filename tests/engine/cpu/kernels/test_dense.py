@@ -1,4 +1,4 @@
-"""A dense layer with its ReLU over flat arrays computes what the loops say and what the layers do."""
+"""A dense layer with its ReLU over flat arrays, against plain loops and against the layers."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from minicnn.engine.cpu.blocks import DenseBlock
 from minicnn.engine.cpu.blocks import dense as dense_block
 from minicnn.engine.cpu.kernels import dense, gemm
-from minicnn.engine.cpu.kernels.gemm import ONE_RUN, PANEL
+from minicnn.engine.cpu.kernels.gemm import PANEL
 from minicnn.layers import Dense, ReLU
 from tests import oracle
 from tests.engine.cpu.blockwise import UNTOUCHED, assert_equal, built, rounding, run_block, run_layers
@@ -27,7 +27,7 @@ def arrays(layers, N, D, seed, draw=whole):
 
 @settings(max_examples=10)
 @given(st.integers(1, 7), st.integers(1, PANEL + 3), st.integers(1, PANEL + 3), seeds)
-def test_a_dense_layer_is_what_the_loops_say(N, D, units, seed):
+def test_a_dense_layer_equals_the_loops(N, D, units, seed):
     layers = [Dense(units)]
     x, dy = arrays(layers, N, D, seed)
     result = run_block(DenseBlock(layers, 1), x, dy)
@@ -41,7 +41,7 @@ def test_a_dense_layer_is_what_the_loops_say(N, D, units, seed):
 
 @settings(max_examples=60)
 @given(batches, inputs, units, st.booleans(), st.booleans(), st.booleans(), st.integers(1, 3), seeds)
-def test_a_block_computes_what_its_layers_do(N, D, units, relu, use_bias, need_dx, parts, seed):
+def test_a_block_equals_its_layers(N, D, units, relu, use_bias, need_dx, parts, seed):
     layers = [Dense(units, use_bias=use_bias)] + relu * [ReLU()]
     x, dy = arrays(layers, N, D, seed)
     assert_equal(run_block(DenseBlock(layers, parts), x, dy, need_dx), run_layers(layers, x, dy, need_dx))
@@ -62,14 +62,14 @@ def test_the_gradient_is_yielded_in_pieces_that_cover_each_weight_once(monkeypat
     assert [name for name, _, _ in pieces[1]] == ["W", "W"]
 
 
-def test_with_more_parts_than_inputs_the_gradient_of_the_bias_is_there_when_it_is_yielded():
+def test_more_parts_than_inputs_still_yield_the_gradient_of_the_bias():
     layers = [Dense(4)]
     x, dy = arrays(layers, 5, 2, 0)
     assert_equal(run_block(DenseBlock(layers, 3), x, dy), run_layers(layers, x, dy))
 
 
 @given(batches, inputs, units, seeds)
-def test_real_numbers_err_by_no_more_than_float32_must(N, D, units, seed):
+def test_real_numbers_are_within_the_rounding_of_float32(N, D, units, seed):
     x, dy = arrays(layers := [Dense(units)], N, D, seed, normal)
     ours = run_block(DenseBlock(layers, 2), x, dy)
     x, dy, W = (a.astype("float64") for a in (x, dy, layers[0].params["W"]))
@@ -112,14 +112,15 @@ def test_relu_keeps_nan_and_infinity_and_nan_gets_no_gradient():
 # --- parts of the work -------------------------------------------------------------------------------
 
 
-def test_of_the_gradient_the_rows_that_are_asked_for_are_computed():
+def test_only_the_requested_rows_of_the_gradient_are_computed():
     N, D, units = 7, 2 * dense.STRIPE, PANEL + 1
     x, dz = whole(0, (N, D), "float32"), whole(1, (N, units), "float32")
     panels = np.zeros(gemm.panels_size(N, units), "float32")
     gemm.pack(dz.reshape(-1), 0, N, units, panels, N * PANEL)
     dW = np.full((D, units), UNTOUCHED)
     tail = np.empty(dense.STRIPE * PANEL, "float32")
-    dense.gradient(x.reshape(-1), panels, N, D, units, dW.reshape(-1), 3, 60, ONE_RUN, tail)
+    sizes = dense.Sizes(N, D, units, relu=False)
+    dense.gradient(sizes, x.reshape(-1), panels, tail, dW.reshape(-1), 3, 60)
     assert_array_equal(dW[3:60], (x.T @ dz)[3:60])
     assert_array_equal(dW[:3], UNTOUCHED)
     assert_array_equal(dW[60:], UNTOUCHED)

@@ -1,4 +1,4 @@
-"""Panels, and the products of rows that may lie anywhere with them."""
+"""Packed panels, and products of rows anywhere in an array with them."""
 
 import numpy as np
 from hypothesis import given
@@ -39,29 +39,36 @@ def test_panels_hold_the_columns_side_by_side_row_after_row(depth, columns, at, 
 
 
 class Rows:
-    """Rows of x that lie anywhere: at + i·row_step + a run's place + k·depth_step; NaN lies between them."""
+    """Rows of x at at + i·row_step + a run's start + k·depth_step, with NaN between them."""
 
-    def __init__(self, draw, seed, at, rows, row_step, depth_step, run_at, length):
-        run_at = np.array(run_at, np.int64)
-        along = (run_at[:, None] + np.arange(length) * depth_step).ravel()
+    def __init__(self, draw, seed, at, rows, row_step, depth_step, starts, length):
+        starts = np.array(starts, np.int64)
+        along = (starts[:, None] + np.arange(length) * depth_step).ravel()
         places = at + np.arange(rows)[:, None] * row_step + along
         self.flat = np.full(places.max() + 1, np.nan, "float32")
         self.flat[places] = draw(seed, self.flat.size)[places]
         self.matrix = self.flat[places]
-        self.arguments = self.flat, at, row_step, depth_step, run_at, length
+        self.arguments = self.flat, at, row_step, depth_step, starts, length
 
 
-@given(rows, depths, columns, st.integers(0, 3), steps, steps, st.integers(0, 5), seeds)
-def test_multiply_computes_whole_rows_of_the_product(
-    rows, depth, columns, at, row_step, depth_step, to, seed
+def multiply(x, w):
+    """Return x.matrix @ w, computed panel by panel."""
+    (rows, depth), columns = x.matrix.shape, w.shape[1]
+    panels, pitch = packed(w), -(-columns // PANEL) * PANEL
+    y = np.full((rows, pitch), UNTOUCHED)
+    for j in range(0, columns, PANEL):
+        width = LANES if columns - j <= LANES else PANEL
+        gemm.multiply_panel(*x.arguments, panels, j * depth, width, y.reshape(-1), j, pitch, rows, False)
+    return y[:, :columns]
+
+
+@given(rows, depths, columns, st.integers(0, 3), steps, steps, seeds)
+def test_the_panels_of_a_product_side_by_side_are_the_product(
+    rows, depth, columns, at, row_step, depth_step, seed
 ):
     x = Rows(whole, seed, at, rows, row_step, depth_step, ONE_RUN, depth)
     w = whole(seed + 1, (depth, columns), "float32")
-    y, tail = np.full(to + rows * columns + PANEL, UNTOUCHED), np.empty(rows * PANEL, "float32")
-    gemm.multiply(*x.arguments, packed(w), columns, y, to, rows, tail)
-    assert_array_equal(y[to : to + rows * columns].reshape(rows, columns), x.matrix @ w)
-    y[to : to + rows * columns] = UNTOUCHED
-    assert_array_equal(y, UNTOUCHED)
+    assert_array_equal(multiply(x, w), x.matrix @ w)
 
 
 @given(
@@ -76,11 +83,11 @@ def test_multiply_computes_whole_rows_of_the_product(
     st.sampled_from([LANES, PANEL]),
     seeds,
 )
-def test_multiply_panel_multiplies_runs_wherever_they_are_and_adds_if_told_so(
-    rows, run_at, length, row_step, depth_step, to, gap, add, width, seed
+def test_multiply_panel_multiplies_runs_anywhere_and_assigns_or_adds(
+    rows, starts, length, row_step, depth_step, to, gap, add, width, seed
 ):
-    x = Rows(whole, seed, 2, rows, row_step, depth_step, run_at, length)
-    w = whole(seed + 1, (len(run_at) * length, PANEL + width), "float32")
+    x = Rows(whole, seed, 2, rows, row_step, depth_step, starts, length)
+    w = whole(seed + 1, (len(starts) * length, PANEL + width), "float32")
     step = width + gap
     y = whole(seed + 2, to + rows * step + PANEL, "float32")
     expected = y.copy()
@@ -92,11 +99,9 @@ def test_multiply_panel_multiplies_runs_wherever_they_are_and_adds_if_told_so(
 
 
 @given(rows, st.integers(1, 200), columns, seeds)
-def test_products_of_real_numbers_err_by_no_more_than_float32_must(rows, depth, columns, seed):
+def test_products_of_real_numbers_are_within_the_rounding_of_float32(rows, depth, columns, seed):
     x = Rows(normal, seed, 0, rows, depth, 1, ONE_RUN, depth)
     w = normal(seed + 1, (depth, columns), "float32")
-    y, tail = np.empty(rows * columns, "float32"), np.empty(rows * PANEL, "float32")
-    gemm.multiply(*x.arguments, packed(w), columns, y, 0, rows, tail)
     exact = x.matrix.astype("float64") @ w.astype("float64")
     largest_error = rounding(depth) * (np.abs(x.matrix).astype("float64") @ np.abs(w))
-    assert (np.abs(y.reshape(rows, columns) - exact) <= largest_error).all()
+    assert (np.abs(multiply(x, w) - exact) <= largest_error).all()

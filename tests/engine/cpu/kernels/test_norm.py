@@ -131,14 +131,14 @@ def test_a_mean_that_is_large_against_the_deviation_costs_only_its_own_rounding(
     assert_array_equal(block.var, rows.var(axis=0).astype("float32"))
 
 
-def test_moments_are_those_of_the_rows_that_are_asked_for_in_float64():
-    x = far_from_zero().reshape(-1, LANES + 1)
-    mean, squares = np.full(LANES + 1, np.nan), np.full(LANES + 1, np.nan)
-    norm.moments(x.reshape(-1), 3, 50, LANES + 1, mean, squares)
-    rows = x[3:50].astype("float64")
-    assert_allclose(mean, rows.mean(axis=0), rtol=50 * 2.0**-53)
+def test_moments_of_some_images_are_computed_in_float64():
+    x = far_from_zero()
+    block = NormBlock(built([BatchNorm()], x.shape[1:]), 1)
+    norm.moments(block.g, block.workspaces[0], x.reshape(-1), 1, 4)
+    (mean, squares), rows = block.sums[0], x[1:4].reshape(60, -1).astype("float64")
+    assert_allclose(mean, rows.mean(axis=0), rtol=60 * 2.0**-53)
     # Σ x² − M·mean² loses as many digits as mean² / variance has, here six.
-    assert_allclose(squares, 47 * rows.var(axis=0), rtol=1e6 * 50 * 2.0**-53)
+    assert_allclose(squares, 60 * rows.var(axis=0), rtol=1e6 * 60 * 2.0**-53)
 
 
 def test_the_running_averages_move_as_the_layers_do():
