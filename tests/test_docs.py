@@ -10,7 +10,12 @@ import pytest
 import minicnn as mc
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What CONTRIBUTING.md adds.
+NEW_FILES = {
+    *("minicnn/layers/scale.py", "minicnn/train/target.py", "minicnn/cli/classes.py"),
+    "tests/train/test_target.py",
+}
 
 
 def test_the_guide_to_backpropagation_computes_what_it_says():
@@ -36,13 +41,29 @@ def test_the_readme_python_runs(monkeypatch, tmp_path, capsys):
     assert np.array_equal(scope["labels"], scope["model"].predict(small[1].images))
 
 
+def anchors(page):
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_to_files_that_are_there(page):
-    links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
-    assert all((page.parent / link).exists() for link in links if not link.startswith("http"))
+def test_links_lead_to_files_and_headings_that_exist(page):
+    for link, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), anchor
 
 
-def test_the_tests_that_are_said_to_hold_a_promise_are_there():
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_name_files_that_exist(page):
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"\b((?:examples|benchmarks|tests|engine|minicnn)/[\w/.-]+\.(?:py|cu))\b", text)
+    for name in {name for name in named if name not in NEW_FILES}:
+        assert (ROOT / name).exists() or (ROOT / "minicnn" / name).exists(), name
+
+
+def test_the_tests_named_for_a_promise_exist():
     page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page)
     assert len(named) > 40
@@ -52,12 +73,13 @@ def test_the_tests_that_are_said_to_hold_a_promise_are_there():
         ), name
 
 
-def test_the_map_of_the_code_names_every_module():
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {mc.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_the_map_of_the_code_names_every_folder_and_module():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    rows = [line for line in text.split("\n") if line.startswith("| `")]
-    folders = [f"minicnn/{name}" for name in ("", "kernels/", "layers/", "engine/", "train/", "data/")]
-    for folder in [*folders, "benchmarks/"]:
-        named = [row for row in rows if f"`{folder}" in row.split("|")[1]]
-        named = set(re.findall(r"\w+\.(?:py|cu)", "\n".join(named)))
-        there = {path.name for path in (ROOT / folder).iterdir() if path.suffix in (".py", ".cu")}
-        assert there - named <= {"__init__.py", "__main__.py"}, folder
+    packages = {path.parent for path in (ROOT / "minicnn").rglob("__init__.py")} - {ROOT / "minicnn"}
+    modules = set((ROOT / "minicnn").glob("*.py")) | set((ROOT / "benchmarks").glob("*.py"))
+    for path in packages | {path for path in modules if path.stem not in ("__init__", "__main__")}:
+        assert re.search(rf"\b{path.name}\b", text), path

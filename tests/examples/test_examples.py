@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import report, zoo
+from minicnn import zoo
 from minicnn.data import spec
 from minicnn.errors import DataNotFoundError
 from minicnn.metrics import Evaluation
@@ -49,15 +49,7 @@ OTHERS = {
 }
 
 
-LEARNED = Evaluation.learned
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _learned():
-    """Trainings are too short here to learn much; what comes of that is tested on its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Evaluation, "learned", True)
-        yield
+pytestmark = pytest.mark.usefixtures("learned")
 
 
 def small(name):
@@ -91,12 +83,6 @@ def start(monkeypatch, tmp_path, loaded):
         return ended.value.code
 
     return run
-
-
-@pytest.fixture
-def no_figures(monkeypatch):
-    """Leave the figures out, which take most of the time."""
-    monkeypatch.setattr(report, "page_of", lambda run, train, test: report.Page("without figures"))
 
 
 @pytest.fixture
@@ -146,6 +132,7 @@ def test_a_run_writes_every_file_to_the_folder_of_its_data_set(start, capsys, sc
 
 
 @pytest.mark.parametrize("script", OTHERS)
+@pytest.mark.usefixtures("blank_figures")
 def test_the_other_examples_do_all_that_they_say(start, loaded, capsys, script):
     name, folder, further = OTHERS[script]
     assert start(script, "--seed", "3") == 0
@@ -193,6 +180,7 @@ def test_both_networks_for_digits_are_trained_as_their_recipes_are(name):
         np.testing.assert_array_equal(found.model.arrays()[name], array)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_better_digits_are_tested_as_they_were_saved(start, capsys, monkeypatch):
     """What is loaded is another model here, as if saving had gone wrong: its accuracy is what counts."""
     load = mc.load
@@ -221,6 +209,7 @@ def test_an_image_to_look_into_that_does_not_exist_is_an_error_before_training(s
     assert not fits
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_too_few_images_to_search_in_are_an_error_before_training(start, fits, capsys):
     assert start("fashion_multi", "--images", "34") == 2
     assert "needs more than 6 test images, got 6: use more --images" in capsys.readouterr().err
@@ -243,7 +232,7 @@ def test_the_csv_files_are_made_once(start, loaded):
     assert loaded == [("fashion-mnist", None), ("fashion-mnist", "there")]
 
 
-@pytest.mark.usefixtures("no_data")
+@pytest.mark.usefixtures("no_data", "blank_figures")
 class TestSyntheticInPlaceOfReal:
     def test_it_is_announced_loudly_and_every_output_carries_the_name(self, start, capsys):
         assert start("train_fashion") == 0
@@ -305,8 +294,8 @@ class TestTarget:
 
 @pytest.mark.usefixtures("no_figures")
 class TestOutcome:
-    def test_nothing_learned_is_exit_status_1(self, start, capsys, monkeypatch):
-        monkeypatch.setattr(Evaluation, "learned", LEARNED)
+    def test_nothing_learned_is_exit_status_1(self, start, capsys, monkeypatch, learned):
+        monkeypatch.setattr(Evaluation, "learned", learned)
         assert start("train_mnist", "--lr", "1e-9") == 1
         err = capsys.readouterr().err
         assert "mnist: nothing was learned that shows: of 50 images" in err
