@@ -1,4 +1,4 @@
-"""`train_recipe`: from a recipe to a folder, with the test set used once and nothing lost at a break."""
+"""`train_recipe`: from a recipe to a folder; the test set is used once, and an interrupt loses nothing."""
 
 import os
 from dataclasses import replace
@@ -39,18 +39,18 @@ TRAIN, TEST = data(40, 0, "trainset"), data(9, 1, "testset")
 
 
 def run(recipe, out, test=TEST, **options):
-    return experiment.train_recipe(recipe, TRAIN, test, SPEC, out, COMMAND, **options)
+    return experiment.train_recipe(recipe, TRAIN, test, SPEC, COMMAND, out, **options)
 
 
 @pytest.fixture
 def plain(monkeypatch):
-    """Leave out the figures, which take most of the time: the page has nothing but a title."""
+    """Leave out the figures, which take most of the time."""
     monkeypatch.setattr(report, "page_of", lambda run, train, test: report.Page("plain"))
 
 
 @pytest.fixture
 def tests(monkeypatch):
-    """Return a list that notes each evaluation on the test set: whether with flip_tta."""
+    """Return a list to which each evaluation on the test set adds its flip_tta."""
     evaluate, found = mc.Trainer.evaluate, []
 
     def noted(trainer, data, *args, flip_tta=False, **options):
@@ -63,13 +63,13 @@ def tests(monkeypatch):
 
 
 class Breaker(Callback):
-    """Breaks training off in an epoch, as Ctrl-C does; notes what the model was after each one.
+    """Interrupts training in an epoch, as Ctrl-C does; records the model's predictions after each one.
 
-    ``accuracies`` take the place of what was measured, so that it is known which epoch is the best.
+    ``accuracies`` replace those measured, so that the best epoch is known.
     """
 
-    def __init__(self, epoch, monitor, accuracies):
-        self.epoch, self.monitor, self.accuracies = epoch, monitor, accuracies
+    def __init__(self, epoch, accuracies):
+        self.epoch, self.accuracies = epoch, accuracies
         self.models = []
 
     def on_step_begin(self, trainer):
@@ -77,27 +77,26 @@ class Breaker(Callback):
             raise KeyboardInterrupt
 
     def on_epoch_end(self, trainer, row):
-        row[self.monitor] = self.accuracies[trainer.epoch - 1]
+        row["val_accuracy"] = self.accuracies[trainer.epoch - 1]
         self.models.append(trainer.model.predict_proba(TEST.images))
 
 
 @pytest.fixture
-def broken_off(monkeypatch, tmp_path, capsys):
-    """Return a function that breaks a run off; it returns the breaker and what was told on stderr."""
+def interrupted(monkeypatch, tmp_path, capsys):
+    """Return a function that interrupts a run, and returns the breaker and the messages on stderr."""
 
-    def broken_off(epoch, accuracies=(0.5, 0.9, 0.7), validation=0.2):
-        monitor = "accuracy" if validation is None else "val_accuracy"
-        breaker = Breaker(epoch, monitor, accuracies)
+    def interrupt(epoch, accuracies=(0.5, 0.9, 0.7)):
+        breaker = Breaker(epoch, accuracies)
         monkeypatch.setattr(Recipe, "callbacks", lambda recipe: [breaker])
         with pytest.raises(KeyboardInterrupt):
-            run(replace(TINY, epochs=5), tmp_path, validation=validation)
+            run(replace(TINY, epochs=5), tmp_path)
         return breaker, capsys.readouterr().err
 
-    return broken_off
+    return interrupt
 
 
 class TestWhole:
-    def test_a_run_leaves_everything_and_tells_what_it_does(self, tmp_path, capsys, tests):
+    def test_a_run_writes_everything_and_reports_what_it_does(self, tmp_path, capsys, tests):
         done = run(FLIPPED, tmp_path / "new" / "run", seed=3)
         folder = tmp_path / "new" / "run"
         assert tests == [False, True]
@@ -122,7 +121,7 @@ class TestWhole:
             assert text in output.err
         assert f"device cpu, fused engine, {num_threads()} threads, fp32, seed 3\n" in output.err
 
-    def test_the_mirrored_accuracy_is_that_of_mirrored_evaluation(self, plain, tmp_path):
+    def test_the_mirrored_accuracy_is_that_with_flip_tta(self, plain, tmp_path):
         metrics = run(FLIPPED, tmp_path).metrics
         model = mc.load(tmp_path / "model.safetensors")
         logits = [model.logits(images).astype(float) for images in (TEST.images, TEST.images[:, :, ::-1])]
@@ -141,33 +140,23 @@ class TestTestSet:
 @pytest.mark.usefixtures("plain")
 class TestTraining:
     def test_a_share_is_held_out(self, tmp_path):
-        history = run(TINY, tmp_path, validation=0.2).history
-        images = [row["seconds"] * row["images_per_second"] for row in history]
-        np.testing.assert_allclose(images, 32)
-        assert "val_accuracy" in history
+        done = run(TINY, tmp_path)
+        images = [row["seconds"] * row["images_per_second"] for row in done.history]
+        np.testing.assert_allclose(images, 38)
+        assert "val_accuracy" in done.history
+        assert done.metrics["images"] == {"training": 38, "validation": 2, "test": 9}
+        assert done.metrics["held_out"] == 0.05
 
-    def test_what_is_held_out_is_what_the_trainer_would_hold_out(self, tmp_path):
+    def test_the_held_out_images_are_those_of_the_trainer(self, tmp_path):
         trainer = FLIPPED.trainer(TRAIN, seed=4)
-        trainer.fit(TRAIN, validation=0.2, seed=4, progress=False, **FLIPPED.fit_options())
-        done = run(FLIPPED, tmp_path, seed=4, validation=0.2)
+        trainer.fit(TRAIN, validation=0.05, seed=4, progress=False, **FLIPPED.fit_options())
+        done = run(FLIPPED, tmp_path, seed=4)
         for name, array in trainer.model.arrays().items():
             assert_array_equal(done.model.arrays()[name], array)
         assert done.history["val_loss"] == trainer.history["val_loss"]
         assert done.model.preprocessing == trainer.model.preprocessing
 
-    @pytest.mark.parametrize(("share", "images"), [(0.2, (32, 8)), (None, (40, 0))])
-    def test_the_numbers_of_images_are_those_that_were_used(self, tmp_path, share, images):
-        metrics = run(TINY, tmp_path, validation=share).metrics
-        assert metrics["images"] == {"training": images[0], "validation": images[1], "test": 9}
-        assert metrics["held_out"] == share
-
-    def test_without_validation_it_trains_on_all(self, tmp_path):
-        history = run(TINY, tmp_path, validation=None).history
-        images = [row["seconds"] * row["images_per_second"] for row in history]
-        np.testing.assert_allclose(images, 40)
-        assert "val_accuracy" not in history
-
-    def test_the_seed_decides(self, tmp_path):
+    def test_the_seed_determines_the_result(self, tmp_path):
         first, again, other = (
             run(TINY, tmp_path / str(i), seed=seed).evaluation.probabilities
             for i, seed in enumerate((1, 1, 2))
@@ -194,39 +183,33 @@ class TestTraining:
         assert names == ["LearningRateSchedule", "WeightEMA", "Checkpoint"]
 
 
-class TestBrokenOff:
-    def test_the_best_model_so_far_is_kept_and_it_is_said_where(self, broken_off, tmp_path):
-        breaker, told = broken_off(epoch=4)
+class TestInterrupted:
+    def test_the_best_model_so_far_is_saved_and_reported(self, interrupted, tmp_path):
+        breaker, messages = interrupted(epoch=4)
         checkpoint = tmp_path / "checkpoint.safetensors"
-        assert f"the best model so far, of epoch 2, is in {checkpoint}\n" in told
+        assert f"the best model so far, of epoch 2, is in {checkpoint}\n" in messages
         assert os.listdir(tmp_path) == ["checkpoint.safetensors"]
         assert len(breaker.models) == 3
         assert_array_equal(mc.load(checkpoint).predict_proba(TEST.images), breaker.models[1])
 
-    def test_of_equally_good_ones_it_is_the_first(self, broken_off, tmp_path):
-        breaker, told = broken_off(epoch=4, accuracies=(0.5, 0.7, 0.7))
-        assert "of epoch 2," in told
+    def test_of_equally_good_epochs_the_first_is_saved(self, interrupted, tmp_path):
+        breaker, messages = interrupted(epoch=4, accuracies=(0.5, 0.7, 0.7))
+        assert "of epoch 2," in messages
         found = mc.load(tmp_path / "checkpoint.safetensors").predict_proba(TEST.images)
         assert_array_equal(found, breaker.models[1])
 
-    def test_without_validation_the_training_images_decide(self, broken_off, tmp_path):
-        breaker, told = broken_off(epoch=4, accuracies=(0.9, 0.8, 0.7), validation=None)
-        assert "of epoch 1," in told
-        found = mc.load(tmp_path / "checkpoint.safetensors").predict_proba(TEST.images)
-        assert_array_equal(found, breaker.models[0])
-
-    def test_in_the_second_epoch_there_is_the_first(self, broken_off, tmp_path):
-        _, told = broken_off(epoch=2)
-        assert "of epoch 1," in told
+    def test_in_the_second_epoch_there_is_the_first(self, interrupted, tmp_path):
+        _, messages = interrupted(epoch=2)
+        assert "of epoch 1," in messages
         assert mc.load(tmp_path / "checkpoint.safetensors").class_names == TRAIN.class_names
 
-    def test_in_the_first_epoch_there_is_nothing_to_keep(self, broken_off, tmp_path):
-        _, told = broken_off(epoch=1)
-        assert "best model" not in told
+    def test_in_the_first_epoch_there_is_nothing_to_save(self, interrupted, tmp_path):
+        _, messages = interrupted(epoch=1)
+        assert "best model" not in messages
         assert os.listdir(tmp_path) == []
 
     @pytest.mark.parametrize("epochs", [1, 3])
-    def test_what_could_not_be_saved_is_not_said_to_be_there(self, monkeypatch, tmp_path, capsys, epochs):
+    def test_a_model_that_could_not_be_saved_is_not_reported(self, monkeypatch, tmp_path, capsys, epochs):
         def save(model, path):
             raise OutputError("no space left")
 
@@ -235,33 +218,33 @@ class TestBrokenOff:
         monkeypatch.setattr(mc.Sequential, "save", save)
         with pytest.raises(OutputError, match="no space left"):
             run(replace(TINY, epochs=epochs), tmp_path)
-        told = capsys.readouterr().err
-        assert "best model" not in told
-        assert "finished model" not in told
+        messages = capsys.readouterr().err
+        assert "best model" not in messages
+        assert "finished model" not in messages
 
-    def test_while_the_report_is_drawn_there_is_the_finished_model(self, monkeypatch, tmp_path, capsys):
+    def test_interrupted_while_drawing_it_reports_the_finished_model(self, monkeypatch, tmp_path, capsys):
         def page_of(*_):
             raise KeyboardInterrupt
 
         monkeypatch.setattr(report, "page_of", page_of)
         with pytest.raises(KeyboardInterrupt):
             run(TINY, tmp_path)
-        told = capsys.readouterr().err
-        assert f"the finished model is in {tmp_path / 'model.safetensors'}\n" in told
-        assert "best model" not in told
+        messages = capsys.readouterr().err
+        assert f"the finished model is in {tmp_path / 'model.safetensors'}\n" in messages
+        assert "best model" not in messages
         assert mc.load(tmp_path / "model.safetensors").class_names == TRAIN.class_names
 
-    def test_an_earlier_run_in_the_folder_stays(self, broken_off, tmp_path):
+    def test_an_earlier_run_in_the_folder_stays(self, interrupted, tmp_path):
         (tmp_path / "metrics.json").write_text("old")
         (tmp_path / "report.html").write_text("old")
         report.check_run(tmp_path, force=True)
-        broken_off(epoch=3)
+        interrupted(epoch=3)
         assert (tmp_path / "metrics.json").read_text() == "old"
         assert (tmp_path / "report.html").read_text() == "old"
 
 
 @pytest.mark.usefixtures("plain")
-def test_the_checkpoint_of_a_run_that_is_replaced_goes_when_the_next_one_ends(tmp_path):
+def test_the_checkpoint_of_a_replaced_run_is_removed(tmp_path):
     (tmp_path / "checkpoint.safetensors").write_text("old")
     report.check_run(tmp_path, force=True)
     run(TINY, tmp_path)
@@ -311,9 +294,7 @@ class TestRefused:
         ):
             run(TINY, tmp_path, test=fewer)
 
-    def test_a_bad_share_or_seed(self, tmp_path):
-        with pytest.raises(ConfigError, match="fraction"):
-            run(TINY, tmp_path, validation=1.5)
+    def test_an_invalid_seed(self, tmp_path):
         with pytest.raises(ConfigError, match="seed"):
             run(TINY, tmp_path, seed=-1)
         assert os.listdir(tmp_path) == []

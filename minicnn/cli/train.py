@@ -34,13 +34,14 @@ def add(commands: Any) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Train, evaluate, report."""
-    from minicnn import experiment, report  # here, because matplotlib takes long to import
+    from minicnn import experiment  # here, because matplotlib takes long to import
 
     recipe = options.changed(args.recipe, args)
     spec = options.dataset_spec(args, recipe.dataset)
     train, test = spec.load()
-    with report.run_folder(args.out, f"runs/{recipe.name}", args.force) as out:
-        run = experiment.train_recipe(recipe, train, test, spec, out, args.command, args.seed, args.device)
+    run = experiment.train_recipe(
+        recipe, train, test, spec, args.command, args.out, args.force, args.seed, args.device
+    )
     summary = f"{test.name}, test set: {run.evaluation}\nsee {run.folder}/report.html"
     if "mirrored_accuracy" in run.metrics:
         summary += f"\nwith mirror images: accuracy {run.metrics['mirrored_accuracy']:.2%}"

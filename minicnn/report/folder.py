@@ -20,7 +20,7 @@ _claimed: dict[str, tuple[bool, int | None]] = {}
 
 
 @contextmanager
-def run_folder(out: str | Path | None, default: str | Path = "", force: bool = False) -> Iterator[Path]:
+def run_folder(out: str | Path | None, default: str | Path, force: bool = False) -> Iterator[Path]:
     """Claim the folder of a run for a ``with`` block: ``out``, or if None ``default``, numbered if it exists.
 
     Raises
@@ -31,7 +31,7 @@ def run_folder(out: str | Path | None, default: str | Path = "", force: bool = F
         See ``check_run``, which ``force`` is passed to, and ``new_run``.
     """
     if out is None and force:
-        raise ConfigError("--force replaces the run in the folder of --out: name it")
+        raise ConfigError("force replaces the run in the folder given as out, but none was given")
     folder = new_run(default) if out is None else check_run(out, force)
     try:
         yield folder

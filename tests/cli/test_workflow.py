@@ -60,7 +60,7 @@ class TestTrain:
         assert "epoch" not in out
 
     @pytest.mark.usefixtures("no_figures")
-    def test_for_programs_stdout_is_json_alone(self, capsys, tmp_path):
+    def test_with_json_stdout_is_json_alone(self, capsys, tmp_path):
         status, facts, _ = told(capsys, "train", *SMALL, "--out", str(tmp_path))
         assert status == 0
         assert facts == json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
@@ -72,9 +72,7 @@ class TestTrain:
         assert (tmp_path / "metrics.json").exists()
 
     @pytest.mark.usefixtures("blank_figures")
-    def test_nothing_learned_is_exit_status_1_and_said_last_and_in_the_report(
-        self, capsys, tmp_path, monkeypatch, learned
-    ):
+    def test_nothing_learned_is_exit_status_1_and_in_the_report(self, capsys, tmp_path, monkeypatch, learned):
         monkeypatch.setattr(mc.metrics.Evaluation, "learned", learned)
         arguments = ["train", *SMALL[:-4], "--lr", "1e-9", "--out", str(tmp_path)]
         status, facts, err = told(capsys, *arguments)
@@ -101,7 +99,7 @@ class TestTrain:
         assert capsys.readouterr().err.startswith(f"minicnn: {folder} holds a run already, with model.safe")
         assert (folder / "metrics.json").read_bytes() == before
         assert cli.main(["train", *SMALL, "--force"]) == 2
-        assert "--force replaces the run in the folder of --out: name it" in capsys.readouterr().err
+        assert "force replaces the run in the folder given as out" in capsys.readouterr().err
 
     @pytest.mark.usefixtures("no_figures")
     def test_it_trains_on_csv_files(self, capsys, tmp_path):
@@ -116,7 +114,7 @@ class TestTrain:
         assert (model.info["dataset"], model.class_names[:2]) == ("a", ("0", "1"))
 
     @pytest.mark.usefixtures("no_figures")
-    def test_csv_files_can_be_said_to_have_the_classes_of_a_known_data_set(self, tmp_path):
+    def test_csv_files_can_have_the_classes_of_a_known_data_set(self, tmp_path):
         train, test = mc.data.load("synthetic", sizes=(200, 40))
         for data, name in ((train, "a.csv"), (test, "b.csv")):
             mc.data.write_csv(data, tmp_path / name)
@@ -153,7 +151,7 @@ class TestTrain:
             (["--data", "nowhere"], "train-images-idx3-ubyte"),
         ],
     )
-    def test_data_that_cannot_be_had_are_exit_status_2_in_one_line(
+    def test_missing_data_is_exit_status_2_in_one_line(
         self, arguments, message, capsys, tmp_path, monkeypatch
     ):
         monkeypatch.chdir(tmp_path)
@@ -189,7 +187,7 @@ class TestTrain:
         assert os.listdir(tmp_path / "run") == ["checkpoint.safetensors"]
         assert mc.load(checkpoint).info["dataset"] == "synthetic"
 
-    def test_a_class_without_an_image_is_told_in_a_line(self, capsys, tmp_path, no_figures):
+    def test_a_warning_is_one_line(self, capsys, tmp_path, no_figures):
         train, test = mc.data.load("synthetic", sizes=(60, 20))
         files = []
         for name, data in (("train", train.subset(train.labels != 4)), ("test", test)):
@@ -204,7 +202,7 @@ class TestTrain:
 
 
 class TestEvaluate:
-    def test_it_gives_the_numbers_of_the_run(self, folder, capsys):
+    def test_it_gives_the_scores_of_the_run(self, folder, capsys):
         model = str(folder / "model.safetensors")
         status, facts, err = told(capsys, "evaluate", model, "--images", "60")
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -218,7 +216,7 @@ class TestEvaluate:
         assert facts["accuracy"] <= facts["top_2_accuracy"] <= facts["top_5_accuracy"]
         assert facts["log_loss"] == pytest.approx(facts["loss"])
 
-    def test_printed_it_is_the_table_and_the_accuracy(self, folder, capsys):
+    def test_the_text_is_the_table_and_the_accuracy(self, folder, capsys):
         assert cli.main(["evaluate", str(folder / "model.safetensors"), "--images", "60"]) == 0
         out = capsys.readouterr().out
         assert out.startswith("class ")
@@ -231,7 +229,7 @@ class TestEvaluate:
         plain, flipped = (told(capsys, *arguments, *more)[1] for more in ([], ["--flip-tta"]))
         assert plain["loss"] != flipped["loss"]
 
-    def test_a_csv_file_is_tested_on(self, folder, capsys, tmp_path):
+    def test_a_csv_file_as_the_test_set(self, folder, capsys, tmp_path):
         _, test = mc.data.load("synthetic")
         mc.data.write_csv(test.subset(slice(60)), tmp_path / "test.csv")
         model, file = str(folder / "model.safetensors"), str(tmp_path / "test.csv")
@@ -239,7 +237,7 @@ class TestEvaluate:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         assert facts["accuracy"] == metrics["test_accuracy"]
 
-    def test_a_model_that_was_trained_on_a_file_needs_one_to_be_tested_on(self, folder, capsys, tmp_path):
+    def test_a_model_trained_on_a_file_needs_a_test_set(self, folder, capsys, tmp_path):
         model = mc.load(folder / "model.safetensors")
         model.info["dataset"] = "pets_train"
         model.save(tmp_path / "pets.safetensors")
@@ -247,7 +245,7 @@ class TestEvaluate:
         told = capsys.readouterr().err
         assert "trained on 'pets_train': name a test set with --dataset, --data or --test-csv" in told
 
-    def test_a_model_that_does_not_say_what_it_was_trained_on_is_told(self, folder, capsys, tmp_path):
+    def test_a_model_without_a_data_set_needs_a_test_set(self, folder, capsys, tmp_path):
         model = mc.load(folder / "model.safetensors")
         del model.info["dataset"]
         model.save(tmp_path / "a.safetensors")
@@ -269,7 +267,7 @@ class TestEvaluate:
         assert facts["accuracy"] == metrics["test_accuracy"]
         assert facts["class_names"] == list(test.class_names)
 
-    def test_the_column_of_labels_may_be_said(self, folder, capsys, tmp_path):
+    def test_the_column_of_labels_can_be_given(self, folder, capsys, tmp_path):
         _, test = mc.data.load("synthetic")
         rows = [[*image.ravel(), label] for image, label in zip(test.images[:60], test.labels, strict=False)]
         (tmp_path / "last.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
@@ -280,7 +278,7 @@ class TestEvaluate:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         assert facts["accuracy"] == metrics["test_accuracy"]
 
-    def test_data_with_other_classes_are_exit_status_2(self, folder, tmp_path, capsys, monkeypatch):
+    def test_data_with_other_classes_is_exit_status_2(self, folder, tmp_path, capsys, monkeypatch):
         digits = mc.data.Dataset(
             np.zeros((10, 28, 28, 1), np.uint8), np.arange(10), tuple("0123456789"), "mnist"
         )
@@ -288,7 +286,7 @@ class TestEvaluate:
         assert cli.main(["evaluate", str(folder / "model.safetensors"), "--dataset", "mnist"]) == 2
         assert "mnist has the classes 0, 1, 2" in capsys.readouterr().err
 
-    def test_a_file_that_is_no_model_is_exit_status_2(self, tmp_path, capsys):
+    def test_a_file_that_is_not_a_model_is_exit_status_2(self, tmp_path, capsys):
         (tmp_path / "model.safetensors").write_text("no model")
         assert cli.main(["evaluate", str(tmp_path / "model.safetensors")]) == 2
         assert capsys.readouterr().err.startswith("minicnn: ")
@@ -319,14 +317,14 @@ class TestPredict:
         assert probabilities == pytest.approx(sorted(wanted, reverse=True)[:3])
         assert answer["answers"][0]["class"] == "Trouser"
 
-    def test_several_pictures_are_a_line_each(self, folder, capsys, picture):
+    def test_several_pictures_give_a_line_each(self, folder, capsys, picture):
         assert cli.main(["predict", str(folder / "model.safetensors"), picture, picture]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == 2
         assert lines[0].startswith(f"{picture}: Trouser ")
         assert lines[0].count("%") == 3
 
-    def test_what_the_model_is_fed_can_be_seen(self, folder, capsys, picture, tmp_path):
+    def test_the_input_of_the_model_can_be_saved(self, folder, capsys, picture, tmp_path):
         fed = tmp_path / "fed.png"
         model = str(folder / "model.safetensors")
         assert cli.main(["predict", model, picture, "--show-input", str(fed)]) == 0
@@ -335,14 +333,14 @@ class TestPredict:
             expected = mc.data.read_picture(picture, margin=mc.load(model).preparation.margin)
             np.testing.assert_array_equal(np.asarray(image), expected[..., 0])
 
-    def test_inversion_can_be_said(self, folder, capsys, picture):
+    def test_inversion_can_be_given(self, folder, capsys, picture):
         model, answers = str(folder / "model.safetensors"), {}
         for option in ("--invert", "--no-invert"):
             answers[option] = told(capsys, "predict", model, picture, option)[1][0]["answers"]
         assert answers["--invert"] == told(capsys, "predict", model, picture)[1][0]["answers"]
         assert answers["--invert"] != answers["--no-invert"]
 
-    def test_a_picture_of_nothing_is_said_to_be_one(self, folder, capsys, tmp_path):
+    def test_a_picture_of_nothing_gets_a_remark(self, folder, capsys, tmp_path):
         Image.new("L", (50, 40), 128).save(tmp_path / "gray.png")
         assert cli.main(["predict", str(folder / "model.safetensors"), str(tmp_path / "gray.png")]) == 0
         out, err = capsys.readouterr()
@@ -355,7 +353,7 @@ class TestPredict:
         model.save(tmp_path / "digits.safetensors")
         assert self.extent(tmp_path / "digits.safetensors", picture, tmp_path) == 20
 
-    def test_another_margin_can_be_said(self, folder, picture, tmp_path):
+    def test_another_margin_can_be_given(self, folder, picture, tmp_path):
         assert self.extent(folder / "model.safetensors", picture, tmp_path, "--margin", "0.25") == 14
 
     def extent(self, model, picture, tmp_path, *options):
@@ -366,7 +364,7 @@ class TestPredict:
             lit = np.nonzero(np.asarray(image) > 50)
         return max(np.ptp(axis) + 1 for axis in lit)
 
-    def test_a_model_that_does_not_know_its_margin_is_told(self, folder, picture, capsys, tmp_path):
+    def test_a_model_without_a_margin_gives_a_remark(self, folder, picture, capsys, tmp_path):
         model, path = mc.load(folder / "model.safetensors"), str(tmp_path / "old.safetensors")
         model.preparation = None
         model.save(path)
@@ -375,7 +373,7 @@ class TestPredict:
         assert cli.main(["predict", path, picture, "--margin", "0"]) == 0
         assert capsys.readouterr().err == ""
 
-    def test_one_broken_picture_costs_no_other_its_answer(self, folder, picture, capsys, tmp_path):
+    def test_a_broken_picture_does_not_affect_the_others(self, folder, picture, capsys, tmp_path):
         model, broken = str(folder / "model.safetensors"), tmp_path / "broken.png"
         broken.write_bytes(Path(picture).read_bytes()[:100])
         pictures = [picture, str(broken), str(tmp_path), "nowhere.png", "nul\0.png", picture]
@@ -388,7 +386,7 @@ class TestPredict:
         ):
             assert str(bad) in line
 
-    def test_in_json_a_broken_picture_has_its_error(self, folder, picture, capsys):
+    def test_in_json_a_broken_picture_has_an_error(self, folder, picture, capsys):
         model = str(folder / "model.safetensors")
         assert cli.main(["predict", model, "nowhere.png", picture, "--json"]) == 2
         lost, found = json.loads(capsys.readouterr().out)
@@ -410,7 +408,7 @@ class TestPredict:
         assert facts[1]["remarks"] == []
         assert err == f"minicnn: {facts[0]['remarks'][0]}\n"
 
-    def test_of_several_frames_the_first_is_taken_and_it_is_said(self, folder, picture, capsys, tmp_path):
+    def test_of_several_frames_the_first_is_taken_with_a_remark(self, folder, picture, capsys, tmp_path):
         with Image.open(picture) as one:
             one.save(tmp_path / "two.gif", save_all=True, append_images=[Image.new("L", one.size, 255)])
         facts = told(capsys, "predict", str(folder / "model.safetensors"), str(tmp_path / "two.gif"))[1]
@@ -432,7 +430,7 @@ class TestPredict:
 class TestCrossval:
     RECIPES = ("--recipe", "fashion-quick", "fashion-baseline")
 
-    def test_each_recipe_has_its_folds_and_further_ones_are_compared_with_the_first(self, capsys):
+    def test_all_recipes_are_compared_with_the_first(self, capsys):
         status, facts, err = told(capsys, "crossval", *self.RECIPES, "--folds", "3", *SMALL)
         assert status == 0
         assert [r["recipe"] for r in facts["recipes"]] == ["fashion-quick", "fashion-baseline"]
@@ -444,20 +442,20 @@ class TestCrossval:
         assert comparison["text"].startswith("fashion-baseline is ")
         assert "epoch 2/2" in err
 
-    def test_where_all_folds_differ_alike_chance_is_null_and_said_to_be_unknown(self, capsys):
+    def test_equal_differences_in_all_folds_give_no_p(self, capsys):
         recipes = "--recipe", "fashion-quick", "fashion-quick"
         (comparison,) = told(capsys, "crossval", *recipes, "--folds", "2", *SMALL)[1]["comparisons"]
         assert (comparison["difference"], comparison["p"], comparison["interval"]) == (0, None, None)
         assert "no variance to estimate" in comparison["text"]
 
-    def test_printed_it_is_a_line_each(self, capsys):
+    def test_the_text_is_a_line_for_each(self, capsys):
         assert cli.main(["crossval", *self.RECIPES, "--folds", "2", *SMALL]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == 3
         assert lines[0].startswith("fashion-quick: ")
         assert lines[0].endswith("% (2 folds)")
 
-    def test_recipes_for_different_data_need_to_be_told_on_which(self, capsys):
+    def test_recipes_for_different_data_need_a_data_set(self, capsys):
         assert cli.main(["crossval", "--recipe", "mnist-quick", "fashion-quick", "--images", "300"]) == 2
         assert "for fashion-mnist and mnist" in capsys.readouterr().err
         options = ["--recipe", "mnist-quick", "fashion-quick", "--folds", "2", *SMALL]
@@ -469,7 +467,7 @@ class TestCrossval:
 
 
 class TestReport:
-    def test_it_is_drawn_anew_and_the_same(self, folder, capsys):
+    def test_it_is_redrawn_and_the_same(self, folder, capsys):
         page = folder / "report.html"
         before = page.read_text(encoding="utf-8")
         page.unlink()
@@ -491,7 +489,7 @@ class TestReport:
         assert (tmp_path / "report.html").read_bytes() == before
 
     @pytest.mark.usefixtures("no_figures")
-    def test_data_that_have_moved_are_found_where_it_is_said(self, tmp_path, capsys, monkeypatch):
+    def test_data_that_was_moved_is_found_with_an_option(self, tmp_path, capsys, monkeypatch):
         train, test = mc.data.load("synthetic", sizes=(100, 20))
         (tmp_path / "old").mkdir()
         for data, name in ((train, "a.csv"), (test, "b.csv")):
@@ -506,11 +504,11 @@ class TestReport:
         assert "a.csv" in capsys.readouterr().err
         assert cli.main(["report", ".", "--data", "../new"]) == 0
 
-    def test_a_folder_that_is_no_run_is_exit_status_2(self, tmp_path, capsys):
+    def test_a_folder_without_a_run_is_exit_status_2(self, tmp_path, capsys):
         assert cli.main(["report", str(tmp_path)]) == 2
         assert "expected the folder of a finished run" in capsys.readouterr().err
 
-    def test_metrics_without_the_data_are_exit_status_2(self, folder, tmp_path, capsys):
+    def test_metrics_without_the_data_set_are_exit_status_2(self, folder, tmp_path, capsys):
         for name in ("model.safetensors", "history.csv", "predictions.npz"):
             (tmp_path / name).write_bytes((folder / name).read_bytes())
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -521,7 +519,7 @@ class TestReport:
 
 
 class TestData:
-    def test_it_shows_what_there_is(self, capsys):
+    def test_it_describes_the_data(self, capsys):
         status, facts, _ = told(capsys, "data", "--dataset", "synthetic", "--images", "100")
         assert status == 0
         assert facts["training"]["images"] == 100
@@ -530,7 +528,7 @@ class TestData:
         train, _ = mc.data.load("synthetic")
         assert facts["training"]["mean"] == pytest.approx((train.images[:100] / 255).mean())
 
-    def test_printed_it_is_a_table(self, capsys):
+    def test_the_text_is_a_table(self, capsys):
         assert cli.main(["data", "--dataset", "synthetic"]) == 0
         out = capsys.readouterr().out
         assert out.startswith("synthetic: 20,000 training and 4,000 test images\nimages 28 × 28 × 1, uint8\n")
@@ -545,7 +543,7 @@ class TestData:
         assert str(tmp_path / "test.csv") in capsys.readouterr().out
 
     @pytest.mark.parametrize("name", ["train.csv", "test.csv"])
-    def test_a_file_that_is_there_is_not_replaced(self, capsys, tmp_path, name):
+    def test_an_existing_file_is_not_replaced(self, capsys, tmp_path, name):
         (tmp_path / name).write_text("mine")
         assert cli.main(["data", "--dataset", "synthetic", "--write-csv", str(tmp_path)]) == 2
         assert f"{tmp_path / name}: there is a file of that name already" in capsys.readouterr().err

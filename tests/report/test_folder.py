@@ -22,7 +22,7 @@ def _no_claim_is_left(tmp_path):
 
 
 class TestCheckRun:
-    def test_the_folder_is_made_empty_and_returned(self, tmp_path):
+    def test_the_folder_is_made_and_returned(self, tmp_path):
         assert report.check_run(str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
         assert os.listdir(tmp_path / "a" / "b") == []
 
@@ -34,7 +34,7 @@ class TestCheckRun:
             report.check_run(tmp_path)
         assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "old"}
 
-    def test_by_force_it_is_taken_and_still_stays_as_it_is(self, tmp_path):
+    def test_force_claims_the_folder_and_leaves_it_as_it_is(self, tmp_path):
         (tmp_path / "metrics.json").write_text("old")
         assert report.check_run(tmp_path, force=True) == tmp_path
         assert report.check_run(tmp_path) == tmp_path  # it is claimed now
@@ -69,22 +69,22 @@ class TestCheckRun:
         module.release(tmp_path)
         subprocess.run([sys.executable, "-c", code], check=True)
 
-    def test_a_claim_that_leaves_nothing_leaves_no_folder_that_was_made_for_it(self, tmp_path):
+    def test_an_unused_folder_that_was_made_for_a_claim_is_removed(self, tmp_path):
         for path, stays in ((tmp_path / "new", False), (tmp_path, True)):
-            with report.run_folder(path) as folder:
+            with report.run_folder(path, "") as folder:
                 assert folder.is_dir()
             assert path.exists() is stays
 
 
 class TestNewRun:
-    def test_a_name_that_is_taken_gets_the_next_number(self, tmp_path):
+    def test_a_taken_name_gets_the_next_number(self, tmp_path):
         names = [report.new_run(tmp_path / "runs" / "fashion").name for _ in range(3)]
         assert names == ["fashion", "fashion-2", "fashion-3"]
         (tmp_path / "runs" / "fashion-5").write_text("a file")
         names = [report.new_run(tmp_path / "runs" / "fashion").name for _ in range(2)]
         assert names == ["fashion-4", "fashion-6"]
 
-    def test_processes_at_the_same_time_get_a_folder_each(self, tmp_path):
+    def test_processes_at_the_same_time_get_different_folders(self, tmp_path):
         code = (
             "import sys\nfrom minicnn import report\nprint(report.new_run(sys.argv[1]), flush=True)\ninput()"
         )
@@ -96,7 +96,7 @@ class TestNewRun:
             process.communicate("\n")
         assert found == [str(tmp_path / name) for name in ("run", "run-2", "run-3")]
 
-    def test_a_place_where_none_can_be_made_is_refused(self, tmp_path):
+    def test_a_place_where_no_folder_can_be_made_is_refused(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(OutputError, match="cannot write"):
             report.new_run(tmp_path / "file" / "run")
@@ -112,10 +112,10 @@ class TestRunFolder:
 
     def test_force_needs_a_folder(self, tmp_path):
         (tmp_path / "metrics.json").write_text("old")
-        with report.run_folder(tmp_path, force=True) as folder:
+        with report.run_folder(tmp_path, "", force=True) as folder:
             assert folder == tmp_path
         with (
-            pytest.raises(ConfigError, match="--force replaces the run in the folder of --out: name it"),
+            pytest.raises(ConfigError, match="force replaces the run in the folder given as out"),
             report.run_folder(None, "runs/one", force=True),
         ):
             pass

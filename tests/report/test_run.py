@@ -64,16 +64,16 @@ class TestWriteRun:
     def test_every_file_is_there_and_no_other(self, done):
         assert set(os.listdir(done[0].folder)) == FILES
 
-    def test_a_run_says_in_a_line_where_it_is_and_how_it_ended(self, done):
+    def test_the_repr_of_a_run_is_one_line(self, done):
         run = done[0]
         assert repr(run) == f"Run({run.folder}: {run.evaluation})"
 
-    def test_the_metrics_are_json_and_what_was_returned(self, done):
+    def test_the_metrics_are_the_json_file(self, done):
         text = (done[0].folder / "metrics.json").read_text(encoding="utf-8")
         assert json.loads(text, parse_constant=refuse) == done[0].metrics
         assert text.endswith("}\n")
 
-    def test_the_metrics_are_true(self, done):
+    def test_the_metrics_are_correct(self, done):
         run, trainer, _, _ = done
         metrics = run.metrics
         assert metrics["dataset"] == "testset"
@@ -89,7 +89,7 @@ class TestWriteRun:
         assert metrics["engine"] == "fused"
         assert metrics["precision"] == "fp32"
 
-    def test_the_data_and_the_command_can_be_had_again(self, done):
+    def test_the_data_and_the_command_are_recorded(self, done):
         metrics = json.loads((done[0].folder / "metrics.json").read_text(encoding="utf-8"))
         assert metrics["data"] == SPEC.asdict()
         assert metrics["command"] == COMMAND
@@ -111,11 +111,11 @@ class TestWriteRun:
         assert write(tmp_path, done).metrics["threads"] == 3
 
     @pytest.mark.parametrize(("validation", "images"), [(None, (24, 0)), (data(5), (24, 5))], ids=str)
-    def test_the_images_that_were_held_out_are_counted(self, tmp_path, validation, images):
+    def test_the_held_out_images_are_counted(self, tmp_path, validation, images):
         metrics = finished(tmp_path, validation=validation)[0].metrics
         assert metrics["images"] == {"training": images[0], "validation": images[1], "test": 9}
 
-    def test_it_never_takes_the_place_of_a_run(self, done, tmp_path):
+    def test_it_never_replaces_a_run(self, done, tmp_path):
         write(tmp_path, done)
         with pytest.raises(OutputError, match="holds a run already"):
             write(tmp_path, done)
@@ -135,7 +135,7 @@ class TestWriteRun:
         assert model.class_names == ("ant", "bee", "cat")
         assert_array_equal(model.predict(test.images), run.evaluation.predicted)
 
-    def test_what_the_model_knew_before_it_still_knows(self, tmp_path):
+    def test_the_info_of_the_model_is_kept(self, tmp_path):
         train, test = data(), data(9, 1, "testset")
         trainer = trained(train)
         trainer.model.info = {"recipe": "tiny"}
@@ -193,7 +193,7 @@ class TestWriteRun:
 
 
 class TestReadRun:
-    def test_it_is_what_was_written(self, done):
+    def test_what_was_written_is_read(self, done):
         run, trainer, _, test = done
         read = report.read_run(str(run.folder))
         assert read.folder == run.folder
@@ -228,14 +228,14 @@ class TestReadRun:
     @pytest.mark.parametrize(
         ("name", "value"), [("test_accuracy", 0.123), ("parameters", 7), ("epochs", 3), ("images", 8)]
     )
-    def test_numbers_that_the_other_files_do_not_bear_out_are_refused(self, folder, name, value):
+    def test_numbers_that_disagree_with_the_other_files_are_refused(self, folder, name, value):
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         metrics |= {name: {**metrics["images"], "test": value} if name == "images" else value}
         (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         with pytest.raises(DataError, match=rf"{name} is|differ in the number of test images"):
             report.read_run(folder)
 
-    def test_a_folder_that_is_not_there_is_refused(self, tmp_path):
+    def test_a_missing_folder_is_refused(self, tmp_path):
         with pytest.raises(DataError, match="nothing: expected the folder of a finished run"):
             report.read_run(tmp_path / "nothing")
 
@@ -282,7 +282,7 @@ class TestReadRun:
             report.read_run(folder)
 
     @pytest.mark.parametrize("keep", [0, 1, 10, -10])
-    def test_predictions_that_were_cut_short_are_refused(self, folder, keep):
+    def test_truncated_predictions_are_refused(self, folder, keep):
         content = (folder / "predictions.npz").read_bytes()
         (folder / "predictions.npz").write_bytes(content[:keep])
         sign(folder)
@@ -353,7 +353,7 @@ class TestReadRun:
 
 
 class TestPageOf:
-    def test_a_run_that_was_read_gives_the_page_of_the_run_that_was_written(self, done):
+    def test_a_run_that_was_read_gives_the_same_page(self, done):
         run, _, train, test = done
         page, again = (report.page_of(found, train, test) for found in (run, report.read_run(run.folder)))
         assert (again.title, again.lead, again.facts) == (page.title, page.lead, page.facts)
@@ -363,7 +363,7 @@ class TestPageOf:
             )
             assert [p.name for p in one.pictures] == [p.name for p in other.pictures]
 
-    def test_its_facts_are_those_of_the_run(self, done):
+    def test_the_facts_are_those_of_the_run(self, done):
         run, _, train, test = done
         metrics = run.metrics | {"test_accuracy": 0.91234, "test_loss": 0.25678, "parameters": 1234567}
         metrics |= {"seconds_training": 61.4, "epochs": 12}
@@ -383,7 +383,7 @@ class TestPageOf:
             "others."
         )
 
-    def test_its_lead_names_the_recipe_and_what_was_held_out(self, done):
+    def test_the_lead_names_the_recipe_and_the_held_out_images(self, done):
         run, _, train, test = done
         images = {"training": 57000, "validation": 3000, "test": 10000}
         metrics = run.metrics | {"recipe": "tiny", "images": images}
@@ -392,7 +392,7 @@ class TestPageOf:
             "the learning curves, and at the end tested on 10,000 others."
         )
 
-    def test_what_is_added_stands_before_its_origin(self, done):
+    def test_added_sections_come_before_the_origin(self, done):
         run, _, train, test = done
         page = report.page_of(run, train, test)
         page.section("My own")
@@ -400,17 +400,17 @@ class TestPageOf:
         titles = [section.title for section in page.sections]
         assert titles[-5:] == ["Looking inside", "My own", "Another", "Origin", "Numbers and machine"]
 
-    def test_mirrored_images_are_a_fact_where_they_were_tested(self, done):
+    def test_the_accuracy_with_mirror_images_is_a_fact(self, done):
         run, _, train, test = done
         page = report.page_of(replace(run, metrics=run.metrics | {"mirrored_accuracy": 0.875}), train, test)
         assert page.facts["with mirror images"] == "87.50%"
 
-    def test_nothing_is_written_until_it_is_asked_for(self, done):
+    def test_drawing_a_page_writes_nothing(self, done):
         run, _, train, test = done
         report.page_of(run, train, test)
         assert set(os.listdir(run.folder)) == FILES
 
-    def test_written_it_lies_in_the_folder_of_the_run(self, done, tmp_path):
+    def test_the_page_is_written_with_its_figures(self, done, tmp_path):
         run, _, train, test = done
         report.page_of(run, train, test).write(tmp_path)
         assert set(os.listdir(tmp_path)) == PICTURES | {"report.html"}

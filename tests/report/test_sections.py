@@ -92,7 +92,7 @@ class TestEveryNetwork:
         sections.add_inside(page, model, test)
         return page, train
 
-    def test_without_convolutions_there_is_nothing_to_look_into(self, tmp_path):
+    def test_without_convolutions_there_is_no_looking_inside(self, tmp_path):
         train = data()
         run, _, train, test = finished(tmp_path, layers=[L.Flatten(), L.Dense(3)])
         page = assert_whole(run, train, test, tmp_path)
@@ -116,7 +116,7 @@ class TestEveryNetwork:
         }
         page.write(tmp_path)
 
-    def test_the_maps_are_of_the_first_convolution_and_of_the_last_layer_with_pixels(self):
+    def test_the_maps_are_from_the_first_convolution_and_the_last_layer_with_pixels(self):
         page, _ = self.page(
             [L.ReLU(), L.Conv2D(2, 3), L.MaxPool2D(2), L.MaxPool2D((3, 2)), L.Flatten(), L.Dense(3)]
         )
@@ -124,7 +124,7 @@ class TestEveryNetwork:
         assert title(drawn["first_maps"]) == "Feature maps of conv2d_1 for the first test image: 2 channels"
         assert title(drawn["last_maps"]) == "Feature maps of maxpool2d_1 for the first test image: 2 channels"
 
-    def test_the_captions_say_which_layer_is_shown_and_how_much_of_it(self):
+    def test_the_captions_name_the_layer_and_the_number_of_channels(self):
         page, _ = self.page([L.Conv2D(40, 3), L.ReLU(), L.MaxPool2D(2), L.Flatten(), L.Dense(3)])
         captions = {picture.name: picture.caption for picture in page.sections[1].pictures}
         assert captions["last_maps"] == (
@@ -133,7 +133,7 @@ class TestEveryNetwork:
         )
         assert captions["grad_cam"] == ("Grad-CAM: where maxpool2d_1 found evidence for the predicted class.")
 
-    def test_a_convolution_as_large_as_the_image_leaves_no_pixels_to_look_at(self):
+    def test_a_convolution_as_large_as_the_image_leaves_nothing_to_show(self):
         page, _ = self.page([L.Conv2D(2, SHAPE[:2]), L.ReLU(), L.Flatten(), L.Dense(3)])
         assert titles(page) == ["Network"]
 
@@ -141,7 +141,7 @@ class TestEveryNetwork:
         page, _ = self.page(convolutional())
         assert page.sections[0].code == mc.Sequential(convolutional(), SHAPE).summary_table()
 
-    def test_at_most_ten_classes_are_looked_at(self):
+    def test_at_most_ten_classes_are_shown(self):
         names = tuple("abcdefghijkl")
         test = data(24, names=names)
         model = mc.Sequential(convolutional(12), SHAPE, class_names=names)
@@ -173,7 +173,7 @@ class TestResults:
 
 
 class TestOrigin:
-    def test_the_command_the_settings_and_the_machine_are_told(self, tmp_path):
+    def test_the_command_the_settings_and_the_machine_are_shown(self, tmp_path):
         run, *_ = finished(tmp_path)
         page = Page("t")
         sections.add_origin(page, run.metrics)
@@ -193,7 +193,7 @@ class TestTraining:
         sections.add_training(page, history, metrics)
         return page.sections[0]
 
-    def test_the_settings_are_told_as_far_as_they_are_known(self, tmp_path):
+    def test_the_known_settings_are_shown(self, tmp_path):
         run, *_ = finished(tmp_path)
         assert self.section(run.history, run.metrics).table == [
             ("setting", "value"),
@@ -232,7 +232,7 @@ class TestTraining:
             ),
         ],
     )
-    def test_the_caption_says_what_the_training_values_are_of(self, settings, middle, tmp_path):
+    def test_the_caption_describes_the_training_values(self, settings, middle, tmp_path):
         run, *_ = finished(tmp_path)
         (picture,) = self.section(run.history, settings).pictures
         assert picture.caption == (
@@ -254,5 +254,5 @@ class TestTraining:
     ("seconds", "text"),
     [(0.2, "0 s"), (9.6, "10 s"), (119.4, "119 s"), (120, "2.0 min"), (3725, "62.1 min")],
 )
-def test_seconds_are_said_as_a_person_says_them(seconds, text):
+def test_seconds_as_text(seconds, text):
     assert sections.duration(seconds) == text
