@@ -168,23 +168,23 @@ def _what_is_wrong(p: Array, sums: Array, exact: Array) -> str:
     broken, negative = ~xp.isfinite(sums), (p < 0).any(axis=1)
     if broken.any():
         row = int(broken.argmax())
-        said = "its sum is NaN or infinite: leave such rows out, or give the probabilities of their classes"
+        problem = "its sum is NaN or infinite: leave it out, or give the probabilities of its classes"
     elif negative.any():
         row = int(negative.argmax())
-        said = (
+        problem = (
             f"its smallest is {float(p[row].min()):.6g}, expected at least 0: if these are logits, pass "
             "losses.softmax(targets)"
         )
     elif (sums == 0).any():
         row = int((sums == 0).argmax())
-        said = "all are 0: leave such rows out, or give the probabilities of their classes"
+        problem = "all are 0: leave such rows out, or give the probabilities of their classes"
     else:
         row = int(exact.argmin())
-        said = (
+        problem = (
             f"its sum is {float(sums[row]):.10g}, expected 1 to rounding: pass "
             'targets / targets.sum(axis=1, keepdims=True, dtype="float64")'
         )
-    return f"row {row} of the class probabilities: {said}"
+    return f"row {row} of the class probabilities: {problem}"
 
 
 __getattr__ = module_names(__name__)

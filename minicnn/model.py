@@ -124,7 +124,7 @@ class Sequential(Stack):
         return logits
 
     def require_classifier(self) -> None:
-        """Refuse to classify with a model whose output is not one number for each class.
+        """Check that the output of the model is one number for each class.
 
         Raises
         ------

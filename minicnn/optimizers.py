@@ -109,7 +109,7 @@ class Optimizer(Hinted):
         """Return the numbers of the step that has begun, for ``kernel``."""
         raise NotImplementedError(f"{type(self).__name__} must define numbers for its kernel")
 
-    @np.errstate(under="ignore")  # a small gradient's square is 0 to rounding, and may be
+    @np.errstate(under="ignore")  # the square of a small gradient may become 0
     def step(self, model: "Stack") -> None:
         """Update every parameter of ``model`` from its gradient; raises what ``begin_step`` raises."""
         self.begin_step(model)
@@ -204,12 +204,12 @@ class Optimizer(Hinted):
         """
         if key not in self._state:
             self._state[key] = [array_module(like).zeros_like(like, order="C") for _ in range(count)]
-        kept = self._state[key]
-        if len(kept) != count:
-            raise StateError(f"{key}: expected {count} running averages, there are {len(kept)}: {_ANEW}")
-        if array_module(kept[0]) is not array_module(like):  # the model was moved
-            kept[:] = [to_device(moment, device_of(like)) for moment in kept]
-        return kept
+        moments = self._state[key]
+        if len(moments) != count:
+            raise StateError(f"{key}: expected {count} running averages, there are {len(moments)}: {_ANEW}")
+        if array_module(moments[0]) is not array_module(like):  # the model was moved
+            moments[:] = [to_device(moment, device_of(like)) for moment in moments]
+        return moments
 
 
 class SGD(Optimizer):

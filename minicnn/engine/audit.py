@@ -107,8 +107,8 @@ class Audit:
         found = [_numbers(type(layer))(layer) for layer, _, _ in self._expected]
         if found != self._numbers:
             for layer, _, _ in self._expected:
-                if _is_registered(type(layer)):
-                    made = _made_anew(layer)
+                if _stores_arguments(type(layer)):
+                    made = _remade(layer)
                     for name in layer.tunable:  # as a plain float
                         setattr(layer, name, getattr(made, name))
             self._numbers = found
@@ -145,7 +145,7 @@ def _facts(model: Stack) -> list[Any]:
 def _built(of: type[Layer]) -> Callable[[Layer], tuple[Any, ...]]:
     """Return a function that reads the attributes which ``build`` has read and set on such a layer."""
     names = ["name", "dtype", "input_shape", "output_shape"]
-    if _is_registered(of):  # other classes need not store their arguments
+    if _stores_arguments(of):  # other classes need not store their arguments
         names += [name for name in inspect.signature(of).parameters if name not in of.tunable]
     return attrgetter(*names)
 
@@ -153,12 +153,12 @@ def _built(of: type[Layer]) -> Callable[[Layer], tuple[Any, ...]]:
 @lru_cache(maxsize=256)
 def _numbers(of: type[Layer]) -> Callable[[Layer], Any]:
     """Return a function that reads the tunable numbers of a layer of this class."""
-    return attrgetter(*of.tunable) if of.tunable and _is_registered(of) else lambda layer: None
+    return attrgetter(*of.tunable) if of.tunable and _stores_arguments(of) else lambda layer: None
 
 
-def _is_registered(of: type[Layer]) -> bool:
-    """Whether ``config()`` of a layer of this class can be relied on."""
-    return registry.get(of.__name__) is of
+def _stores_arguments(of: type[Layer]) -> bool:
+    """Whether layers of this class have their constructor arguments as attributes: see ``register``."""
+    return registry.get(of.__name__) is of and of.config is Layer.config
 
 
 def _check_row(model: Stack) -> None:
@@ -177,7 +177,7 @@ def _check_row(model: Stack) -> None:
         if id(layer) in seen:
             raise ConfigError(f"{where} appears twice: make one for each place")
         if layer.name in seen and (layer.params or layer.state):
-            raise ConfigError(f"two layers are called {layer.name!r}: give each a name of its own")
+            raise ConfigError(f"two layers are called {layer.name!r}: give each its own name")
         seen |= {id(layer), layer.name}
         if not hasattr(layer, "output_shape"):
             raise StateError(f"{where} is not built yet: {build}")
@@ -204,23 +204,23 @@ def _check_built(layer: Layer, build: str) -> None:
     missing |= layer.state_shapes(shape).keys() - layer.state.keys()
     if missing:
         raise StateError(f"layer {layer.name!r} has no {', '.join(sorted(missing))}: {build}")
-    if not _is_registered(type(layer)):
+    if not _stores_arguments(type(layer)):
         return
-    made = _made_anew(layer)
-    says = [
+    made = _remade(layer)
+    pairs = [
         ("an output of shape", made.compute_output_shape(shape), layer.output_shape),
         ("parameters", list(made.param_shapes(shape)), list(layer.params)),
         ("state", list(made.state_shapes(shape)), list(layer.state)),
     ]
-    for what, said, built in says:
-        if said != built:
+    for what, declared, built in pairs:
+        if declared != built:
             raise StateError(
-                f"layer {layer.name!r}: its attributes say {what} {said}, it was built with {built}: {build} "
-                "after a change, or take the change back"
+                f"layer {layer.name!r}: its attributes give {what} {declared}, it was built with "
+                f"{built}: {build} after a change, or undo the change"
             )
 
 
-def _made_anew(layer: Layer) -> Layer:
+def _remade(layer: Layer) -> Layer:
     """Return a new layer made from the attributes of this one, which checks them."""
     try:
         made = type(layer)(**layer.config())

@@ -51,7 +51,7 @@ def make_engine(name: str, model: Stack, loss: SoftmaxCrossEntropy, optimizer: O
 class Predictors:
     """Computes the output of a model for any number of images; its arrays are reused by the next call.
 
-    Two threads may predict at once: each takes a predictor of its own.
+    Two threads may predict at once: each takes its own predictor.
     """
 
     def __init__(self, model: Stack) -> None:

@@ -1,4 +1,4 @@
-"""How a kernel is compiled, and where it is kept."""
+"""How kernels are compiled, and where they are cached."""
 
 import os
 from collections.abc import Callable
@@ -16,9 +16,10 @@ from numba.core.compiler_lock import global_compiler_lock
 from minicnn.runtime.threads import uninterrupted
 
 _FOLDER = Path(__file__).parent
-_SOURCES = ("runtime", "ops", "engine/cpu/kernels")  # the folders whose loops are compiled
+# Everything that compiled loops are made of; optimizers.py has the named tuples of their numbers.
+_SOURCES = ("runtime/*.py", "ops/*.py", "engine/cpu/kernels/*.py", "optimizers.py")
 _STATE = sha256(
-    b"".join(path.read_bytes() for name in _SOURCES for path in sorted((_FOLDER.parent / name).glob("*.py")))
+    b"".join(path.read_bytes() for name in _SOURCES for path in sorted(_FOLDER.parent.glob(name)))
 ).hexdigest()[:16]
 _choosing = Lock()
 # error_model="numpy": x / 0 is inf, as in NumPy, and the loop needs no branch to raise.
@@ -26,11 +27,11 @@ _OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
 def _cache_folder() -> Path:
-    """Return the folder for this state of all kernels, in the one that NUMBA_CACHE_DIR names or beside them.
+    """Return the cache folder for the current state of all sources, in NUMBA_CACHE_DIR or beside this file.
 
-    By itself Numba notices an edit of a loop's own file, and not of one whose loops are part of it: after
-    an update it would run an old loop on new arguments, and might write outside of its arrays. Nor does it
-    tell loops that check each index (NUMBA_BOUNDSCHECK=1) from those that do not.
+    Numba itself notices an edit of a loop's own file, but not of a file whose loops are inlined into it:
+    after an update it would run an old loop on new arguments, and might write outside of its arrays. Nor
+    does it distinguish loops that check each index (NUMBA_BOUNDSCHECK=1) from those that do not.
     """
     if config.CACHE_DIR:
         base = Path(config.CACHE_DIR)
@@ -42,27 +43,26 @@ def _cache_folder() -> Path:
 
 
 def compiled(loop: Callable, signature: Any = None) -> Callable:
-    """Compile a loop at its first call, or now if it has one signature only; it runs without the GIL.
+    """Compile a loop at its first call, or now if a signature is given; it runs without the GIL.
 
-    A constant in a call makes Numba compile the called loop once more, for that constant: the
-    signature of a loop that is called in many ways prevents that.
+    Numba compiles a loop again for each constant that it is called with, unless it has a signature.
     """
     if config.DISABLE_JIT:
         return loop
     try:
-        function = _kept(loop, signature)
-    except RuntimeError:  # there is no folder that can be written
+        function = _cached(loop, signature)
+    except RuntimeError:  # no folder is writable
         function = None
     if function is None:
-        function = njit(signature, **_OPTIONS)(loop)  # anew in each process, rather than from elsewhere
-    # Numba calls it for arguments of new types.
+        function = njit(signature, **_OPTIONS)(loop)  # compiled in each process
+    # Numba calls this for new argument types.
     function.compile = partial(_compile_uninterrupted, function.compile)
     return function
 
 
-def _kept(loop: Callable, signature: Any = None) -> Callable | None:
-    """Return a loop that is compiled and kept in the folder; None if Numba would keep it elsewhere."""
-    with _choosing:  # Numba is told the folder by a global setting
+def _cached(loop: Callable, signature: Any) -> Callable | None:
+    """Return a loop that is compiled and cached in the folder; None if Numba would cache it elsewhere."""
+    with _choosing:  # Numba takes the folder from a global setting
         chosen, folder = config.CACHE_DIR, _cache_folder()
         try:
             config.CACHE_DIR = str(folder)
@@ -73,37 +73,37 @@ def _kept(loop: Callable, signature: Any = None) -> Callable | None:
 
 
 def _compile_uninterrupted(compile: Callable, types: tuple) -> Any:
-    """Compile a loop for some types; an interrupt in the compiler could leave its locks locked for ever."""
+    """Compile a loop for some types; an interrupt in the compiler could leave its locks locked forever."""
     if global_compiler_lock.is_locked():  # by this thread: it compiles a loop that calls this one
         return compile(types)
     return uninterrupted(lambda: compile(types))
 
 
 class Watch(event.Listener):
-    """Calls ``tell(True)`` when a compilation begins and ``tell(False)`` when it has ended, until ``close``.
+    """Calls ``tell(True)`` when a compilation begins and ``tell(False)`` when it ends, until ``close``.
 
-    It does so in the thread that compiles. What is found in the cache is not compiled.
+    It does so in the compiling thread. Loops found in the cache are not compiled.
     """
 
     def __init__(self, tell: Callable[[bool], None]) -> None:
         self._tell = tell
-        self._begun = 0  # a loop that calls another has it compiled meanwhile
+        self._begun = 0  # compilations nest: a loop may call another
         event.register("numba:compile", self)
 
     def on_start(self, event: event.Event) -> None:
-        """Tell of the first of several that lie within one another."""
+        """Report the outermost compilation."""
         self._begun += 1
         if self._begun == 1:
             self._tell(True)
 
     def on_end(self, event: event.Event) -> None:
-        """Tell that all have ended."""
+        """Report the end of the outermost compilation."""
         self._begun -= 1
         if self._begun == 0:
             self._tell(False)
 
     def close(self) -> None:
-        """Tell nothing any more."""
+        """Stop reporting."""
         event.unregister("numba:compile", self)
 
 

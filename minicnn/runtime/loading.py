@@ -10,8 +10,8 @@ from minicnn.runtime.threads import uninterrupted
 def load(name: str) -> ModuleType:
     """Import the module ``name`` and return it.
 
-    Loading Numba takes a while, so ``import minicnn`` does not. No interrupt reaches the import: once it is
-    broken off, Numba cannot be imported again in the same process.
+    Loading Numba takes a while, so ``import minicnn`` does not. No interrupt reaches the import: after an
+    interrupted one, Numba cannot be imported again in the same process.
     """
     if name not in sys.modules:
         uninterrupted(lambda: import_module(name))

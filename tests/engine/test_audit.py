@@ -143,7 +143,7 @@ def test_a_layer_that_was_built_again_in_place_is_seen(trains):
     for index, name, value in ((0, "padding", "same"), (2, "strides", (1, 2)), (2, "pool_size", (3, 3))):
         setattr(stack[index], name, value)
         for user in [use] if trains else [lambda: model.logits(images)]:
-            with pytest.raises(StateError, match=r"its attributes say .* call build\(.* after a change"):
+            with pytest.raises(StateError, match=r"its attributes give .* call build\(.* after a change"):
                 user()
         shape, rng = stack[index].input_shape, np.random.default_rng(index)
         for layer in stack[index:4]:
@@ -160,7 +160,7 @@ def test_a_layer_that_was_built_again_in_place_is_seen(trains):
         (lambda m: m.layers.insert(1, m.layers[1]), ConfigError, "'relu_1' appears twice"),
         (lambda m: m.layers.pop(-3), ShapeError, r"'relu_4' was built .*\(20,\), .* is \(32,\): call"),
         (lambda m: setattr(m.layers[0], "name", "dense_1"), ConfigError, "two layers are called 'dense_1'"),
-        (lambda m: setattr(m.layers[-1], "use_bias", False), StateError, r"say parameters \['W'\], it was"),
+        (lambda m: setattr(m.layers[-1], "use_bias", False), StateError, r"give parameters \['W'\], it was"),
         (lambda m: m.layers[-1].params.pop("b"), StateError, "'dense_2' has no b: call build"),
         (lambda m: setattr(m.layers[0], "params", None), StateError, "must be dicts|are dicts"),
         (lambda m: setattr(m.layers[0], "grads", None), StateError, r"grads must be a dict.*set it to \{\}"),

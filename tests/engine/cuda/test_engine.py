@@ -600,9 +600,9 @@ def test_a_pool_that_was_built_again_in_place_is_seen_though_no_array_has_change
     for engine in (fast, plain):
         pool = engine.model.layers[1]
         pool.padding = "same"
-        with pytest.raises(StateError, match="'maxpool2d_1': its attributes say an output"):
+        with pytest.raises(StateError, match="'maxpool2d_1': its attributes give an output"):
             engine.train_step(images, labels)
-        with pytest.raises(StateError, match="'maxpool2d_1': its attributes say an output"):
+        with pytest.raises(StateError, match="'maxpool2d_1': its attributes give an output"):
             engine.model.logits(images)
         for layer in engine.model.layers[1:3]:
             layer.build(layer.input_shape if layer is pool else pool.output_shape, np.random.default_rng(0))
