@@ -2,17 +2,16 @@
 
 import argparse
 import sys
-from collections.abc import Callable
 
 import minicnn as mc
 from minicnn import cli, plots, report
 from minicnn import layers as L
-from minicnn.report.sections import curves_caption
+from minicnn.cli.options import count, rate
+from minicnn.data import Dataset
+from minicnn.metrics import Evaluation
 
 
-def baseline(
-    train: mc.data.Dataset, held_out: mc.data.Dataset | None, args: argparse.Namespace
-) -> mc.Trainer:
+def baseline(train: Dataset, held_out: Dataset | None, args: argparse.Namespace) -> mc.Trainer:
     """Train one convolution at a constant learning rate."""
     network = [
         L.Conv2D(32, 3),
@@ -29,9 +28,7 @@ def baseline(
     return trainer
 
 
-def improved(
-    train: mc.data.Dataset, held_out: mc.data.Dataset | None, args: argparse.Namespace
-) -> mc.Trainer:
+def improved(train: Dataset, held_out: Dataset | None, args: argparse.Namespace) -> mc.Trainer:
     """Train three convolutions with BatchNorm, a one-cycle learning rate and moved images."""
     network = [
         L.Conv2D(32, 3, padding="same", use_bias=False),  # BatchNorm would take a bias away again
@@ -71,9 +68,9 @@ def improved(
 def main() -> int:
     """Do what the module says. The validation chooses; the test images only judge."""
     parser = cli.options.script_parser(__doc__, "runs/mnist-improve")
-    parser.add_argument("--epochs", type=int, help="default: 10 for the baseline, 6 for the improved network")
-    parser.add_argument("--batch-size", type=int, help="default: 32 and 128")
-    parser.add_argument("--lr", type=float, help="highest learning rate (default: 0.01 and 0.1)")
+    parser.add_argument("--epochs", type=count, help="default: 10 for the baseline, 6 for the improved one")
+    parser.add_argument("--batch-size", type=count, help="default: 32 and 128")
+    parser.add_argument("--lr", type=rate, help="highest learning rate (default: 0.01 and 0.1)")
     args = parser.parse_args()
     spec = mc.data.DatasetSpec("mnist", args.data, images=args.images)
     train, test = spec.load()
@@ -81,58 +78,47 @@ def main() -> int:
 
     with report.run_folder(args.out, "runs/mnist-improve", args.force) as out:
         part, held_out = mc.data.split(train, 1 / 6, args.seed)
-        trials = {recipe: recipe(part, held_out, args) for recipe in (baseline, improved)}
-        for recipe, trainer in trials.items():
-            print(f"{recipe.__name__}: validation accuracy {trainer.history['val_accuracy'][-1]:.2%}")
-        best = max(trials, key=lambda recipe: trials[recipe].history["val_accuracy"][-1])
-        print(f"chosen: {best.__name__}, trained again on all training images")
+        trainers = {"baseline": baseline(part, held_out, args), "improved": improved(part, held_out, args)}
+        validated = {name: trainer.history["val_accuracy"][-1] for name, trainer in trainers.items()}
+        best = max(validated, key=validated.get)
+        for name, accuracy in validated.items():
+            print(f"{name}: validation accuracy {accuracy:.2%}")
+        print(f"chosen: {best}, trained again on all training images")
 
-        trainer = best(train, None, args)
-        evaluation, before = trainer.evaluate(test), trials[baseline].evaluate(test)
-        notes = {"network": best.__name__, "baseline_test_accuracy": before.accuracy, "custom_sections": True}
-        run = report.write_run(out, trainer, train, test, evaluation, spec, **notes)
+        final = {"baseline": baseline, "improved": improved}[best](train, None, args)
+        evaluation, before = final.evaluate(test), trainers["baseline"].evaluate(test)
+        notes = {"network": best, "baseline_test_accuracy": before.accuracy, "custom_sections": True}
+        run = report.write_run(out, final, train, test, evaluation, spec, **notes)
         page = report.page_of(run, train, test)
-        add_comparison(page, trials, run, before.accuracy)
+        rows = [row("baseline", trainers["baseline"], before), row("improved", trainers["improved"])]
+        add_comparison(page, trainers, [*rows, row(f"{best}, again", final, evaluation)])
         page.write(out)
     loaded = mc.evaluate(mc.load(out / "model.safetensors"), test)
     print(f"{evaluation.table()}\n\nbaseline, test set: {before}")
-    print(f"{best.__name__}, saved and loaded again, test set: {loaded}\nsee {out}/report.html")
+    print(f"{best}, saved and loaded again, test set: {loaded}\nsee {out}/report.html")
     return cli.options.status(args, loaded.accuracy, {train.name: evaluation})
 
 
-def add_comparison(
-    page: report.Page, trials: dict[Callable, mc.Trainer], run: report.Run, before: float
-) -> None:
-    """Add a table of the trainings with their curves; ``before`` is the baseline's test accuracy."""
-    rows = [("network", "parameters", "images trained on", "seconds", "validation accuracy", "test accuracy")]
-    figures = {}
-    for recipe, trainer in trials.items():
-        name, history = recipe.__name__, trainer.history
-        images = trainer.total_images // trainer.epochs
-        validated = f"{history['val_accuracy'][-1]:.2%}"
-        tested = f"{before:.2%}" if recipe is baseline else ""
-        rows.append(
-            (
-                name,
-                f"{trainer.model.num_params:,}",
-                f"{images:,}",
-                f"{history.seconds:.0f}",
-                validated,
-                tested,
-            )
-        )
-        caption = curves_caption(history, trainer.settings)
-        figures[f"mnist-{name}"] = plots.learning_curves(history, name), f"{name}. {caption}"
-    name, images, seconds = (
-        f"{run.metrics['network']}, again",
-        run.metrics["images"]["training"],
-        run.history.seconds,
+def row(name: str, trainer: mc.Trainer, tested: Evaluation | None = None) -> tuple[str, ...]:
+    """Return a row of the comparison."""
+    history, images = trainer.history, trainer.total_images // trainer.epochs
+    validated = f"{history['val_accuracy'][-1]:.2%}" if trainer.held_out else ""
+    cells = f"{trainer.model.num_params:,}", f"{images:,}", f"{history.seconds:.0f}"
+    return name, *cells, validated, f"{tested.accuracy:.2%}" if tested else ""
+
+
+def add_comparison(page: report.Page, trainers: dict[str, mc.Trainer], rows: list[tuple[str, ...]]) -> None:
+    """Add the table of the trainings, and the curves of those that were validated."""
+    header = "network", "parameters", "images trained on", "seconds", "validation accuracy", "test accuracy"
+    text = (
+        "Both networks were trained on five sixths of the training images and validated on the rest. "
+        "The better one was then trained again on all of them, and tested."
     )
-    tested = f"{run.evaluation.accuracy:.2%}"
-    rows.append((name, f"{run.model.num_params:,}", f"{images:,}", f"{seconds:.0f}", "", tested))
-    text = "Both networks were trained on five sixths of the training images and validated on the rest. "
-    text += "The better one was then trained again on all of them, and tested."
-    page.section("Comparison", text, figures, rows)
+    figures = {
+        f"mnist-{name}": (plots.learning_curves(trainer.history, name), f"Learning curves of {name}.")
+        for name, trainer in trainers.items()
+    }
+    page.section("Comparison", text, figures, [header, *rows])
 
 
 if __name__ == "__main__":
