@@ -84,7 +84,7 @@ def pixel_line(images: np.ndarray) -> str:
     """Return the line that makes pixels uint8 on 0…255, or floating on 0…1 or around 0."""
     kind = images.dtype.kind
     if kind == "c":
-        return "images = images.real" if not images.imag.any() else ""
+        return "images = images.real" if not np.imag(images).any() else ""
     if kind in "OUS":
         try:
             images.astype(float)

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from minicnn import report
 from minicnn.data import Dataset, DatasetSpec
@@ -67,7 +68,7 @@ def train_recipe(
         try:
             trainer.fit(train, validation=HELD_OUT, seed=seed, **options)
             evaluation = trainer.evaluate(test)
-            notes = {"recipe": recipe.name}
+            notes: dict[str, Any] = {"recipe": recipe.name}
             if recipe.augmentation is not None and recipe.augmentation.flip:
                 notes["mirrored_accuracy"] = trainer.evaluate(test, flip_tta=True).accuracy
             run = report.write_run(folder, trainer, train, test, evaluation, spec, command, **notes)

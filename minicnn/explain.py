@@ -5,6 +5,7 @@ prediction: they are computed on a float64 copy of the model without BatchNorm, 
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -271,7 +272,7 @@ def _gradients(
         y = x
         for layer in twin.layers[depth:]:
             y = layer.forward(_without_rounding_errors(y), training=True)
-        dx = one_hot[classes[first : first + BATCH]]
+        dx: Any = one_hot[classes[first : first + BATCH]]
         for layer in reversed(twin.layers[depth:]):
             dx = layer.backward(dx)
         yield x, dx

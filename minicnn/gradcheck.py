@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -160,7 +161,7 @@ def check_model(
     rng = np.random.default_rng(seed)
     model, x, used = copy.deepcopy(model), x.copy(), copy.deepcopy(model)
     loss.forward(used.forward(x, training=True), targets)
-    analytic = {"x": used.backward(loss.backward(), need_dx=True)}
+    analytic: dict[str, Any] = {"x": used.backward(loss.backward(), need_dx=True)}
     arrays = {"x": x}
     for layer, used_layer in zip(model.layers, used.layers, strict=True):
         analytic |= {f"{layer.name}.{name}": g for name, g in used_layer.grads.items()}
@@ -321,7 +322,7 @@ def _gradients(layer: Layer, x: np.ndarray, dy: np.ndarray, need_dx: bool) -> di
     # Old gradients, which backward must replace, not add to.
     used.grads = {name: np.full_like(w, 7) for name, w in used.params.items()}
     used.forward(given_x, training=True)
-    dx = used.backward(given_dy, need_dx=need_dx)
+    dx: Any = used.backward(given_dy, need_dx=need_dx)
     for name, given, before in (("x", given_x, x), ("dy", given_dy, dy)):
         if not np.array_equal(given, before):
             raise StateError(f"{layer.name}: forward or backward wrote into {name}; make a new array")

@@ -5,7 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from minicnn.errors import ArgumentError, UnknownNameError
 from minicnn.foreign_names import HINTS, Hint
@@ -13,6 +13,8 @@ from minicnn.text import did_you_mean, shown
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Hinted:
@@ -41,7 +43,7 @@ class Hinted:
         raise UnknownNameError(message)
 
 
-def arguments(method: Callable) -> Callable:
+def arguments(method: Function) -> Function:
     """Look up unknown keyword arguments of ``method`` in ``HINTS``; a decorator."""
     place = method.__qualname__
 
@@ -51,7 +53,7 @@ def arguments(method: Callable) -> Callable:
             _check_arguments(method, [place], place, kwargs)
         return method(*args, **kwargs)
 
-    return checked
+    return checked  # pyright: ignore[reportReturnType]: with the signature of method
 
 
 def module_names(module: str) -> Callable[[str], NoReturn]:
@@ -66,7 +68,9 @@ def module_names(module: str) -> Callable[[str], NoReturn]:
     return missing
 
 
-def _check_arguments(function: Callable, places: list[str], name: str, given: dict[str, Any]) -> None:
+def _check_arguments(
+    function: Callable[..., Any], places: list[str], name: str, given: dict[str, Any]
+) -> None:
     """Raise ArgumentError if ``function`` does not have all ``given`` arguments."""
     has_none = getattr(function, "__init__", None) is object.__init__
     parameters = {} if has_none else inspect.signature(function).parameters

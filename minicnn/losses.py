@@ -99,7 +99,8 @@ class SoftmaxCrossEntropy(Hinted):
 
     def _log_p_and_target(self, logits: Array, targets: Array) -> tuple[Array, Array]:
         """Return log softmax(z) and the smoothed target, both (N, K)."""
-        array_module(logits), array_module(targets)  # raise for lists
+        for array in (logits, targets):
+            array_module(array)  # raises for lists
         if logits.ndim != 2 or logits.size == 0:
             raise ShapeError(f"expected logits of shape (N ≥ 1, K ≥ 1), got {logits.shape}")
         if logits.dtype.kind != "f":

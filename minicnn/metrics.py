@@ -171,7 +171,7 @@ class Evaluation:
 
         Source: Brodersen et al. 2010, "The balanced accuracy and its posterior distribution", section 2.
         """
-        return self.macro.recall
+        return float(self.macro.recall)
 
     @property
     def log_loss(self) -> float:
@@ -252,7 +252,7 @@ class Evaluation:
         support = confusion.sum(axis=1)
         counts = confusion.sum(axis=0), support, support
         columns = [
-            [f"{share:.{decimals}%}" if n else "–" for share, n in zip(score, count, strict=True)]
+            [f"{share:.{decimals}%}" if n else "–" for share, n in zip(np.asarray(score), count, strict=True)]
             for score, count in zip(class_scores(confusion), counts, strict=True)
         ]
         return list(zip(self.class_names, *columns, map("{:,}".format, support), strict=True))

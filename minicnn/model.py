@@ -181,7 +181,7 @@ class Sequential(Stack):
 
     def _row(
         self, name: str, shape: str, parameters: int, multiply_adds: int, outputs: int
-    ) -> tuple[str, ...]:
+    ) -> tuple[str, str, str, str, str]:
         memory = outputs * self.dtype.itemsize
         size = f"{memory / 1024:,.1f} KiB" if memory >= 1024 else f"{memory} bytes"
         return name, shape, f"{parameters:,}", f"{multiply_adds:,}", size

@@ -176,8 +176,8 @@ class Optimizer(Hinted):
 
     def clip_scale(self, squares: float) -> float:
         """Return the factor for gradients whose squares sum to ``squares``: min(1, c / ‖g‖)."""
-        norm = math.sqrt(squares)
-        return 1.0 if norm <= self.global_clipnorm else self.global_clipnorm / norm
+        norm, limit = math.sqrt(squares), self.global_clipnorm
+        return 1.0 if limit is None or norm <= limit else limit / norm
 
     def decay_of(self, layer: "Layer", name: str) -> float:
         """Return λ for a parameter of ``layer``, 0 if it does not decay: see ``Layer.decayed``."""

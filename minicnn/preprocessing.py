@@ -1,5 +1,8 @@
 """What stored images become before the first layer; saved with the model, so that all images get the same."""
 
+# pyright: reportAttributeAccessIssue=false
+# Scale and Standardize define mean and std, which the base class uses.
+
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any

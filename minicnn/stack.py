@@ -1,6 +1,7 @@
 """Layers in a row: the part of a model that engines compute with."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from minicnn.hints import Hinted
 from minicnn.layers import Layer
 from minicnn.layers.base import Shape
 from minicnn.preprocessing import Preprocessing, Scale
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Stack(Hinted):
@@ -84,11 +88,12 @@ class Stack(Hinted):
             saves the work.
         """
         first = 0 if need_dx else self._first_trained()
+        gradient: Any = dy
         for index in range(len(self.layers) - 1, first - 1, -1):
-            dy = self.layers[index].backward(dy, need_dx=need_dx or index > first)
+            gradient = self.layers[index].backward(gradient, need_dx=need_dx or index > first)
         for layer in self.layers[:first]:
             layer.forget()
-        return dy if need_dx else None
+        return gradient if need_dx else None
 
     def _first_trained(self) -> int:
         """Return the index of the first layer with parameters: no gradient is needed below it."""
@@ -98,7 +103,7 @@ class Stack(Hinted):
         """Return images as network input, on the device of the model."""
         return self.preprocessing(to_device(images, self.device), self.dtype)
 
-    def to(self, device: str) -> "Stack":
+    def to(self, device: str) -> "Self":
         """Move every array to ``device`` (``"cpu"``, ``"cuda"`` or ``"auto"``) and return the model.
 
         Raises what ``backend.resolve_device`` raises.

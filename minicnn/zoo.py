@@ -204,9 +204,9 @@ def batchnorm_deep(classes: int, width: int = 1) -> list[Layer]:
     ]
 
 
-_NOTEBOOK = {"learning_rate": 0.01, "batch_size": 32, "epochs": 10, "standardize": False}
-_HARNESS = _NOTEBOOK | {"schedule": schedules.Cosine}
-_ONE_CYCLE = {
+_NOTEBOOK: dict[str, Any] = {"learning_rate": 0.01, "batch_size": 32, "epochs": 10, "standardize": False}
+_HARNESS: dict[str, Any] = _NOTEBOOK | {"schedule": schedules.Cosine}
+_ONE_CYCLE: dict[str, Any] = {
     "learning_rate": 0.1,
     "nesterov": True,
     "weight_decay": 5e-4,
@@ -214,7 +214,7 @@ _ONE_CYCLE = {
 }
 # Without clipping some seeds diverge at this learning rate: see docs/results.md.
 _QUICK = _ONE_CYCLE | {"network": two_convolutions, "global_clipnorm": 1.0}
-_BEST = _ONE_CYCLE | {"label_smoothing": 0.05}
+_BEST: dict[str, Any] = _ONE_CYCLE | {"label_smoothing": 0.05}
 _FLIP = Augmentation(flip=True, shift=1)
 
 _ALL = (

@@ -27,7 +27,7 @@ CLOSED = 141  # what a shell reports for a pipe that nobody reads
 class Parser(argparse.ArgumentParser):
     """Report unknown options with the usage of the command they were given to, and the nearest known one."""
 
-    def parse_known_args(
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]: fewer overloads
         self, args: Any = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse the options; end the program if some are left over."""
@@ -39,8 +39,11 @@ class Parser(argparse.ArgumentParser):
         return found, unknown
 
 
-def command(commands: Any, main: Callable, doc: str, example: str) -> argparse.ArgumentParser:
+def command(
+    commands: Any, main: Callable[[argparse.Namespace], int], doc: str | None, example: str
+) -> argparse.ArgumentParser:
     """Add the command of a module with the function ``main``, whose help is the docstring and an example."""
+    doc = doc or ""  # None with python -OO
     summary = doc.partition("\n")[0].rstrip(".")
     parser = commands.add_parser(
         main.__module__.rpartition(".")[2],

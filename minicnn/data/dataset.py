@@ -145,7 +145,7 @@ class Dataset(Hinted):
         return np.bincount(self.labels, minlength=len(self.class_names))
 
 
-class Numbers(tuple):
+class Numbers(tuple[str, ...]):
     """Default class names "0", "1", …: they say nothing about what the classes are."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 from urllib.parse import urljoin
 
 from minicnn.data.catalog import SOURCES, File
@@ -111,7 +112,7 @@ def _download(url: str, most: int, seconds: float) -> bytes:
         given_up.set()
 
 
-def _wait(response: Future, body: bytearray, url: str, seconds: float) -> None:
+def _wait(response: Future[Any], body: bytearray, url: str, seconds: float) -> None:
     """Show a progress bar until the response is complete; DataError if it is too slow."""
     from tqdm import tqdm
 

@@ -162,7 +162,7 @@ def _keeps_the_strongest(found: np.ndarray, difference: np.ndarray) -> bool:
     """Whether the object has most of the pixels that differ most from the plane, as ink does in a shadow."""
     toward = difference if np.vdot(found, difference) > 0 else -difference
     strongest = toward > STRONGEST * toward.max()
-    return np.count_nonzero(found[strongest]) >= 0.5 * np.count_nonzero(strongest)
+    return bool(np.count_nonzero(found[strongest]) >= 0.5 * np.count_nonzero(strongest))
 
 
 def _guess(difference: np.ndarray, found: np.ndarray) -> Guess:

@@ -110,7 +110,7 @@ class DatasetSpec:
 
     def moved(self, folder: str) -> "DatasetSpec":
         """Return the same data in another place: the folder of the data set, or of its CSV files."""
-        if self.train_csv is None:
+        if self.train_csv is None or self.test_csv is None:
             return replace(self, folder=folder)
         files = {"train_csv": self.train_csv, "test_csv": self.test_csv}
         moved = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Engine:
             See ``train_step``.
         """
         check_data(self.model, images, labels)
-        self._data = images, np.array(labels, np.int64)
+        self._data: Any = images, np.array(labels, np.int64)
         self._augmentation, self._rng = augmentation, np.random.default_rng(seed)
 
     def step(self, rows: np.ndarray) -> Seen | None:

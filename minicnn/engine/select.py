@@ -70,7 +70,7 @@ class Predictors:
         images = to_numpy(images)
         least, most = module.chunk(self.model, batch_size, len(images), MOST_MEMORY)
         try:
-            predictor = self.free.pop()
+            predictor: Any = self.free.pop()
         except IndexError:
             predictor = None
         usable = isinstance(predictor, module.Predictor) and least <= predictor.chunk <= most

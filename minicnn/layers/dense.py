@@ -63,7 +63,7 @@ class Dense(Layer):
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
         shapes = self.param_shapes(input_shape)
         draw = initializers.get(self.kernel_initializer)
-        self.params["W"] = draw(rng, shapes["W"], *shapes["W"], self.dtype)
+        self.params["W"] = draw(rng, shapes["W"], input_shape[0], self.units, self.dtype)
         if self.use_bias:
             self.params["b"] = np.zeros(shapes["b"], self.dtype)
 

@@ -1,6 +1,7 @@
 """The geometry of a sliding window: kernel sizes, strides and paddings as users write them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from minicnn.checks import size
 from minicnn.errors import ConfigError, ShapeError
@@ -11,7 +12,7 @@ PairLike = int | Sequence[int]
 PaddingLike = str | int | Sequence[int] | Sequence[Sequence[int]]
 
 
-def pair(value: PairLike, name: str, minimum: int = 1) -> Pair:
+def pair(value: Any, name: str, minimum: int = 1) -> Pair:
     """Read ``3`` as (3, 3) and ``(3, 5)`` as itself: (height, width).
 
     Raises
@@ -19,7 +20,9 @@ def pair(value: PairLike, name: str, minimum: int = 1) -> Pair:
     ConfigError
         If it is neither, or a number is below ``minimum`` or above ``checks.LARGEST_SIZE``.
     """
-    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    values: Any = (
+        tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    )
     if len(values) != 2:
         raise ConfigError(f"{name} must be one whole number or a pair (height, width), got {shown(value)}")
     return size(values[0], name, minimum), size(values[1], name, minimum)
@@ -48,14 +51,16 @@ def padding_rule(value: PaddingLike) -> str | Padding:
     return pair(sides[0], "padding", 0), pair(sides[1], "padding", 0)
 
 
-def resolve_padding(rule: str | Padding, size: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Padding:
+def resolve_padding(
+    rule: str | Padding, size: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair
+) -> Padding:
     """Return the padding in pixels, ((top, bottom), (left, right)), for an image of ``size`` (H, W).
 
     ``"same"`` gives ⌈size / stride⌉ outputs; an odd pixel goes to the bottom and the right, as in Keras.
     """
     if rule == "valid":
         return (0, 0), (0, 0)
-    if rule == "same":
+    if isinstance(rule, str):  # "same"
         total = [
             max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
             for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)

@@ -1,10 +1,11 @@
 """Mirroring and shifting images."""
 
+from minicnn.backend import Array
 from minicnn.runtime.compiled import compiled
 
 
 @compiled
-def move(images, mirrored, down, right, moved):
+def move(images: Array, mirrored: Array, down: Array, right: Array, moved: Array) -> None:
     """Fill ``moved`` with ``images``, both (N, H, W, C), mirrored, then shifted; 0 moves in."""
     N, H, W, C = images.shape
     for n in range(N):

@@ -6,13 +6,16 @@ the step from one window to the next, ``dilation`` the step from one of its pixe
 NumPy and on CuPy arrays.
 """
 
+from typing import Any
+
 from minicnn.backend import Array, array_module
 
 Pair = tuple[int, int]
+Shape = tuple[int, ...]
 Padding = tuple[Pair, Pair]
 
 
-def output_size(size: Pair, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> Pair:
+def output_size(size: Shape, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding) -> Pair:
     """Return (OH, OW), how many windows fit: ``(H + top + bottom − (KH − 1)·dilation − 1) // stride + 1``."""
     oh, ow = (
         (n + sum(p) - (k - 1) * d - 1) // s + 1
@@ -124,13 +127,14 @@ def max_pool_backward(
 
 
 def _pixels_in_window(
-    size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Padding, like: Array
+    size: Shape, out: Pair, kernel: Pair, stride: Pair, padding: Padding, like: Array
 ) -> Array:
     """Count the pixels of the image, padding left out, in every window: (OH, OW, 1)."""
     xp = array_module(like)
     inside = xp.pad(xp.ones((1, *size, 1), like.dtype), ((0, 0), *padding, (0, 0)))
     KH, KW = kernel
-    return sum(inside[_pixel(i, j, out, stride, (1, 1))] for i in range(KH) for j in range(KW))[0]
+    count: Any = sum(inside[_pixel(i, j, out, stride, (1, 1))] for i in range(KH) for j in range(KW))
+    return count[0]
 
 
 def avg_pool_forward(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:

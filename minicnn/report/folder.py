@@ -79,6 +79,7 @@ def new_run(folder: str | Path) -> Path:
         except OSError as reason:
             raise OutputError(f"cannot make the folder {folder}: {reason.strerror}") from reason
         return _claim(folder, force=False, made=True)
+    raise AssertionError("itertools.count ends nowhere")
 
 
 def _claim(folder: Path, force: bool, made: bool) -> Path:

@@ -99,7 +99,7 @@ def _evaluation(path: Path, metrics: dict[str, Any], model: Sequential) -> Evalu
             f"expected in {PREDICTIONS}, for the {classes} classes of {MODEL}, labels (N,) and probabilities "
             f"(N, {classes}); got {labels.shape} and {probabilities.shape}: the files are not of one run"
         )
-    return Evaluation(metrics["test_loss"], labels, probabilities, model.class_names)
+    return Evaluation(metrics["test_loss"], labels, probabilities, model.class_names or ())
 
 
 def _check_numbers(

@@ -157,7 +157,7 @@ def _digest(data: Dataset) -> str:
     digest = hashlib.sha256()
     for array in (data.images, data.labels):
         digest.update(f"{array.dtype.str} {array.shape}".encode())
-        digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
+        digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))  # pyright: ignore[reportArgumentType]: an array is a buffer
     return digest.hexdigest()
 
 

@@ -44,7 +44,7 @@ def _let_any_thread_set() -> None:
     import threadpoolctl
 
     openblas = getattr(threadpoolctl, "OpenBLASController", None)
-    if hasattr(openblas, "clear_controlling_thread"):
+    if openblas is not None and hasattr(openblas, "clear_controlling_thread"):
         openblas.clear_controlling_thread(force=True)
 
 

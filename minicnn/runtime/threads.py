@@ -12,12 +12,12 @@ raised.
 import os
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from functools import lru_cache
 from itertools import count
 from queue import SimpleQueue
 from threading import current_thread, get_ident
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from minicnn.checks import whole_number
 from minicnn.errors import ConfigError
@@ -85,7 +85,7 @@ class _Round:
         self.errors: dict[int, BaseException] = {}
         self._task = task
         # With the context of the caller, threads obey its ``numpy.errstate``.
-        self._contexts = [copy_context() for _ in range(parts)]
+        self._contexts: list[Context | None] = [copy_context() for _ in range(parts)]
         self._workers = _first_workers(parts)
         self._ended = count(1)
         self._finished = allocate_lock()
@@ -119,13 +119,13 @@ class _Round:
 
 # The queue of each worker. There are as many as were ever needed at once. Part 0 always goes to the first and
 # part 1 to the second, so that a part finds its data in the cache of its core.
-_workers: list[SimpleQueue] = []
+_workers: list[SimpleQueue[Any]] = []
 
 # The current round of each calling thread; after a second interrupt it may have no one waiting.
 _rounds: dict[int, _Round] = {}
 
 
-def _first_workers(parts: int) -> list[SimpleQueue]:
+def _first_workers(parts: int) -> list[SimpleQueue[Any]]:
     while len(_workers) < parts:
         rounds = SimpleQueue()
         # Not threading.Thread, whose start() an interrupt can break. The interpreter does not wait for such
@@ -135,7 +135,7 @@ def _first_workers(parts: int) -> list[SimpleQueue]:
     return _workers[:parts]
 
 
-def _work(rounds: SimpleQueue, name: str) -> None:
+def _work(rounds: SimpleQueue[Any], name: str) -> None:
     current_thread().name = name
     while True:
         current, part = rounds.get()

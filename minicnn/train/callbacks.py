@@ -276,7 +276,7 @@ class Checkpoint(_Monitor):
     def _score_of_file(self, trainer: "Trainer") -> float:
         """Return the score of the model at the path on the validation set."""
         advice = "choose another path, or pass overwrite=True to replace it"
-        if not self.monitor.startswith("val_"):
+        if not self.monitor.startswith("val_") or trainer.held_out is None:
             raise ConfigError(
                 f"Checkpoint: {self.path} exists already, and its {self.monitor} is not known, as that is "
                 f"measured during training: watch val_{self.monitor}, {advice}"
