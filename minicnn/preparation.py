@@ -100,7 +100,7 @@ def _extent(lit: np.ndarray) -> np.ndarray:
         first, last = along.argmax(axis=1), along.shape[1] - along[:, ::-1].argmax(axis=1)
         return (last - first) / along.shape[1]
 
-    return np.maximum(longest(lit.any(axis=2)), longest(lit.any(axis=1)))
+    return np.maximum(longest(np.any(lit, axis=2)), longest(np.any(lit, axis=1)))
 
 
 def _second_part(image: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import stat
 import zlib
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from minicnn.errors import DataError, DataNotFoundError
 from minicnn.files import replacing
@@ -29,7 +29,7 @@ class Content(io.BufferedReader):
         self.limit = raw.limit
 
 
-def open_content(path: str | PathLike, limit: int | None = None, source: str | None = None) -> Content:
+def open_content(path: str | PathLike[str], limit: int | None = None, source: str | None = None) -> Content:
     """Open a file to read its content once, decompressed if its first bytes are those of gzip.
 
     Raises DataNotFoundError if there is no such file, and DataError if it cannot be read. Reading raises
@@ -82,7 +82,7 @@ class _Limited(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         """Fill the buffer or a part of it; return the number of bytes, 0 at the end."""
         try:
             data = self._content.read(min(len(buffer), CHUNK, self._room + 1))

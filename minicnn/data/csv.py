@@ -36,7 +36,7 @@ Line = tuple[int, str]  # its number, from 1, and its text
 
 
 def read_csv(
-    path: str | PathLike,
+    path: str | PathLike[str],
     class_names: Sequence[str] = (),
     name: str | None = None,
     image_shape: tuple[int, int, int] | None = None,
@@ -102,7 +102,7 @@ def read_csv(
         raise DataError(f"{path}: {error}") from error
 
 
-def write_csv(dataset: Dataset, path: str | PathLike) -> None:
+def write_csv(dataset: Dataset, path: str | PathLike[str]) -> None:
     """Write a data set as CSV with a header, compressed if the name ends in ``.gz``.
 
     Class names and the shape of the images are not written: pass them to ``read_csv``. See `write_content`.
@@ -137,12 +137,12 @@ def write_csv(dataset: Dataset, path: str | PathLike) -> None:
     write_content(Path(path), ("\n".join(lines) + "\n").encode())
 
 
-def stem(path: str | PathLike) -> str:
+def stem(path: str | PathLike[str]) -> str:
     """Return the file's name without ``.csv`` or ``.csv.gz``."""
     return Path(Path(path).name.removesuffix(".gz")).stem
 
 
-def _lines(path: str | PathLike) -> Iterator[Line]:
+def _lines(path: str | PathLike[str]) -> Iterator[Line]:
     """Yield the lines of a text file that are not empty, without their ends."""
     try:
         with io.TextIOWrapper(open_content(path), encoding="utf-8-sig") as text:
@@ -349,7 +349,7 @@ def _summary(column: np.ndarray) -> str:
 
 
 def _classes(
-    path: str | PathLike, names: tuple[str, ...], labels: np.ndarray | list[str]
+    path: str | PathLike[str], names: tuple[str, ...], labels: np.ndarray | list[str]
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the class names and the index of each label among them; see ``read_csv``."""
     found = tuple(map(str, sorted(set(labels))))

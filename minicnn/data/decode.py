@@ -22,7 +22,7 @@ WORKING_SIDE = 512  # larger pictures are shrunk to it: more than a model sees, 
 _ORIENTATION = 0x0112
 
 
-def decode(path: str | PathLike) -> Image.Image:
+def decode(path: str | PathLike[str]) -> Image.Image:
     """Read a file as an upright, opaque RGB picture of at most ``WORKING_SIDE``²; see `read_picture`."""
     try:
         with _open(path) as file:
@@ -48,7 +48,7 @@ def decode(path: str | PathLike) -> Image.Image:
     return _flatten(picture)
 
 
-def _open(path: str | PathLike) -> Image.Image:
+def _open(path: str | PathLike[str]) -> Image.Image:
     """Open a picture file; only its header is read."""
     Image.init()
     with warnings.catch_warnings():
@@ -62,7 +62,7 @@ def _open(path: str | PathLike) -> Image.Image:
             ) from error
 
 
-def _check_size(file: Image.Image, path: str | PathLike) -> None:
+def _check_size(file: Image.Image, path: str | PathLike[str]) -> None:
     """Check how many pixels a picture has once it is decoded; choose a reduced size for a JPEG file."""
     size = w, h = file.size
     most = MAX_PIXELS if file.format in LEAN_FORMATS else MAX_PIXELS // 4
@@ -103,7 +103,7 @@ def _averageable(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _eight_bits(picture: Image.Image, path: str | PathLike) -> Image.Image:
+def _eight_bits(picture: Image.Image, path: str | PathLike[str]) -> Image.Image:
     """Stretch a picture of 32 bits a pixel, which has no fixed black and white, to 8 bits."""
     if picture.mode not in ("I", "F"):
         return picture

@@ -11,10 +11,10 @@ A file is a header, then the numbers, the last axis running fastest; everything 
 Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database", http://yann.lecun.com/exdb/mnist/.
 """
 
+import io
 import math
 import struct
 from os import PathLike
-from typing import BinaryIO
 
 import numpy as np
 
@@ -26,7 +26,7 @@ DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"
 MAX_AXES = 32  # as many as every NumPy can hold
 
 
-def read_idx(path: str | PathLike) -> np.ndarray:
+def read_idx(path: str | PathLike[str]) -> np.ndarray:
     """Read an IDX file into a new array of its shape and dtype, in native byte order.
 
     The file may be compressed, whatever its name. A header that promises more than the file can hold raises
@@ -43,7 +43,7 @@ def read_idx(path: str | PathLike) -> np.ndarray:
         return parse_idx(content, str(path), content.limit)
 
 
-def parse_idx(content: BinaryIO, source: str, limit: int) -> np.ndarray:
+def parse_idx(content: io.BufferedIOBase, source: str, limit: int) -> np.ndarray:
     """Turn the content of an IDX file, of at most ``limit`` bytes, into a new array; see `read_idx`."""
     shape, dtype = _read_header(content, source)
     start = 4 + 4 * len(shape)
@@ -65,7 +65,7 @@ def parse_idx(content: BinaryIO, source: str, limit: int) -> np.ndarray:
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _read_header(content: BinaryIO, source: str) -> tuple[tuple[int, ...], np.dtype]:
+def _read_header(content: io.BufferedIOBase, source: str) -> tuple[tuple[int, ...], np.dtype]:
     """Read shape and dtype; raise if they are not those of an IDX file."""
     magic = content.read(4)
     if not magic:
@@ -83,7 +83,7 @@ def _read_header(content: BinaryIO, source: str) -> tuple[tuple[int, ...], np.dt
     return struct.unpack(f">{magic[3]}I", sizes), np.dtype(">" + DTYPES[magic[2]])
 
 
-def write_idx(path: str | PathLike, array: np.ndarray) -> None:
+def write_idx(path: str | PathLike[str], array: np.ndarray) -> None:
     """Write an array as an IDX file, compressed if the name ends in ``.gz``; see `write_content`.
 
     Parameters

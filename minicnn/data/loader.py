@@ -24,7 +24,7 @@ names = (*SOURCES, "synthetic")
 
 def load(
     name: str,
-    root: str | os.PathLike | None = None,
+    root: str | os.PathLike[str] | None = None,
     *,
     seed: int | None = None,
     sizes: tuple[int, int] | None = None,
@@ -76,7 +76,7 @@ def load(
     return _read_known(SOURCES[name], root) if name in SOURCES else _read_custom(name, root)
 
 
-def name_in(folder: str | os.PathLike) -> str | None:
+def name_in(folder: str | os.PathLike[str]) -> str | None:
     """Return the name of the data set whose IDX files a folder itself holds, or None if it holds none.
 
     A known data set is recognized by its test labels; any other is called like the folder.
@@ -114,7 +114,7 @@ def _known(labels: Path) -> str | None:
     return None
 
 
-def _read_known(source: Source, root: str | os.PathLike | None) -> tuple[Dataset, Dataset]:
+def _read_known(source: Source, root: str | os.PathLike[str] | None) -> tuple[Dataset, Dataset]:
     """Read a known data set from root, MINICNN_DATA or the cache, in this order."""
     folder, origin = _folder(root)
     if folder is not None and (root is not None or _place(source.name, folder)):
@@ -131,7 +131,7 @@ def _read_known(source: Source, root: str | os.PathLike | None) -> tuple[Dataset
     )
 
 
-def _read_custom(name: str, root: str | os.PathLike | None) -> tuple[Dataset, Dataset]:
+def _read_custom(name: str, root: str | os.PathLike[str] | None) -> tuple[Dataset, Dataset]:
     """Read custom IDX files from root or MINICNN_DATA."""
     folder, origin = _folder(root)
     place = None if folder is None else _place(name, folder)
@@ -157,7 +157,7 @@ def _dataset(images: Path, labels: Path, class_names: tuple[str, ...], name: str
         raise type(error)(f"{images} with {labels.name}: {error}") from error
 
 
-def _folder(root: str | os.PathLike | None) -> tuple[Path | None, str]:
+def _folder(root: str | os.PathLike[str] | None) -> tuple[Path | None, str]:
     """Return the user's folder with data sets, if there is one, and where it was named."""
     if root is not None:
         return _expanded(check_path(root, "root")), "root (--data)"
@@ -165,7 +165,7 @@ def _folder(root: str | os.PathLike | None) -> tuple[Path | None, str]:
     return (_expanded(folder) if folder else None), VARIABLE
 
 
-def _expanded(folder: str | os.PathLike) -> Path:
+def _expanded(folder: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(folder))  # Path.expanduser raises if there is no such user
 
 

@@ -18,8 +18,8 @@ from minicnn.errors import ConfigError, ShapeError
 
 
 def read_picture(
-    path: str | PathLike,
-    image_shape: tuple[int, int, int] = (28, 28, 1),
+    path: str | PathLike[str],
+    image_shape: tuple[int, ...] = (28, 28, 1),
     invert: bool | None = None,
     margin: float | None = 0.0,
     negative: bool = False,
