@@ -27,6 +27,20 @@ class Launch(NamedTuple):
         self.kernel(self.grid, (self.threads,), self.arguments)
 
 
+class Kernels:
+    """The kernels of a compiled source, for blocks of so many threads."""
+
+    def __init__(self, module: Any, threads: int) -> None:
+        self._module, self._threads = module, threads
+
+    def launch(self, name: str, grid: int | tuple[int, ...], *arguments: Any) -> Launch:
+        """Return a launch; a Python int is passed as an int of 32 bits, a float as a float of 32 bits."""
+        types = {int: np.int32, bool: np.int32, float: np.float32}
+        passed = tuple(types[type(a)](a) if type(a) in types else a for a in arguments)
+        grid = grid if isinstance(grid, tuple) else (grid,)
+        return Launch(self._module.get_function(name), grid, self._threads, passed)
+
+
 class Device:
     """The array module of a GPU, with which kernels are compiled for a precision."""
 
@@ -42,15 +56,16 @@ class Device:
         """Return the array in C order, as kernels read it: itself, or a copy."""
         return array if array.flags.c_contiguous else self.xp.ascontiguousarray(array)
 
-    def compile(self, *files: str, **constants: int | str) -> Any:
+    def compile(self, *files: str, threads: int = THREADS, **constants: int | str) -> Kernels:
         """Return the kernels of these files, compiled as one source with these constants."""
-        return _compiled(self.xp, source(*files, precision=self.precision, **constants))
+        code = source(*files, precision=self.precision, THREADS=threads, **constants)
+        return Kernels(_compiled(self.xp, code), threads)
 
 
 def source(*files: str, precision: str = "fp32", **constants: int | str) -> str:
     """Return the files as one source, after the constants: numbers, or types by their names."""
     lines = [PRELUDE, f"#define PRECISION {precision.upper()}"]
-    for name, value in ({"THREADS": THREADS} | constants).items():
+    for name, value in constants.items():
         lines.append(f"typedef {value} {name};" if isinstance(value, str) else f"const int {name} = {value};")
     return "\n".join([*lines, *(SOURCES[name].read_text(encoding="utf-8") for name in files)])
 

@@ -292,15 +292,12 @@ class CudaGraphEngine(Engine):
     def _step(self, N: int, step: Array, rows: Array) -> list[Launch]:
         """Return the launches from the rows of a batch to the parts of all gradients."""
         network = self.network
-        K = np.int32(self.model.output_shape[0])
-        logits, dlogits = network.activations[-1], network.gradients[-1]
-        smoothing = np.float32(self.loss.label_smoothing)
-        kernel = self.device.compile("step", "loss").get_function("softmax_cross_entropy")
-        numbers = smoothing, np.int32(N), K
+        arrays = network.activations[-1], network.labels, network.gradients[-1], self.totals
+        numbers = float(self.loss.label_smoothing), N, self.model.output_shape[0]
         return [
             self.data.gather(self.model.preprocessing, N, rows, step, network.activations[0], network.labels),
             *network.forward(N, step, True),
-            Launch(kernel, (1,), 256, (logits, network.labels, dlogits, self.totals, *numbers)),
+            self.device.compile("step", "loss").launch("softmax_cross_entropy", 1, *arrays, *numbers),
             *network.backward(N, step),
             *(launch for block in network.blocks for launch in block.commit(N, self.totals)),
         ]

@@ -58,9 +58,8 @@ class Images:
     ) -> Launch:
         """Return the launch that puts images ``rows`` (N) into x, as network input, and labels into y."""
         std, mean = preprocessing.std, preprocessing.mean
-        numbers = np.float32(1 / (255 * std if self.whole else std)), np.float32(mean / std)
-        arguments = self.images, self.labels, rows, step, *numbers, x, y
-        return Launch(self.kernels.get_function("gather"), (N,), 256, arguments)
+        scaling = float(1 / (255 * std if self.whole else std)), float(mean / std)
+        return self.kernels.launch("gather", N, self.images, self.labels, rows, step, *scaling, x, y)
 
 
 def device_of(model: Stack) -> Device:

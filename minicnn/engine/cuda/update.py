@@ -46,7 +46,7 @@ class Update:
         """Return the arguments of the kernel that are fixed in a graph."""
         numbers = self.optimizer.numbers()._asdict()
         fixed = [value for name, value in numbers.items() if name not in _CHANGING]
-        return [np.int32(value) if isinstance(value, bool) else np.float32(value) for value in fixed]
+        return [value if isinstance(value, bool) else float(value) for value in fixed]
 
     def moments(self, layer: Layer, name: str) -> list[Array]:
         """Return the moments of a parameter, in C order."""
@@ -78,13 +78,12 @@ class Update:
         kernels = self.device.compile("step", "update", CLIP=int(most is not None))
         clip = self.device.zeros(1)
         arguments = parameters, pieces, step, self.totals, clip, *self._fixed_numbers()
-        update = Launch(kernels.get_function(fused_kernel(self.optimizer)), (blocks,), 256, arguments)
+        update = kernels.launch(fused_kernel(self.optimizer), blocks, *arguments)
         if most is None:
             return [update]
         squares = self.device.zeros(blocks, dtype=np.float64)
-        find = squares, clip, np.float64(most), np.int32(blocks)
         return [
-            Launch(kernels.get_function("square_sums"), (blocks,), 256, (parameters, pieces, squares)),
-            Launch(kernels.get_function("clip_scale"), (1,), 256, find),
+            kernels.launch("square_sums", blocks, parameters, pieces, squares),
+            kernels.launch("clip_scale", 1, squares, clip, np.float64(most), blocks),
             update,
         ]

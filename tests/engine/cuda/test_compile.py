@@ -46,7 +46,9 @@ def test_it_compiles_without_spills(names, constants, architecture, compiler, tm
     compile_with = COMPILERS[compiler]
     if compile_with is None:
         pytest.skip(f"no {compiler} on this machine")
-    report = compile_with(device.source(*names, **constants), architecture, tmp_path)
+    report = compile_with(
+        device.source(*names, **{"THREADS": device.THREADS} | constants), architecture, tmp_path
+    )
     lines = [line for line in report.splitlines() if "spill stores" in line]
     assert lines, report
     for line in lines:

@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from minicnn import layers as L
 from minicnn.backend import Array
 from minicnn.engine.cuda.device import THREADS, Device, Launch
@@ -60,18 +58,11 @@ class Block:
         return []
 
     def _compile(self, *files: str, **constants: int) -> None:
-        self._kernels = self.device.compile(*files, THREADS=self.threads, **constants)
+        self._launch = self.device.compile(*files, threads=self.threads, **constants).launch
 
-    def _launch(self, kernel: str, grid: int | tuple[int, ...], *arguments: Any) -> Launch:
-        """Return a launch; a Python int is passed as an int of 32 bits, a float as a float of 32 bits."""
-        types = {int: np.int32, float: np.float32}
-        passed = tuple(types[type(a)](a) if type(a) in types else a for a in arguments)
-        grid = grid if isinstance(grid, tuple) else (grid,)
-        return Launch(self._kernels.get_function(kernel), grid, self.threads, passed)
-
-    def _blocks(self, size: int) -> int:
-        """Return the grid of a kernel that computes one of ``size`` numbers per thread."""
-        return -(-size // self.threads)
+    def _each(self, kernel: str, size: int, *arguments: Any) -> Launch:
+        """Return a launch with one thread for each of ``size`` results."""
+        return self._launch(kernel, -(-size // self.threads), *arguments)
 
 
 def as_image(shape: Sequence[int]) -> tuple[int, ...]:

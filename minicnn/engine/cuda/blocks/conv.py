@@ -45,24 +45,17 @@ class ConvBlock(Block):
     def connect_gradients(self, dx: Array | None, dy: Array) -> None:
         """Set the arrays for dx and dy, and allocate the parts of the gradients."""
         super().connect_gradients(dx, dy)
-        tiles = self._tiles(self.depth + 1, self.OC)
-        self.parts = self.device.zeros(
-            _most_parts(self.capacity * self.outputs, tiles), self.depth + 1, self.OC
-        )
+        most = _most_parts(self.capacity * self.outputs, self._tiles(self.depth + 1, self.OC))
+        self.parts = self.device.zeros(most, self.depth + 1, self.OC)
 
     def forward(self, N: int, step: Array, training: bool) -> list[Launch]:
         """Return the launches that compute y and the switches."""
         tiles = self._tiles(N * self.outputs, self.OC)
         count, share = _parts(self.depth, tiles)
-        y = self.bias, self.y, self.switches
-        launches = [
-            self._launch("forward", (tiles, count), self.x, self.layer.params["W"], *y, self.sums, N, share)
-        ]
-        if count > 1:
-            launches.append(
-                self._launch("finish", self._blocks(N * self.output_size), self.sums, *y, N, count)
-            )
-        return launches
+        x, y = (self.x, self.layer.params["W"]), (self.bias, self.y, self.switches)
+        forward = self._launch("forward", (tiles, count), *x, *y, self.sums, N, share)
+        finish = self._each("finish", N * self.output_size, self.sums, *y, N, count)
+        return [forward, finish] if count > 1 else [forward]
 
     def backward(self, N: int, step: Array) -> list[Launch]:
         """Return the launches that compute the parts of dW and db, and dx."""
@@ -79,9 +72,8 @@ class ConvBlock(Block):
         """Return the gradients of W and b: b's is the last row of each part."""
         count, _ = _parts(N * self.outputs, self._tiles(self.depth + 1, self.OC))
         first, stride = self.parts[0], (self.depth + 1) * self.OC
-        dW = first[:-1].reshape(self.layer.params["W"].shape)
-        gradients = [Gradient(self.layer, "W", dW, stride, count)]
-        return [*gradients, Gradient(self.layer, "b", first[-1], stride, count)][: 1 + self.layer.use_bias]
+        found = {"W": first[:-1].reshape(self.layer.params["W"].shape), "b": first[-1]}
+        return [Gradient(self.layer, name, found[name], stride, count) for name in self.layer.params]
 
     def _tiles(self, M: int, columns: int) -> int:
         """Return how many tiles an M × columns product has."""

@@ -12,15 +12,9 @@ from minicnn.layers import Layer
 
 
 class _ElementwiseBlock(Block):
-    """One number per thread."""
-
     def __init__(self, device: Device, group: Sequence[Layer]) -> None:
         super().__init__(device, group)
         self._compile("step", "elementwise")
-
-    def _each(self, kernel: str, N: int, *arguments: Array | float) -> list[Launch]:
-        size = N * self.input_size
-        return [self._launch(kernel, self._blocks(size), *arguments, size)]
 
 
 class ActivationBlock(_ElementwiseBlock):
@@ -33,27 +27,28 @@ class ActivationBlock(_ElementwiseBlock):
 
     def forward(self, N: int, step: Array, training: bool) -> list[Launch]:
         """Return the launch that computes y."""
-        return self._each("leaky_relu_forward", N, self.x, self.y, self.slope)
+        size = N * self.input_size
+        return [self._each("leaky_relu_forward", size, self.x, self.y, self.slope, size)]
 
     def backward(self, N: int, step: Array) -> list[Launch]:
         """Return the launch that computes dx."""
-        return (
-            []
-            if self.dx is None
-            else self._each("leaky_relu_backward", N, self.dy, self.x, self.dx, self.slope)
-        )
+        if self.dx is None:
+            return []
+        size = N * self.input_size
+        return [self._each("leaky_relu_backward", size, self.dy, self.x, self.dx, self.slope, size)]
 
 
 class DropoutBlock(_ElementwiseBlock):
     """Dropout. Its masks are drawn on the GPU: others than the layer's, with the same distribution."""
 
-    def _dropout(self, N: int, x: Array, y: Array, step: Array, rate: float) -> list[Launch]:
-        return self._each("dropout", N, x, y, step, np.uint32(zlib.crc32(self.layer.name.encode())), rate)
+    def _dropout(self, N: int, x: Array, y: Array, step: Array, rate: float) -> Launch:
+        size, salt = N * self.input_size, np.uint32(zlib.crc32(self.layer.name.encode()))
+        return self._each("dropout", size, x, y, step, salt, rate, size)
 
     def forward(self, N: int, step: Array, training: bool) -> list[Launch]:
-        """Return the launch that computes y, for a prediction with rate 0."""
-        return self._dropout(N, self.x, self.y, step, self.layer.rate if training else 0.0)
+        """Return the launch that computes y; a prediction has rate 0."""
+        return [self._dropout(N, self.x, self.y, step, self.layer.rate if training else 0.0)]
 
     def backward(self, N: int, step: Array) -> list[Launch]:
         """Return the launch that computes dx."""
-        return [] if self.dx is None else self._dropout(N, self.dy, self.dx, step, self.layer.rate)
+        return [] if self.dx is None else [self._dropout(N, self.dy, self.dx, step, self.layer.rate)]

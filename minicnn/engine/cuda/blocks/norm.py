@@ -56,12 +56,9 @@ class NormBlock(Block):
                 self._launch("sum_squares", count, self.x, mean, self.parts, M, share),
                 self._launch("add_up", 1, self.parts, var, count, float(M)),
             ]
-        scale = layer.epsilon, layer.params["gamma"], layer.params["beta"]
-        blocks = self._blocks(N * self.output_size)
-        return [
-            *launches,
-            self._launch("forward", blocks, self.x, *averages, *scale, self.y, self.switches, N),
-        ]
+        scale, y = (layer.params["gamma"], layer.params["beta"]), (self.y, self.switches)
+        size = N * self.output_size
+        return [*launches, self._each("forward", size, self.x, *averages, layer.epsilon, *scale, *y, N)]
 
     def backward(self, N: int, step: Array) -> list[Launch]:
         """Return the launches that compute dβ and dγ, and dx."""
@@ -72,8 +69,8 @@ class NormBlock(Block):
             self._launch("add_up", 2, self.parts, self.totals, count, 1.0),
         ]
         if self.dx is not None:
-            sums, blocks = (self.layer.params["gamma"], self.totals), self._blocks(M * self.C)
-            launches.append(self._launch("backward", blocks, *x, *sums, *dz, self.dx, M))
+            scale = self.layer.params["gamma"], self.totals
+            launches.append(self._each("backward", M * self.C, *x, *scale, *dz, self.dx, M))
         return launches
 
     def gradients(self, N: int) -> list[Gradient]:

@@ -33,13 +33,11 @@ class PoolBlock(Block):
     def forward(self, N: int, step: Array, training: bool) -> list[Launch]:
         """Return the launch that computes y."""
         size = N * self.output_size
-        return [
-            self._launch(f"{self.kind}_forward", self._blocks(size), self.x, self.y, *self.switches, size)
-        ]
+        return [self._each(f"{self.kind}_forward", size, self.x, self.y, *self.switches, size)]
 
     def backward(self, N: int, step: Array) -> list[Launch]:
         """Return the launch that computes dx."""
         if self.dx is None:
             return []
-        size, arrays = N * self.input_size, (self.dy, *self.switches, self.dx)
-        return [self._launch(f"{self.kind}_backward", self._blocks(size), *arrays, size)]
+        size = N * self.input_size
+        return [self._each(f"{self.kind}_backward", size, self.dy, *self.switches, self.dx, size)]
