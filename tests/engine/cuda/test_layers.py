@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 import minicnn as mc
 from minicnn import layers as L
 from minicnn.backend import to_device
+from minicnn.engine.cuda.device import Device
 from tests.cases import CASES, Case, N, names
 from tests.engine.cuda import hostcupy
 from tests.strategies import normal
@@ -49,6 +50,16 @@ def test_the_stand_in_refuses_what_cupy_refuses(cupy):
     for mixed in (lambda: x + np.ones(3), lambda: np.ones(3) + x, lambda: cupy.maximum(x, np.ones(3))):
         with pytest.raises(TypeError):
             mixed()
+
+
+def test_the_stand_in_checks_the_types_of_a_kernels_arguments(cupy):
+    kernels = Device(cupy, "fp32").compile("step", "elementwise")
+    x = cupy.asarray(np.float32([-2, 3]))
+    kernels.launch("leaky_relu_forward", 1, x, x, 0.5, 2)()
+    assert hostcupy.asnumpy(x).tolist() == [-1, 3]
+    for wrong in ((x, x, 1, 2), (x, x, 0.5, np.int64(2)), (x, x, 0.5), (x, cupy.asarray(np.ones(2)), 0.5, 2)):
+        with pytest.raises(TypeError, match=r"takes \['f4\*', 'f4\*', 'f4', 'i4'\], it was launched with"):
+            kernels.launch("leaky_relu_forward", 1, *wrong)()
 
 
 def model():
