@@ -57,7 +57,7 @@ def parse_idx(content: io.BufferedIOBase, source: str, limit: int) -> np.ndarray
         array = np.empty(shape, dtype)
     except ValueError as error:  # an axis is 0, and others are longer than an array may have
         raise DataError(f"{source}: the shape {shape} cannot be: {error}") from error
-    found = start + content.readinto(array.reshape(-1).view(np.uint8))
+    found = start + content.readinto(array.reshape(-1).view(np.uint8).data)
     if found < expected:
         raise DataError(f"{promise}; got {found:,}, so it is cut short: fetch it again")
     if content.read(1):
