@@ -7,12 +7,13 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -275,6 +276,19 @@ def refused(path, match):
     with pytest.raises(ModelFileError, match=match) as caught:
         mc.load(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_file_of_format_1_predicts_as_when_it_was_written():
+    model = mc.load(Path(__file__).parent / "files" / "model_1.safetensors")
+    rng, labels = np.random.default_rng(0), np.arange(60) % 3
+    pictures = rng.integers(0, 80, (60, 8, 7, 1), np.uint8)
+    pictures[np.arange(60), labels * 2] += 150
+    expected = [[-0.3798251, 0.02460638, -0.3023402], [-0.31957904, 0.02559394, -0.24737023]]
+    assert_allclose(model.logits(pictures[:2]), expected, rtol=1e-5)
+    assert model.preprocessing == mc.Standardize.fit(pictures).trained(pictures)
+    assert model.class_names == ("cat", "dog", "bird")
+    assert model.info == {"dataset": "rows", "recipe": "none"}
+    assert model.preparation.margin is None
 
 
 class TestWhatIsNoModelFile:
