@@ -15,6 +15,7 @@ from minicnn.engine.cpu.kernels.simd import LANES
 from minicnn.engine.layerwise import LayerwiseEngine
 from minicnn.errors import ShapeError
 from minicnn.optimizers import SGD, Optimizer
+from tests.changes import Scale
 from tests.engine.cpu.fences import fenced
 from tests.strategies import seeds
 
@@ -40,23 +41,6 @@ class HalvedReLU(L.ReLU):
 
     def backward(self, dy, need_dx=True):
         return super().backward(dy / 2, need_dx)
-
-
-class Scale(L.Layer):
-    """A user's layer with a parameter of its own: y = s·x for each channel."""
-
-    def _build(self, input_shape, rng):
-        self.params["s"] = np.full(input_shape[-1], 2, self.dtype)
-
-    def forward(self, x, training=False):
-        if training:
-            self._save_for_backward(x, x)
-        return self.params["s"] * x
-
-    def backward(self, dy, need_dx=True):
-        x = self._saved(dy)
-        self.grads["s"] = (dy * x).sum(axis=tuple(range(dy.ndim - 1)))
-        return self.params["s"] * dy if need_dx else None
 
 
 WORDS = {
