@@ -2,14 +2,16 @@
 
     python benchmarks/blocks.py
 
-Half of the batch on one thread is what each of two cores does. The work is that of the dense matrix
-products; Winograd's algorithm and closed ReLUs do with less, so the rate may exceed the machine's.
+Half of the batch on one thread is the share of each of two cores. Rates count the operations of dense matrix
+products; Winograd's algorithm and closed ReLUs need fewer, so a rate may exceed the machine's peak.
 """
 
 import argparse
 import os
 import time
 from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 
 os.environ["MINICNN_NUM_THREADS"] = "1"
 
@@ -19,12 +21,13 @@ from matplotlib.figure import Figure
 from peers import LEARNING_RATE, MODELS, MOMENTUM, minicnn_model
 
 import minicnn as mc
+from minicnn.engine.cpu.blocks import Block
 from minicnn.engine.cpu.engine import FusedEngine
 from minicnn.engine.cpu.update import Update
 
 
 def milliseconds(run: Callable[[], object], times: int) -> float:
-    """Return the shortest of several runs: what the code needs when nothing else happens."""
+    """Return the shortest of several runs, the one that was disturbed least."""
     seconds = []
     for _ in range(times):
         start = time.perf_counter()
@@ -34,31 +37,27 @@ def milliseconds(run: Callable[[], object], times: int) -> float:
 
 
 def measure(name: str, batch: int, data: mc.data.Dataset, times: int) -> list[dict]:
-    """Return the stages of one model's step, in order, after a few steps of real training."""
+    """Return the stages of one model's step, in order, after 20 training steps."""
     model = minicnn_model(name)
     engine = FusedEngine(model, mc.SoftmaxCrossEntropy(), mc.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM))
     for i in range(0, 20 * batch, batch):
         engine.train_step(data.images[i : i + batch], data.labels[i : i + batch])
     network, rows = engine.network, []
 
-    def row(block: object, stage: str, work: float, run: Callable[[], object]) -> None:
-        rows.append({"block": block, "stage": stage, "mflop": work, "ms": milliseconds(run, times)})
+    def row(block: Block, stage: str, products: int, run: Callable[[], object]) -> None:
+        names = " + ".join(layer.name for layer in block.layers)
+        work = products * 2 * batch * block.layer.multiply_adds() / 1e6
+        rows.append({"block": names, "stage": stage, "mflop": work, "ms": milliseconds(run, times)})
 
     for block in network.blocks:
-        layers = " + ".join(layer.name for layer in block.layers)
-        work = 2 * batch * block.layer.multiply_adds() / 1e6
-        row(layers, "pack", 0, lambda block=block: block.pack(0, True))
-        run = block.forward(True)[0].run
-        row(layers, "forward", work, lambda run=run: run(0, 0, batch))
+        row(block, "pack", 0, partial(block.pack, 0, True))
+        row(block, "forward", 1, partial(block.forward(True)[0].run, 0, 0, batch))
     for block in reversed(network.blocks):
-        layers = " + ".join(layer.name for layer in block.layers)
-        work = 2 * batch * block.layer.multiply_adds() / 1e6
-        run = block.backward()[0].run
         convolution = isinstance(block.layer, mc.layers.Conv2D)
         products = (block.dx is not None) + convolution  # dW of a dense layer belongs to the update
-        row(layers, "backward", products * work, lambda run=run: run(0, 0, batch))
-        update = Update(engine.optimizer, [block], batch)
-        row(layers, "update", 0 if convolution else work, lambda update=update: update.step(model, 1))
+        row(block, "backward", products, partial(block.backward()[0].run, 0, 0, batch))
+        update = Update(SimpleNamespace(model=model, parts=1, trained=[block]))
+        row(block, "update", int(not convolution), partial(update.step, engine.optimizer, batch))
     return rows
 
 
@@ -93,7 +92,7 @@ def main() -> None:
 
 
 def rate(row: dict) -> str:
-    """Return the GFLOP/s of a stage, nothing where there is no product."""
+    """Return the GFLOP/s of a stage as text, empty if it has no product."""
     return f"{row['mflop'] / row['ms']:.0f}" if row["mflop"] else ""
 
 

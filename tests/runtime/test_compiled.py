@@ -24,14 +24,15 @@ def cache_folder(folder, **variables):
     return Path(run.stdout.strip())
 
 
-def test_an_edit_of_a_kernel_gives_all_of_them_another_folder(tmp_path):
+@pytest.mark.parametrize("edited", ["engine/cpu/kernels/gemm.py", "optimizers.py"])
+def test_an_edit_of_a_kernel_or_its_named_tuples_gives_all_kernels_another_folder(edited, tmp_path):
     source = Path(minicnn.__file__).parent
     shutil.copytree(source, tmp_path / "minicnn", ignore=shutil.ignore_patterns("__pycache__"))
     package = tmp_path / "minicnn"
     first = cache_folder(tmp_path)
     assert first == cache_folder(tmp_path)
     assert first.parent == package / "runtime" / "__pycache__"
-    with (package / "engine/cpu/kernels/gemm.py").open("a") as file:
+    with (package / edited).open("a") as file:
         file.write("# edited\n")
     second = cache_folder(tmp_path)
     assert second != first

@@ -53,7 +53,7 @@ class ConvBlock(Block):
         """Pack the filters in panels, transformed where Winograd's algorithm applies."""
         g, W, workspace = self.g, self.weights["W"], self.workspaces[part]
         if g.TH:
-            winograd.transform_weights(W, g.C * g.OC, g.C, g.OC, g.OC, 1, g.C, workspace.panels, workspace.m)
+            winograd.transform_weights(W, g.C, g.OC, g.OC, 1, g.C, workspace.panels, workspace.m)
         else:
             gemm.pack(W, 0, g.depth, g.OC, workspace.panels, g.depth * PANEL)
         if training and self.dx is not None:
@@ -202,7 +202,7 @@ class WinogradGradient(_Gradient):
         """Transform the filters with C and OC exchanged."""
         g = self.g
         winograd.transform_weights(
-            W, g.C * g.OC, g.OC, 1, g.C, g.OC, g.pitch, self.buffers[part].u, self.buffers[part].dm
+            W, g.OC, 1, g.C, g.OC, g.pitch, self.buffers[part].u, self.buffers[part].dm
         )
 
     def collect(self, dw: np.ndarray, dW: np.ndarray) -> None:

@@ -54,11 +54,11 @@ def _times_g(x, at, step, u, to, to_step):
 
 
 @compiled
-def transform_weights(w, tap, C, channel_step, OC, filter_step, depth, u, taps):
+def transform_weights(w, C, channel_step, OC, filter_step, depth, u, taps):
     """Compute U = G g Gᵀ of all filters: u (⌈OC / PANEL⌉, 16, depth ≥ C, PANEL).
 
-    Tap (i, j) of filter oc at channel c is w[(3·i + j)·tap + c·channel_step + oc·filter_step]; ``taps``
-    (9, LANES) takes those of a register of filters.
+    Tap (i, j) of filter oc at channel c is w[(3·i + j)·C·OC + c·channel_step + oc·filter_step];
+    ``taps`` (9, LANES) takes those of a register of filters.
     """
     place = depth * PANEL
     for oc in range(0, -(-OC // PANEL) * PANEL, LANES):
@@ -67,7 +67,7 @@ def transform_weights(w, tap, C, channel_step, OC, filter_step, depth, u, taps):
         for c in range(C):
             for t in range(9):
                 for k in range(count):
-                    taps[t * LANES + k] = w[t * tap + c * channel_step + (oc + k) * filter_step]
+                    taps[t * LANES + k] = w[t * C * OC + c * channel_step + (oc + k) * filter_step]
             # Column by column G g, saved in u; then the same along the rows.
             to = first + c * PANEL
             for j in range(3):

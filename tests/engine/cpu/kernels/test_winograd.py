@@ -118,7 +118,7 @@ def test_filters_are_transformed_into_panels(exchanged):
     rows, columns = taps.shape[2:]
     panels = -(-columns // PANEL)
     u = np.full(panels * 16 * depth * PANEL, UNTOUCHED)
-    winograd.transform_weights(w.reshape(-1), C * OC, *arguments, depth, u, np.empty(9 * LANES, "float32"))
+    winograd.transform_weights(w.reshape(-1), *arguments, depth, u, np.empty(9 * LANES, "float32"))
     side_by_side = np.concatenate(list(u.reshape(panels, 4, 4, depth, PANEL)), axis=-1)
     assert_array_equal(side_by_side[:, :, :rows, :columns], np.einsum("ai,ijrc,bj->abrc", G, taps, G))
     assert_array_equal(side_by_side[:, :, :rows, columns:], 0)
