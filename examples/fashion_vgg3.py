@@ -10,8 +10,8 @@ from minicnn import layers as L
 def main() -> int:
     """Draw the network, train, test and report; then load the model and predict with it."""
     parser = cli.options.script_parser(__doc__, "runs/fashion-vgg3")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--epochs", type=int, default=20, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--lr", type=float, default=0.02, help="highest learning rate")
     args = parser.parse_args()
 

@@ -11,8 +11,8 @@ def main() -> int:
     """Load, look, build, train, test, report."""
     parser = cli.options.script_parser(__doc__, "runs/fashion-mnist")
     parser.add_argument("--strict-data", action="store_true", help="no synthetic data for Fashion-MNIST")
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--epochs", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--lr", type=float, default=0.1, help="highest learning rate")
     args = parser.parse_args()
 

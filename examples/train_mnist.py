@@ -10,8 +10,8 @@ from minicnn import layers as L
 def main() -> int:
     """Load, look, build, train, test, report."""
     parser = cli.options.script_parser(__doc__, "runs/mnist")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--epochs", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--lr", type=float, default=0.1, help="highest learning rate")
     args = parser.parse_args()
 
