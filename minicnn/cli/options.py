@@ -114,7 +114,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target-accuracy", type=accuracy, help="exit with 1 below it: 0.915 or 91.5")
 
 
-def script_parser(description: str, out: str) -> Parser:
+def script_parser(description: str | None, out: str) -> Parser:
     """Return a parser with the options of every example: the data, the seed, the device, and the run."""
     parser = Parser(description=description)
     parser.add_argument("--data", help="folder of the data set (default: MINICNN_DATA, else download)")
