@@ -48,7 +48,7 @@ def main() -> int:
 
     model = mc.load(out / "model.safetensors")
     best, name = model.predict_proba(test.images[:1])[0], test.class_names[test.labels[0]]
-    print(f"the first test image, a {name}, predicted: {model.class_names[best.argmax()]}, {best.max():.1%}")
+    print(f"first test image: {name}, predicted: {model.class_names[best.argmax()]} ({best.max():.1%})")
     return cli.options.status(args, results[0].mean, {train.name: evaluation})
 
 

@@ -60,7 +60,7 @@ def main() -> int:
     loaded = mc.load(out / "model.safetensors")
     for label, row in zip(test.labels[:5], loaded.predict_proba(test.images[:5]), strict=True):
         best = row.argmax()
-        print(f"a {test.class_names[label]}, predicted: {loaded.class_names[best]}, {row[best]:.1%}")
+        print(f"{test.class_names[label]}, predicted: {loaded.class_names[best]} ({row[best]:.1%})")
     return cli.options.status(args, evaluation.accuracy, {train.name: evaluation})
 
 

@@ -115,7 +115,7 @@ def add_comparison(page: report.Page, trainers: dict[str, mc.Trainer], rows: lis
         "The better one was then trained again on all of them, and tested."
     )
     figures = {
-        f"mnist-{name}": (plots.learning_curves(trainer.history, name), f"Learning curves of {name}.")
+        f"mnist-{name}": (plots.learning_curves(trainer.history, f"{name}: learning curves"), f"{name}.")
         for name, trainer in trainers.items()
     }
     page.section("Comparison", text, figures, [header, *rows])

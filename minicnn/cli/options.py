@@ -138,9 +138,9 @@ def load_or_synthetic(
         if strict or spec.folder:
             raise
         warn(
-            f"{spec.name.upper()} COULD NOT BE FOUND OR DOWNLOADED. This run uses SYNTHETIC data instead:",
-            f"garments drawn by minicnn. Its accuracy says nothing about {spec.name}.",
-            'Its report and its numbers are named "synthetic". --strict-data makes this an error.',
+            f"{spec.name.upper()} COULD NOT BE FOUND OR DOWNLOADED. This run uses SYNTHETIC data instead, "
+            f"garments drawn by minicnn. Its accuracy says nothing about {spec.name}, and its report and "
+            'its numbers are named "synthetic". --strict-data makes this an error.'
         )
         echo(reason, sys.stderr)
     spec = data.DatasetSpec("synthetic", images=spec.images)
