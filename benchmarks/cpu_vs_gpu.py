@@ -1,11 +1,11 @@
-"""Training on the CPU against training on a GPU, in images a second: minicnn and PyTorch, which take turns.
+"""Training on the CPU and on a GPU, in images per second: minicnn and PyTorch, which take turns.
 
     pip install -e ".[bench,cuda12]"
     python benchmarks/cpu_vs_gpu.py
 
-Every way to train runs in a process of its own, with the same model, batches of Fashion-MNIST that lie on
-the device, and the precision that its name says; medians of ten turns after a warm-up. Where no GPU can be
-used, the CPU's half is measured alone, and why is said.
+Every way to train has its own process, the same model, and batches of Fashion-MNIST that are on the device;
+its name tells its precision. The figures are medians of ten turns after a warm-up. Without a usable GPU only
+the CPU is measured, and the reason is printed.
 """
 
 import argparse
@@ -30,24 +30,24 @@ from minicnn.errors import DeviceError
 from minicnn.info import gpu
 
 CPU = "minicnn CPU fused fp32"
-TURNS, TURN = 10, 0.3  # how many, and seconds of each
-SLOW = 1.0  # seconds: of steps that take longer, three turns are enough
+TURNS, TURN = 10, 0.3  # number of turns, and seconds per turn
+SLOW = 1.0  # seconds: three turns are enough for steps that take longer
 
 
 def usable() -> list[str]:
-    """Return the ways to train that can be measured here."""
+    """Return the ways to train that this machine can run."""
     try:
         resolve_device("cuda")
         has_gpu = True
     except DeviceError as reason:
-        print(f"The CPU alone is measured: {reason}", file=sys.stderr)
+        print(f"Only the CPU is measured: {reason}", file=sys.stderr)
         has_gpu = False
     ways = [name for name, (_, needs_gpu, _) in WAYS.items() if has_gpu or not needs_gpu]
     return [name for name in ways if importlib.util.find_spec(WAYS[name][0])]
 
 
 def measure(ways: list[str], model: str, batch: int) -> dict[str, float]:
-    """Return for each way the seconds of a step, the median of its turns."""
+    """Return the seconds per step of each way, the median of its turns."""
     script = Path(__file__).with_name("gpu_peers.py")
     with ExitStack() as endings:
         runners, steps, seconds = {}, {}, {}
@@ -71,7 +71,7 @@ def measure(ways: list[str], model: str, batch: int) -> dict[str, float]:
 
 
 def gpu_peaks() -> dict[str, float]:
-    """Return the TFLOP/s of a product of 8192 × 8192 matrices on the GPU, in float32 and in TF32."""
+    """Return the GPU's TFLOP/s for a product of 8192 × 8192 matrices, in float32 and in TF32."""
     code = (
         "import cupy, time\n"
         "a = cupy.ones((8192, 8192), 'f'); b = a @ a; cupy.cuda.Device().synchronize()\n"
@@ -99,12 +99,12 @@ def table(work: float, peaks: dict[str, float], batch: int, seconds: dict[str, f
         faster = f"{seconds[CPU] / step:.1f} ×" if CPU in seconds else ""
         rows.append([way, f"{1000 * step:.3f}", f"{batch / step:,.0f}", faster, share])
     return report.table(
-        ["", "ms a step", "images/s", "of the CPU", "dense work / peak of that precision"], rows
+        ["", "ms per step", "images/s", "of the CPU", "dense work / peak of that precision"], rows
     )
 
 
 def crossing(comparisons: list[dict[str, Any]], model: str) -> str:
-    """Say from which batch size on the GPU is faster than the CPU."""
+    """Return a sentence on the batch sizes for which the GPU is faster than the CPU."""
     way = "minicnn GPU captured tf32"
     rows = [entry for entry in comparisons if entry["model"] == model and way in entry["seconds"]]
     wins = [entry["batch"] for entry in rows if entry["seconds"][way] < entry["seconds"][CPU]]
@@ -116,7 +116,7 @@ def crossing(comparisons: list[dict[str, Any]], model: str) -> str:
 
 
 def chart(comparisons: list[dict[str, Any]]) -> Figure:
-    """Return images a second over the batch size, a panel for each model."""
+    """Return a plot of images per second over the batch size, one panel per model."""
     models = list(dict.fromkeys(entry["model"] for entry in comparisons))
     figure = Figure(figsize=(4.6 * len(models), 4.2), layout="constrained")
     for axes, model in zip(figure.subplots(1, len(models), squeeze=False)[0], models, strict=True):
@@ -133,7 +133,7 @@ def chart(comparisons: list[dict[str, Any]]) -> Figure:
         axes.set_xticks([], minor=True)
         axes.tick_params(labelsize=8, which="both")
         axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel("images a second, training")
+    figure.axes[0].set_ylabel("images per second, training")
     figure.axes[-1].legend(fontsize=7)
     return figure
 

@@ -1,8 +1,8 @@
-"""Ways to train on a GPU, with the data set on the device, and minicnn on the CPU beside them.
+"""Ways to train on a GPU, with the data set on the device; for comparison minicnn on the CPU.
 
-``cpu_vs_gpu.py`` starts a process of this file for each way and lets them take turns: on ``steps K`` it
-runs K training steps, waits for the device, and answers with the seconds that one of them took.
-``time_to_accuracy.py --device cuda`` trains with them.
+``cpu_vs_gpu.py`` starts one process of this file for each way and lets them take turns: the command
+``steps K`` runs K training steps, waits for the device, and prints the seconds per step.
+``time_to_accuracy.py --device cuda`` uses the same ways.
 """
 
 import argparse
@@ -23,38 +23,33 @@ class Way(NamedTuple):
     """A model that is trained on rows of a data set."""
 
     load: Callable[[np.ndarray, np.ndarray], None]  # images (uint8) and labels
-    prepare: Callable[[np.ndarray], Any]  # brings rows to where ``step`` wants them
+    prepare: Callable[[np.ndarray], Any]  # rows as ``step`` takes them
     step: Callable[[Any], object]  # trains on these rows
     wait: Callable[[], object]  # until all steps are done
     predict: Callable[[np.ndarray], np.ndarray]  # images to logits
     set_rate: Callable[[float], None]
-    set_weights: Callable[[dict[str, np.ndarray]], None]  # as minicnn names and shapes them
+    set_weights: Callable[[dict[str, np.ndarray]], None]  # with the names and shapes of minicnn
 
 
 def minicnn(name: str, device: str, engine: str, precision: str) -> Way:
-    """Return this library's model, with one of its engines."""
+    """Return the model in minicnn, trained by one of its engines."""
     import minicnn as mc
 
     model, optimizer = minicnn_model(name), mc.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM)
-    trainer = mc.Trainer(model, optimizer, device=device, engine=engine, precision=precision)
-
-    def set_rate(rate: float) -> None:
-        optimizer.learning_rate = rate
-
-    engine_ = trainer.engine
+    trained_by = mc.Trainer(model, optimizer, device=device, engine=engine, precision=precision).engine
     return Way(
-        load=engine_.load,
-        prepare=lambda rows: rows,  # they travel with each step's learning rate
-        step=engine_.step,
-        wait=engine_.finish,
+        load=trained_by.load,
+        prepare=lambda rows: rows,  # copied to the device together with the learning rate
+        step=trained_by.step,
+        wait=trained_by.finish,
         predict=lambda x: model.logits(x, len(x)),
-        set_rate=set_rate,
+        set_rate=lambda rate: setattr(optimizer, "learning_rate", rate),
         set_weights=model.set_arrays,
     )
 
 
 def torch(name: str, graph: bool, tf32: bool) -> Way:
-    """Return PyTorch's model in channels-last, eager or with each step captured in a CUDA graph."""
+    """Return the model in PyTorch, channels last, eager or with each step captured in a CUDA graph."""
     import torch as t
     from torch import nn
 
@@ -84,7 +79,7 @@ def torch(name: str, graph: bool, tf32: bool) -> Way:
         rows = t.zeros(batch, dtype=t.int64, device="cuda")
         before = [p.detach().clone() for p in model.parameters()]
         rate_before = rate.clone()
-        rate.zero_()  # warming up changes nothing but the momentum, which is zero again below
+        rate.zero_()  # the warm-up changes only the momentum, which is set to zero below
         side = t.cuda.Stream()
         side.wait_stream(t.cuda.current_stream())
         with t.cuda.stream(side):
@@ -128,10 +123,10 @@ def torch(name: str, graph: bool, tf32: bool) -> Way:
     )
 
 
-# How each is called in the tables, the package it needs, whether it needs a GPU, and how it is made.
+# Its name in the tables, the package it needs, whether it needs a GPU, and how to make it.
 WAYS: dict[str, tuple[str, bool, Callable[[str], Way]]] = {
     "minicnn CPU fused fp32": ("minicnn", False, lambda m: minicnn(m, "cpu", "fused", "fp32")),
-    "minicnn GPU readable fp32": ("cupy", True, lambda m: minicnn(m, "cuda", "layerwise", "fp32")),
+    "minicnn GPU layerwise fp32": ("cupy", True, lambda m: minicnn(m, "cuda", "layerwise", "fp32")),
     "minicnn GPU captured fp32": ("cupy", True, lambda m: minicnn(m, "cuda", "cuda_graph", "fp32")),
     "minicnn GPU captured tf32": ("cupy", True, lambda m: minicnn(m, "cuda", "cuda_graph", "tf32")),
     "minicnn GPU captured bf16": ("cupy", True, lambda m: minicnn(m, "cuda", "cuda_graph", "bf16")),
@@ -143,7 +138,7 @@ WAYS: dict[str, tuple[str, bool, Callable[[str], Way]]] = {
 
 
 def main() -> None:
-    """Make the model, then answer commands until the input ends."""
+    """Make the model, then execute commands until the input ends."""
     import minicnn as mc
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -151,7 +146,7 @@ def main() -> None:
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("batch", type=int)
     args = parser.parse_args()
-    # Answers go where no library prints.
+    # Results go to the original stdout; what libraries print goes to stderr.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     data, _ = mc.data.load("fashion-mnist")

@@ -1,6 +1,6 @@
-"""What only a GPU can show: ``pytest -m gpu``. The same code runs on the host in ``tests/cuda``.
+"""What only a GPU can show: ``pytest -m gpu``. The same code runs on the host in ``tests/engine/cuda``.
 
-For memory errors and races: ``compute-sanitizer --tool memcheck python -m pytest -m gpu -k short``, and with
+For memory errors and races: ``compute-sanitizer --tool memcheck python -m pytest -m gpu -k short``, also with
 ``--tool racecheck``.
 """
 
@@ -131,7 +131,7 @@ def test_memory_stays_flat_over_a_thousand_steps():
     assert used[0] == used[1]
 
 
-def test_too_little_memory_is_told_and_given_back():
+def test_too_little_memory_raises_and_is_given_back():
     import cupy
 
     e, pool = engine("cuda", "cuda_graph"), cupy.get_default_memory_pool()
@@ -148,7 +148,7 @@ def test_too_little_memory_is_told_and_given_back():
 def test_short_training_learns(precision):
     images, labels = data(200)
     trainer = mc.Trainer(model(), mc.optimizers.SGD(0.05, momentum=0.9), device="cuda", precision=precision)
-    images[np.arange(200), labels] = 255  # a bright line tells the class
+    images[np.arange(200), labels] = 255  # a bright line shows the class
     history = trainer.fit(
         mc.data.Dataset(images, labels, tuple("0123456789")), epochs=15, batch_size=32, progress=False
     )

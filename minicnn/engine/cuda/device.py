@@ -28,13 +28,13 @@ class Launch(NamedTuple):
 
 
 class Kernels:
-    """The kernels of a compiled source, for blocks of so many threads."""
+    """Compiled kernels that are launched with a fixed number of threads per block."""
 
     def __init__(self, module: Any, threads: int) -> None:
         self._module, self._threads = module, threads
 
     def launch(self, name: str, grid: int | tuple[int, ...], *arguments: Any) -> Launch:
-        """Return a launch; a Python int is passed as an int of 32 bits, a float as a float of 32 bits."""
+        """Return a launch of a kernel; Python's numbers are passed as int and float, of 32 bits."""
         types = {int: np.int32, bool: np.int32, float: np.float32}
         passed = tuple(types[type(a)](a) if type(a) in types else a for a in arguments)
         grid = grid if isinstance(grid, tuple) else (grid,)
@@ -42,7 +42,7 @@ class Kernels:
 
 
 class Device:
-    """The array module of a GPU, with which kernels are compiled for a precision."""
+    """The array module, and the precision for which kernels are compiled."""
 
     def __init__(self, xp: ModuleType, precision: str) -> None:
         self.xp = xp

@@ -1,4 +1,4 @@
-"""The compilers of CUDA sources that need no GPU: nvcc, and NVRTC (``pip install nvidia-cuda-nvrtc``)."""
+"""Compilers for CUDA that need no GPU: nvcc, or else NVRTC (``pip install nvidia-cuda-nvrtc``)."""
 
 import ctypes
 import importlib.util
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def find_nvrtc():
-    """Return NVRTC as a library, or None where there is none."""
+    """Return NVRTC as a library, or None if it is not installed."""
     spec = importlib.util.find_spec("nvidia")
     folders = [Path(folder) for folder in spec.submodule_search_locations] if spec else []
     found = sorted(path for folder in folders for path in folder.glob("*/lib/libnvrtc.so.*"))
@@ -18,18 +18,8 @@ def find_nvrtc():
 def with_nvcc(source, architecture, folder):
     """Return nvcc's report on the kernels of ``source``."""
     (folder / "kernels.cu").write_text(source)
-    command = [
-        "nvcc",
-        "-std=c++17",
-        f"-arch={architecture}",
-        "-cubin",
-        "-Xptxas",
-        "-v",
-        "kernels.cu",
-        "-o",
-        "out",
-    ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    options = f"-std=c++17 -arch={architecture} -cubin -Xptxas -v kernels.cu -o out"
+    done = subprocess.run(["nvcc", *options.split()], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -49,7 +39,4 @@ def with_nvrtc(source, architecture, folder):
     return report
 
 
-COMPILERS = {
-    "nvcc": with_nvcc if shutil.which("nvcc") else None,
-    "nvrtc": with_nvrtc if find_nvrtc() else None,
-}
+COMPILE = with_nvcc if shutil.which("nvcc") else with_nvrtc if find_nvrtc() else None

@@ -1,4 +1,4 @@
-"""What the tests of the GPU's code share: a stand-in for CuPy, which runs the kernels on the host."""
+"""The stand-in for CuPy, which runs the kernels on the host."""
 
 import shutil
 import sys
@@ -12,7 +12,7 @@ collect_ignore = [] if shutil.which("g++") else ["test_layers.py", "test_engine.
 
 @pytest.fixture
 def cupy(monkeypatch):
-    """Put the stand-in in the place of CuPy."""
+    """Replace CuPy by the stand-in."""
     module = hostcupy.module()
     monkeypatch.setitem(sys.modules, "cupy", module)
     hostcupy.transfers.reset()

@@ -1,8 +1,8 @@
 """A stand-in for CuPy that needs no GPU: its arrays lie in main memory, its kernels are compiled by g++.
 
-It is stricter than NumPy, as CuPy is: an array is never converted into a NumPy array by itself, and
-never mixed with one. Each copy between the "device" and NumPy, and each number that is read back, is
-counted in ``transfers``.
+Like CuPy it never converts an array to NumPy implicitly, and never mixes the two. It counts in ``transfers``
+each copy between the "device" and NumPy, and each number that is read back. It also checks the types of a
+kernel's arguments, which CuPy cannot.
 """
 
 import ctypes
@@ -18,21 +18,15 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 SHIM = Path(__file__).with_name("shim.h")
-# "-fsanitize=address,undefined", say; set by the test that runs the others under a sanitizer.
+# Such as "-fsanitize=address,undefined", from the test that runs the others under a sanitizer.
 FLAGS = os.environ.get("MINICNN_SHIM_FLAGS", "")
-# All but those that CUDA's own habits would set off; each is an error.
-WARNINGS = [
-    "-Wall",
-    "-Wextra",
-    "-Wno-unused-function",
-    "-Wno-unknown-pragmas",
-    "-Wno-sign-compare",
-    "-Wno-clobbered",
-]
+# Any warning fails the test. These four are of no use for CUDA sources.
+WARNINGS = "-Wall -Wextra -Wno-unused-function -Wno-unknown-pragmas -Wno-sign-compare -Wno-clobbered"
+OPTIONS = f"-std=c++17 -O1 -shared -fPIC -ffp-contract=off {WARNINGS} {FLAGS}".split()
 
 
 class Transfers:
-    """How often data went from one side to the other."""
+    """The number of copies in each direction."""
 
     to_device = to_host = 0
 
@@ -44,7 +38,7 @@ transfers = Transfers()
 
 
 def _data(value):
-    """Return the NumPy array behind an argument; a NumPy array itself is refused."""
+    """Return the NumPy array behind an argument; raise for a NumPy array."""
     if isinstance(value, ndarray):
         return value._data
     if isinstance(value, np.ndarray):
@@ -76,7 +70,7 @@ def _method(name):
 class ndarray:
     """An array on the "device"."""
 
-    __array_ufunc__ = None  # NumPy's operators give way, and ours refuse
+    __array_ufunc__ = None  # leaves mixed operators to this class, which raises
     __hash__ = None
 
     def __init__(self, data):
@@ -170,20 +164,10 @@ ndarray.__module__ = "cupy"
 
 @lru_cache
 def build(code):
-    """Compile kernels with g++ and the shim, and return the library; kept by its content."""
+    """Compile kernels with g++ and the shim, and return the library, which is cached on disk."""
     names = re.findall(r"^KERNEL (\w+)\(", code, re.MULTILINE)
     text = "\n".join([f'#include "{SHIM}"', "#line 1", code, *(f"SHIM_EXPORT({name})" for name in names)])
-    command = [
-        "g++",
-        "-std=c++17",
-        "-O1",
-        "-shared",
-        "-fPIC",
-        "-ffp-contract=off",
-        *WARNINGS,
-        *FLAGS.split(),
-    ]
-    key = hashlib.sha256("\0".join([text, SHIM.read_text(), *command]).encode()).hexdigest()[:16]
+    key = hashlib.sha256("\0".join([text, SHIM.read_text(), *OPTIONS]).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"minicnn-shim-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     library = folder / f"{key}.so"
@@ -191,9 +175,10 @@ def build(code):
         with tempfile.TemporaryDirectory(dir=folder) as work:
             source, result = Path(work) / "kernels.cpp", Path(work) / "kernels.so"
             source.write_text(text)
-            done = subprocess.run([*command, str(source), "-o", str(result)], capture_output=True, text=True)
+            command = ["g++", *OPTIONS, str(source), "-o", str(result)]
+            done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode or done.stderr:
-                raise RuntimeError(f"g++ says of the kernels:\n{done.stderr}")
+                raise RuntimeError(f"g++ on the kernels:\n{done.stderr}")
             result.rename(library)
     return ctypes.CDLL(str(library))
 
@@ -231,7 +216,7 @@ class Kernel:
 
 
 class Graph:
-    """Launches that are kept, with the arrays they were told of, and run again and again."""
+    """Captured launches, with their arguments."""
 
     def __init__(self, launches):
         self.launches = launches
@@ -242,7 +227,7 @@ class Graph:
 
 
 class Stream:
-    """A stream, which can capture launches instead of running them."""
+    """A stream that can capture launches instead of running them."""
 
     captured = None
 
@@ -250,7 +235,7 @@ class Stream:
         return self
 
     def __exit__(self, *reason):
-        assert Stream.captured is None, "a capture was begun and not ended"
+        assert Stream.captured is None, "a capture was not ended"
 
     def synchronize(self):
         pass

@@ -1,9 +1,9 @@
-// CUDA on the host: as much of the language as our kernels use, for g++, with a shared library as result.
+// CUDA for g++: the part of the language that our kernels use, compiled to a shared library.
 //
-// A grid runs block after block. The threads of a block are fibres with stacks of their own: each runs
-// until it meets a barrier, then the next one has its turn; when all are there, all go on. Since the turns
-// are in order, a missing barrier might go unseen: with SHIM_REVERSED the last thread goes first, and a
-// kernel that needs a barrier it does not have gives other results in one of the two orders.
+// The blocks of a grid run one after the other. The threads of a block are fibers, each with its own stack: a
+// fiber runs until it reaches a barrier, then the next one runs, and when all have reached it, all go on. Because
+// they run in order, a missing barrier may go unnoticed. With SHIM_REVERSED they run in reverse order, and a
+// kernel with a missing barrier gives different results in one of the two orders.
 #pragma once
 
 #include <ucontext.h>
@@ -26,7 +26,7 @@ static int max(int a, int b) { return a > b ? a : b; }
 #define __forceinline__ inline
 #define __restrict__
 #define __launch_bounds__(...)
-// One block runs at a time: what its threads share may as well be there for good.
+// Only one block runs at a time, so its shared memory may be static.
 #define __shared__ static
 
 struct Dim3 {
@@ -41,16 +41,16 @@ const size_t STACK = 256 * 1024;
 
 enum State { RUNS, AT_BLOCK_BARRIER, AT_WARP_BARRIER, DONE };
 
-struct Fibre {
+struct Fiber {
     ucontext_t context;
     char* stack;  // not zeroed: only the pages in use take memory
     State state;
     unsigned index;
 };
 
-static Fibre fibres[MOST_THREADS];
+static Fiber fibers[MOST_THREADS];
 static ucontext_t scheduler;
-static Fibre* current;
+static Fiber* current;
 static void (*body)(void**);
 static void** arguments;
 
@@ -66,47 +66,47 @@ static void entry() {
 }
 
 static void wait(State state) {
-    Fibre* self = current;
+    Fiber* self = current;
     self->state = state;
     swapcontext(&self->context, &scheduler);
 }
 
-static void resume(Fibre& fibre) {
-    current = &fibre;
-    unsigned i = fibre.index;
+static void resume(Fiber& fiber) {
+    current = &fiber;
+    unsigned i = fiber.index;
     threadIdx = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
-    swapcontext(&scheduler, &fibre.context);
+    swapcontext(&scheduler, &fiber.context);
 }
 
-// Let the threads from first to end go on that wait at a barrier, if all of them do.
+// Let the threads from first to end go on if all of them wait at this barrier.
 static bool release(State barrier, unsigned first, unsigned end) {
     for (unsigned i = first; i < end; i++)
-        if (fibres[i].state != barrier) return false;
-    for (unsigned i = first; i < end; i++) fibres[i].state = RUNS;
+        if (fibers[i].state != barrier) return false;
+    for (unsigned i = first; i < end; i++) fibers[i].state = RUNS;
     return true;
 }
 
 static void run_block(unsigned threads) {
     for (unsigned i = 0; i < threads; i++) {
-        Fibre& fibre = fibres[i];
-        fibre.state = RUNS;
-        fibre.index = i;
-        getcontext(&fibre.context);
-        fibre.context.uc_stack.ss_sp = fibre.stack;
-        fibre.context.uc_stack.ss_size = STACK;
-        fibre.context.uc_link = nullptr;
-        makecontext(&fibre.context, entry, 0);
+        Fiber& fiber = fibers[i];
+        fiber.state = RUNS;
+        fiber.index = i;
+        getcontext(&fiber.context);
+        fiber.context.uc_stack.ss_sp = fiber.stack;
+        fiber.context.uc_stack.ss_size = STACK;
+        fiber.context.uc_link = nullptr;
+        makecontext(&fiber.context, entry, 0);
     }
     for (;;) {
         bool moved = false;
         for (unsigned k = 0; k < threads; k++) {
 #ifdef SHIM_REVERSED
-            Fibre& fibre = fibres[threads - 1 - k];
+            Fiber& fiber = fibers[threads - 1 - k];
 #else
-            Fibre& fibre = fibres[k];
+            Fiber& fiber = fibers[k];
 #endif
-            if (fibre.state == RUNS) {
-                resume(fibre);
+            if (fiber.state == RUNS) {
+                resume(fiber);
                 moved = true;
             }
         }
@@ -116,7 +116,7 @@ static void run_block(unsigned threads) {
         if (!moved) break;
     }
     for (unsigned i = 0; i < threads; i++)
-        if (fibres[i].state != DONE) fail("a barrier that not all threads reach,");
+        if (fibers[i].state != DONE) fail("a barrier that not all threads reach,");
 }
 
 static void launch(void (*kernel)(void**), const unsigned* grid, const unsigned* block, void** values) {
@@ -128,7 +128,7 @@ static void launch(void (*kernel)(void**), const unsigned* grid, const unsigned*
     unsigned threads = blockDim.x * blockDim.y * blockDim.z;
     if (threads == 0 || threads > MOST_THREADS) fail("a number of threads that no GPU allows,");
     for (unsigned i = 0; i < threads; i++)
-        if (!fibres[i].stack) fibres[i].stack = new char[STACK];
+        if (!fibers[i].stack) fibers[i].stack = new char[STACK];
     for (blockIdx.z = 0; blockIdx.z < gridDim.z; blockIdx.z++)
         for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
             for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) run_block(threads);
@@ -146,7 +146,7 @@ static void append_type(char* text) {
 template <auto kernel>
 struct Call;
 
-// Calls a kernel with arguments that are found by their addresses.
+// Calls a kernel with arguments that are given by their addresses.
 template <class... T, void (*kernel)(T...)>
 struct Call<kernel> {
     template <size_t... k>
@@ -159,7 +159,7 @@ struct Call<kernel> {
 
 }  // namespace shim
 
-// What a test calls: run_NAME(grid, block, addresses of the arguments); signature_NAME(text) appends their types.
+// For the tests: run_NAME(grid, block, addresses of the arguments); signature_NAME(text) appends their types.
 #define SHIM_EXPORT(name)                                                                       \
     extern "C" void signature_##name(char* text) { shim::Call<name>::signature(text); }         \
     extern "C" void run_##name(const unsigned* grid, const unsigned* block, void** arguments) { \
@@ -169,7 +169,7 @@ struct Call<kernel> {
 static inline void __syncthreads() { shim::wait(shim::AT_BLOCK_BARRIER); }
 static inline void __syncwarp() { shim::wait(shim::AT_WARP_BARRIER); }
 
-// The roundings of the tensor cores' factors: to 10 bits, ties away from zero, and to 7 bits, ties to even.
+// How the tensor cores round factors: TF32 to 10 bits, ties away from zero; BF16 to 7 bits, ties to even.
 static inline float host_rounded(float x, unsigned add, unsigned mask) {
     if (!std::isfinite(x)) return x;
     unsigned bits;

@@ -1,4 +1,4 @@
-"""The captured engine, its kernels run on the host: the same steps as the layers take."""
+"""The captured engine, its kernels run on the host, takes the same steps as the layers."""
 
 import copy
 
@@ -19,7 +19,7 @@ from tests.images import erased_variants, variants
 
 SGD = mc.optimizers.SGD
 
-# Models that take each of the kernels through odd sizes: what the model is, and the shape of an image.
+# Models that run every kernel on odd sizes: their layers, and the shape of an image.
 MODELS = {
     "same, pool, dense": (
         lambda: [L.Conv2D(5, 3, padding="same"), L.ReLU(), L.MaxPool2D(2), L.Conv2D(35, 3, padding="same"),
@@ -65,7 +65,7 @@ def batch(model, N, seed=0):
 
 
 def engines(name, optimizer="momentum", precision="fp32", smoothing=0.0):
-    """Return the captured engine, and the plain one in main memory."""
+    """Return the captured engine, and the layerwise one in main memory."""
     result = []
     for device, kind in (("cuda", "cuda_graph"), ("cpu", "layerwise")):
         loss = mc.SoftmaxCrossEntropy(smoothing)
@@ -167,7 +167,7 @@ def test_an_answer_comes_every_so_many_steps(cupy):
     assert fast.finish() is None
 
 
-def test_a_loss_that_is_not_finite_stops_the_updates_and_is_told_with_its_cause(cupy):
+def test_a_loss_that_is_not_finite_stops_the_updates_and_raises_with_its_cause(cupy):
     fast, _ = engines("norm", "plain")
     images, labels = batch(fast.model, 8)
     fast.load(images, labels)
@@ -217,7 +217,7 @@ def test_predictions_are_those_of_the_layers(name, batch_size, cupy):
     assert_allclose(make(name, "cuda").logits(floats), logits, rtol=1e-3, atol=1e-4)
 
 
-def test_new_arrays_are_noticed(cupy):
+def test_new_arrays_are_used(cupy):
     fast, _ = engines("same, pool, dense")
     images, labels = batch(fast.model, 5)
     fast.train_step(images, labels)
@@ -278,7 +278,7 @@ def test_a_precision_that_nothing_uses_is_refused(cupy):
         mc.Trainer(make("norm"), SGD(0.1), precision="half")
 
 
-def test_too_little_memory_is_told_and_given_back(cupy, monkeypatch):
+def test_too_little_memory_raises_and_is_given_back(cupy, monkeypatch):
     class OutOfMemoryError(MemoryError):
         pass
 
@@ -301,8 +301,7 @@ def test_too_little_memory_is_told_and_given_back(cupy, monkeypatch):
     assert np.isfinite(fast.train_step(images, labels).loss)
 
 
-def test_the_host_is_the_one_that_says_which_rows(cupy):
-    """The rows of each replay, in order, are what the gathered labels say."""
+def test_batches_are_the_rows_that_the_host_asks_for(cupy):
     fast, _ = engines("a pool first, global maximum")
     images, _ = batch(fast.model, 30)
     labels = np.arange(30) % 3
@@ -437,7 +436,7 @@ class Stop(mc.train.Callback):
 
 
 @pytest.mark.parametrize("after", [3, 63, 64, 70])
-def test_a_fit_that_is_broken_off_leaves_what_was_trained_and_nothing_else(after, cupy):
+def test_an_interrupted_fit_leaves_what_was_trained_and_nothing_else(after, cupy):
     images, labels = batch(make("a pool first, global maximum"), 300)
     data = mc.data.Dataset(images, labels, ("a", "b", "c"))
     small = mc.data.Dataset(images[:40], labels[:40], ("a", "b", "c"))
@@ -577,7 +576,7 @@ def test_a_huge_batch_size_takes_no_more_than_there_are_images(cupy):
     assert model.predictors.free[0].chunk == 3
 
 
-# ---- What is replaced between two steps. ----
+# ---- Replacements between two steps. ----
 
 SMALL = [L.Conv2D(3, 3, padding="same"), L.MaxPool2D(3, strides=1), L.GlobalMaxPool2D(), L.Dense(3)]
 
@@ -675,7 +674,7 @@ def test_parameters_and_moments_in_another_order_are_laid_out_anew(cupy):
     assert_allclose(fast.model.logits(images), plain.model.logits(images), rtol=1e-3, atol=1e-4)
 
 
-def test_what_there_are_no_kernels_for_is_refused_when_it_comes_later(cupy):
+def test_a_layer_loss_or_optimizer_replaced_later_by_one_without_kernels_is_refused(cupy):
     fast, plain = small_engines()
     images, labels = batch(plain.model, 6)
     fast.train_step(images, labels)

@@ -1,4 +1,4 @@
-"""Layers, loss and optimizers on the device's arrays: as in main memory, and nothing goes to and fro."""
+"""Layers, loss and optimizers compute on a GPU what they compute in main memory, without extra copies."""
 
 import copy
 

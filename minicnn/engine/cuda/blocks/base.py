@@ -9,7 +9,7 @@ from minicnn.backend import Array
 from minicnn.engine.cuda.device import THREADS, Device, Launch
 from minicnn.layers import Layer
 
-# Blocks of threads that keep a large GPU busy: a sum is cut into parts until there are so many.
+# Enough blocks of threads to keep a large GPU busy: sums are cut into parts until there are this many.
 BUSY = 256
 
 

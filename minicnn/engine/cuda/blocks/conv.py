@@ -10,7 +10,7 @@ from minicnn.engine.cuda.device import Device, Launch
 from minicnn.layers import Layer
 
 TILE_M, TILE_K = 64, 16
-_LEAST = 4 * TILE_K  # numbers in a part of a sum
+_LEAST = 4 * TILE_K  # numbers in a part of a sum, at least
 _ONE_PIXEL = (1, 1), (1, 1), (1, 1), ((0, 0), (0, 0))
 
 

@@ -9,7 +9,7 @@ from minicnn.engine.cuda.blocks.base import BUSY, Block, Gradient, epilogue
 from minicnn.engine.cuda.device import Device, Launch
 from minicnn.layers import Layer
 
-_LEAST = 16  # rows in a share
+_LEAST = 16  # rows in a share, at least
 
 
 class NormBlock(Block):
