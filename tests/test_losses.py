@@ -281,3 +281,8 @@ def test_a_label_smoothing_that_is_set_later_is_looked_at_too(wrong):
     with pytest.raises(ConfigError, match="label_smoothing must be a number in"):
         loss.label_smoothing = wrong
     assert loss.label_smoothing == 0.1
+
+
+def test_logits_of_whole_numbers_are_an_error():
+    with pytest.raises(DTypeError, match="expected floating logits, got int64"):
+        SoftmaxCrossEntropy().forward(np.zeros((2, 3), np.int64), np.zeros(2, np.int64))
