@@ -80,7 +80,7 @@ def coverage(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Check the links and run the code of the documentation."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", "tests/test_docs.py")
+    session.run("python", "-m", "pytest", "tests/test_docs.py", "tests/test_contributing.py")
 
 
 @nox.session
