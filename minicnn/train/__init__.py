@@ -1,4 +1,4 @@
-"""Training: the loop, its callbacks, its history, and the numbers that judge a classifier."""
+"""Training: the loop, its callbacks and its history; cross-validation."""
 
 from minicnn.hints import module_names
 from minicnn.train.callbacks import (

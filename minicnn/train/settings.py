@@ -1,4 +1,4 @@
-"""How a network was trained, as plain values: what a run's metrics and its report say about it."""
+"""How a network was trained, as plain values for a run's metrics and its report."""
 
 import numbers
 from collections.abc import Sequence
@@ -28,16 +28,18 @@ def settings(
 
     ``learning_rate`` is the highest one, ``held_out`` the share of the training images that was held out.
     """
-    found = {name: value for name, value in vars(optimizer).items() if isinstance(value, PLAIN)}
-    found = {name: value for name, value in found.items() if name != "steps" and not name.startswith("_")}
     schedule = next((c.schedule for c in callbacks if isinstance(c, LearningRateSchedule)), None)
+    schedule_name = getattr(schedule, "__name__", type(schedule).__name__)
+    numbers_of_optimizer = {
+        name: value
+        for name, value in vars(optimizer).items()
+        if isinstance(value, PLAIN) and name != "steps" and not name.startswith("_")
+    }
     return {
         "optimizer": type(optimizer).__name__,
-        **found,
+        **numbers_of_optimizer,
         "learning_rate": getattr(schedule, "learning_rate", optimizer.learning_rate),
-        "schedule": "constant"
-        if schedule is None
-        else getattr(schedule, "__name__", type(schedule).__name__),
+        "schedule": "constant" if schedule is None else schedule_name,
         "batch_size": batch_size,
         "label_smoothing": loss.label_smoothing,
         "augmentation": None if augmentation is None else asdict(augmentation),
