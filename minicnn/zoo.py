@@ -19,14 +19,7 @@ from minicnn.layers import Layer
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.model import Sequential
 from minicnn.preprocessing import Scale, Standardize
-from minicnn.train import (
-    Callback,
-    CrossValidation,
-    LearningRateSchedule,
-    Trainer,
-    WeightEMA,
-    cross_validate,
-)
+from minicnn.train import Callback, CrossValidation, LearningRateSchedule, Trainer, WeightEMA, cross_validate
 
 
 @dataclass(frozen=True)
@@ -217,97 +210,37 @@ _QUICK = _ONE_CYCLE | {"network": two_convolutions, "global_clipnorm": 1.0}
 _BEST: dict[str, Any] = _ONE_CYCLE | {"label_smoothing": 0.05}
 _FLIP = Augmentation(flip=True, shift=1)
 
+# fmt: off
 _ALL = (
     Recipe("fashion-quick", "two convolutions, in seconds", "fashion-mnist", epochs=5, **_QUICK),
     Recipe("mnist-quick", "two convolutions, in seconds", "mnist", epochs=3, **_QUICK),
-    Recipe(
-        "mnist-baseline", "one convolution", "mnist", partial(one_convolution, padding="valid"), **_NOTEBOOK
-    ),
-    Recipe(
-        "mnist-improved",
-        "three convolutions with BatchNorm, and moved images",
-        "mnist",
-        batchnorm_small,
-        epochs=6,
-        augmentation=Augmentation(shift=1),
-        **_ONE_CYCLE,
-    ),
-    Recipe(
-        "fashion-basic",
-        "one convolution, pixels scaled to 0…1",
-        "fashion-mnist",
-        one_convolution,
-        epochs=12,
-        learning_rate=0.05,
-        schedule=schedules.Cosine,
-        standardize=False,
-    ),
-    Recipe(
-        "fashion-multi",
-        "several convolutions, pools and dense layers with plain SGD",
-        "fashion-mnist",
-        several_layers,
-        epochs=15,
-        learning_rate=0.05,
-        batch_size=32,
-        momentum=0.0,
-        schedule=schedules.Cosine,
-        augmentation=_FLIP,
-    ),
-    Recipe(
-        "fashion-baseline",
-        "one convolution",
-        "fashion-mnist",
-        partial(one_convolution, padding="valid"),
-        **_HARNESS,
-    ),
-    Recipe("fashion-same", 'one convolution, "same" padding', "fashion-mnist", one_convolution, **_HARNESS),
-    Recipe(
-        "fashion-64",
-        "one convolution of 64 filters",
-        "fashion-mnist",
-        partial(one_convolution, filters=64),
-        **_HARNESS,
-    ),
-    Recipe(
-        "fashion-vgg3",
-        "three convolutions of 64 filters",
-        "fashion-mnist",
-        vgg3,
-        epochs=20,
-        learning_rate=0.02,
-        weight_decay=5e-4,
-        schedule=schedules.Cosine,
-        augmentation=_FLIP,
-    ),
-    Recipe(
-        "fashion-best",
-        "six convolutions with BatchNorm: the best in a sitting on two cores",
-        "fashion-mnist",
-        batchnorm_deep,
-        epochs=17,
-        augmentation=_FLIP,
-        **_BEST,
-    ),
-    Recipe(
-        "fashion-max",
-        "the network of fashion-best, twice as wide: for a night on two cores",
-        "fashion-mnist",
-        partial(batchnorm_deep, width=2),
-        epochs=40,
-        augmentation=Augmentation(flip=True, shift=1, erase=0.5),
-        **_BEST,
-    ),
-    Recipe(
-        "mnist-best",
-        "the network of fashion-best, for digits",
-        "mnist",
-        batchnorm_deep,
-        epochs=13,
-        augmentation=Augmentation(shift=2),
-        **_BEST,
-    ),
+    Recipe("mnist-baseline", "one convolution", "mnist",
+           partial(one_convolution, padding="valid"), **_NOTEBOOK),
+    Recipe("mnist-improved", "three convolutions with BatchNorm, and moved images", "mnist",
+           batchnorm_small, epochs=6, augmentation=Augmentation(shift=1), **_ONE_CYCLE),
+    Recipe("fashion-basic", "one convolution, pixels scaled to 0…1", "fashion-mnist",
+           one_convolution, epochs=12, learning_rate=0.05, schedule=schedules.Cosine, standardize=False),
+    Recipe("fashion-multi", "several convolutions, pools and dense layers with plain SGD", "fashion-mnist",
+           several_layers, epochs=15, learning_rate=0.05, batch_size=32, momentum=0.0,
+           schedule=schedules.Cosine, augmentation=_FLIP),
+    Recipe("fashion-baseline", "one convolution", "fashion-mnist",
+           partial(one_convolution, padding="valid"), **_HARNESS),
+    Recipe("fashion-same", 'one convolution, "same" padding', "fashion-mnist",
+           one_convolution, **_HARNESS),
+    Recipe("fashion-64", "one convolution of 64 filters", "fashion-mnist",
+           partial(one_convolution, filters=64), **_HARNESS),
+    Recipe("fashion-vgg3", "three convolutions of 64 filters", "fashion-mnist",
+           vgg3, epochs=20, learning_rate=0.02, weight_decay=5e-4,
+           schedule=schedules.Cosine, augmentation=_FLIP),
+    Recipe("fashion-best", "six convolutions with BatchNorm: the best in a sitting on two cores",
+           "fashion-mnist", batchnorm_deep, epochs=17, augmentation=_FLIP, **_BEST),
+    Recipe("fashion-max", "the network of fashion-best, twice as wide: for a night on two cores",
+           "fashion-mnist", partial(batchnorm_deep, width=2), epochs=40,
+           augmentation=Augmentation(flip=True, shift=1, erase=0.5), **_BEST),
+    Recipe("mnist-best", "the network of fashion-best, for digits", "mnist",
+           batchnorm_deep, epochs=13, augmentation=Augmentation(shift=2), **_BEST),
 )
+# fmt: on
 _RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 names = tuple(_RECIPES)

@@ -45,15 +45,8 @@ class _Section:
 class Page:
     """A report, built section by section.
 
-    Parameters
-    ----------
-    title : str
-    lead : str
-        A sentence or two below the title.
-    facts : dict of str to str, optional
-        The few numbers that matter, name to value, in large type.
-    warning : str
-        What went wrong, in a red box.
+    Below the title come the lead, a sentence or two, and the facts, the few numbers that matter, name to
+    value, in large type. A warning says in a red box what went wrong.
     """
 
     def __init__(

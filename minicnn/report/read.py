@@ -106,11 +106,7 @@ def _check_numbers(
     metrics: dict[str, Any], model: Sequential, history: History, evaluation: Evaluation
 ) -> None:
     """Raise ValueError if the metrics are of another model, history or predictions."""
-    found = {
-        "test_accuracy": evaluation.accuracy,
-        "parameters": model.num_params,
-        "epochs": len(history),
-    }
+    found = {"test_accuracy": evaluation.accuracy, "parameters": model.num_params, "epochs": len(history)}
     for name, value in found.items():
         if metrics[name] != value:
             raise ValueError(f"{name} is {metrics[name]} in {METRICS}, and {value} in the other files")

@@ -32,15 +32,8 @@ SIGNED = MODEL, HISTORY, PREDICTIONS
 class Run:
     """A finished run.
 
-    Attributes
-    ----------
-    folder : Path
-    model : Sequential
-    history : History
-    evaluation : Evaluation
-        On the test set.
-    metrics : dict
-        What is in ``metrics.json``: scores, settings, the data set, the machine and the command.
+    ``evaluation`` is that on the test set. ``metrics`` are what is in ``metrics.json``: scores, settings, the
+    data set, the machine and the command.
     """
 
     folder: Path

@@ -62,15 +62,7 @@ class Callback(Hinted):
 class LearningRateSchedule(Callback):
     """Set the optimizer's learning rate before each batch to ``schedule(step, total_steps)``.
 
-    Parameters
-    ----------
-    schedule : Schedule
-        One of ``minicnn.schedules``, or a function of the step and the number of steps.
-
-    Raises
-    ------
-    ConfigError
-        If ``schedule`` cannot be called.
+    ``schedule`` is one of ``minicnn.schedules``, or a function of the step and the number of steps.
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -104,11 +96,6 @@ class WeightEMA(Callback):
     ----------
     decay : float
         Between 0 and 1: the average is over about 1 / (1 − decay) steps.
-
-    Raises
-    ------
-    ConfigError
-        If ``decay`` is not between 0 and 1, both excluded.
 
     Notes
     -----
@@ -192,15 +179,11 @@ class EarlyStopping(_Monitor):
     Raises
     ------
     ConfigError
-        If an argument is invalid; in ``fit``, if there is no validation to watch.
+        In ``fit``, if there is no validation to watch.
     """
 
     def __init__(
-        self,
-        monitor: str = "val_loss",
-        patience: int = 3,
-        min_delta: float = 0.0,
-        restore_best: bool = True,
+        self, monitor: str = "val_loss", patience: int = 3, min_delta: float = 0.0, restore_best: bool = True
     ) -> None:
         super().__init__(monitor, min_delta)
         self.patience = whole_number(patience, "patience")
@@ -339,8 +322,7 @@ class ProgressBar(Callback):
         self._bar = tqdm(
             total=trainer.total_images, unit=" images", unit_scale=True, dynamic_ncols=True, disable=None
         )
-        self._watch = None
-        self._text = f"epoch 1/{trainer.epochs}"
+        self._watch, self._text = None, f"epoch 1/{trainer.epochs}"
         if trainer.device == "cpu":
             self._bar.set_description(self._text)
             self._watch = loading.load("minicnn.runtime.compiled").Watch(self._show_compiling)

@@ -106,7 +106,7 @@ def cross_validate(
     ------
     ConfigError
         If an argument is invalid, or a trainer has the model of an earlier fold.
-    DataError, ShapeError, DTypeError, NonFiniteError
+    MiniCNNError
         See ``Trainer.fit``.
     """
     if fit.keys() & {"validation", "callbacks"}:
