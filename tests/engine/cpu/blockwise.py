@@ -1,6 +1,6 @@
-"""A block run stage by stage in the arrays that an engine would give it, and the layers beside it.
+"""Run a block stage by stage, in arrays as an engine makes them, and its layers for comparison.
 
-The arrays have been used before, for a larger batch of nothing but NaN: whatever is left over shows.
+The arrays have been used for a larger batch of NaN before, so that leftovers show.
 """
 
 from typing import NamedTuple
@@ -42,7 +42,7 @@ def built(layers, input_shape, seed=0, draw=whole, dtype="float32"):
 
 
 def run_layers(layers, x, dy, need_dx=True):
-    """Return what the layers compute."""
+    """Return the results of the layers."""
     for layer in layers:
         x = layer.forward(x, training=True)
     for layer in reversed(layers):
@@ -61,7 +61,7 @@ def run_stages(stages, N, parts):
 
 
 def step(block, N):
-    """Take the batch in the block's arrays forward and back; return its gradients as they are yielded."""
+    """Run a forward and backward pass on the block's arrays; return the gradients that it yields."""
     block.take_weights(training=True)
     block.begin(N, training=True)
     for part in range(block.parts):
@@ -76,14 +76,14 @@ def step(block, N):
 
 
 def _within(size):
-    """Return ``size`` numbers in the middle of a larger array, and that."""
+    """Return ``size`` numbers in the middle of a larger array, and the larger array."""
     array = zeros(size + 2 * _MARGIN)
     array[:] = UNTOUCHED
     return array[_MARGIN : _MARGIN + size], array
 
 
 def run_block(block, x, dy, need_dx=True):
-    """Return what the block computes; it must write nothing but its results, and those of these images."""
+    """Return the results of the block; it must write nothing but the results of these images."""
     N, layers = len(x), block.layers
     x_in, dy_in = zeros((N + 1) * block.input_size), zeros((N + 1) * block.output_size)
     (y, y_around), (dx, dx_around) = _within(dy_in.size), _within(x_in.size)

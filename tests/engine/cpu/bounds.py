@@ -1,4 +1,4 @@
-"""Steps and predictions of models of every kind, between fences, for a process that checks each index."""
+"""Steps and predictions of all kinds of models, between fences, for a process that checks each index."""
 
 from itertools import product
 

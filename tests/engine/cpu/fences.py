@@ -1,4 +1,4 @@
-"""Fences around the arrays of the fused engine: what a kernel writes outside of an array is found."""
+"""Fences around the arrays of the fused engine, to detect writes outside of an array."""
 
 from contextlib import contextmanager
 from unittest.mock import patch
@@ -12,7 +12,7 @@ _WIDTH, _MARK = 64, 0xA5  # numbers on each side; the mark makes floats of −7e
 
 
 class Fences:
-    """Makes arrays with marked numbers before and behind them, and looks whether these are intact."""
+    """Makes arrays between marked numbers, and checks that these are intact."""
 
     def __init__(self):
         self.plain_zeros, self.kept = base.zeros, []
@@ -46,7 +46,7 @@ class Fences:
 
 @contextmanager
 def fenced():
-    """Let the blocks of the fused engine make all their arrays between fences."""
+    """Make all arrays of the fused engine's blocks between fences."""
     fences = Fences()
     patches = [patch(f"{module}.zeros", fences.zeros) for module in _HAVING]
     for each in patches:

@@ -1,4 +1,4 @@
-"""No kernel reads or writes outside of its arrays: seen by Numba's own check of each index."""
+"""No kernel reads or writes outside of its arrays, by Numba's check of each index."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# A vector of registers that begins inside of an array and ends outside, and one that begins before it.
+# A register that begins in an array and ends behind it, and one that begins in front of it.
 OUTSIDE = """
 import numpy as np
 from minicnn.runtime.compiled import compiled
@@ -31,9 +31,9 @@ def checked(*command):
     return done.stdout.split("\n")[:-1]
 
 
-def test_steps_and_predictions_stay_inside_of_every_array():
+def test_steps_and_predictions_stay_within_every_array():
     assert checked(str(HERE / "bounds.py")) == ["every index was inside"]
 
 
-def test_a_register_that_reaches_outside_of_an_array_is_found():
+def test_a_register_that_reaches_outside_an_array_is_found():
     assert checked("-c", OUTSIDE) == ["outside", "outside"]

@@ -24,7 +24,7 @@ K = 4
 
 
 class Halved(L.Conv2D):
-    """A user's convolution that computes something else: it must not be taken for a Conv2D."""
+    """A custom convolution that computes something else: it must not be treated as a Conv2D."""
 
     def forward(self, x, training=False):
         return super().forward(x, training) / 2
@@ -34,7 +34,7 @@ class Halved(L.Conv2D):
 
 
 class HalvedReLU(L.ReLU):
-    """The same for what may stand behind a convolution."""
+    """The same for a layer behind a convolution."""
 
     def forward(self, x, training=False):
         return super().forward(x, training) / 2
@@ -181,7 +181,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize("words", ORDERS)
-def test_the_orders_that_people_write_give_the_layerwise_steps(words):
+def test_common_orders_of_layers_give_the_layerwise_steps(words):
     fused, reference = twins(words, loss=lambda: mc.SoftmaxCrossEntropy(0.1))
     single = LayerwiseEngine(make(words), mc.SoftmaxCrossEntropy(0.1), SGD(0.05, momentum=0.9))
     mc.set_num_threads(2)
@@ -189,7 +189,7 @@ def test_the_orders_that_people_write_give_the_layerwise_steps(words):
         assert_same_step(fused, reference, *batch(9, seed=step), single=single)
 
 
-# ---- Whole numbers: sums and products of them are exact, so every gradient is equal to the last bit. ----
+# ---- Whole numbers: their sums and products are exact, so every gradient is equal to the last bit. ----
 
 
 class WholeLoss(mc.SoftmaxCrossEntropy):
@@ -205,7 +205,7 @@ class WholeLoss(mc.SoftmaxCrossEntropy):
 
 
 class Still(Optimizer):
-    """A user's optimizer that leaves the weights as they are."""
+    """A custom optimizer that does not change the weights."""
 
     def __init__(self):
         super().__init__(0.1, 0.0, False, False)
@@ -286,7 +286,7 @@ def built(build, *arguments, **more):
 
 @settings(max_examples=80)
 @given(networks(), batch_sizes, thread_counts, seeds)
-def test_with_whole_numbers_every_gradient_is_exactly_the_layerwise_one(network, sizes, threads, seed):
+def test_gradients_of_whole_numbers_equal_the_layerwise_ones_exactly(network, sizes, threads, seed):
     layers, shape = network
     mc.set_num_threads(threads)
     fused, reference = built(twins, layers, Still, WholeLoss, shape=shape)
@@ -310,7 +310,7 @@ def test_with_whole_numbers_every_gradient_is_exactly_the_layerwise_one(network,
                 assert_array_equal(layer.grads[name], g, f"{layer.name}: gradient of {name}")
 
 
-# ---- Real numbers, with BatchNorm: equal to rounding, where the gradients do not hang on a hair. ----
+# ---- Real numbers, with BatchNorm: equal to rounding, where the gradients are well conditioned. ----
 
 BEHIND_WITH_NORM = [
     *("bn relu pool", "relu bn pool", "bn pool relu", "relu pool bn", "pool relu bn", "pool bn relu"),
@@ -349,7 +349,7 @@ def well_posed(reference, images, labels):
 
 @settings(max_examples=40)
 @given(networks(BEHIND_WITH_NORM), batch_sizes, thread_counts, st.sampled_from([0, 0.1]), seeds)
-def test_with_real_numbers_every_step_is_the_layerwise_one_to_rounding(network, sizes, threads, smooth, seed):
+def test_steps_with_real_numbers_equal_the_layerwise_ones_to_rounding(network, sizes, threads, smooth, seed):
     layers, shape = network
     mc.set_num_threads(threads)
     fused, reference = built(
@@ -365,7 +365,7 @@ def test_with_real_numbers_every_step_is_the_layerwise_one_to_rounding(network, 
         fences.check()
 
 
-# ---- What once went wrong. ----
+# ---- Regressions. ----
 
 
 def small(*layers, shape=(7, 7, 1), seed=1, **arguments):
@@ -375,7 +375,7 @@ def small(*layers, shape=(7, 7, 1), seed=1, **arguments):
 
 
 @pytest.mark.parametrize("filters", [2 * LANES + 1, 2 * LANES, 3 * LANES])
-def test_pixels_that_no_pool_covers_give_nothing_to_any_filter(filters):
+def test_pixels_that_no_pool_covers_contribute_to_no_filter(filters):
     ours, theirs = small(L.Conv2D(filters, 3), L.ReLU(), L.MaxPool2D(2), L.Flatten(), L.Dense(3))
     engines = (
         FusedEngine(ours, mc.SoftmaxCrossEntropy(), SGD(0.1)),
@@ -395,7 +395,7 @@ def test_a_pool_of_one_cell_may_skip_pixels():
 
 
 @pytest.mark.parametrize("warm", [False, True])
-def test_after_an_interrupted_beginning_the_next_step_begins_anew(warm, monkeypatch):
+def test_after_an_interrupted_setup_the_next_step_starts_again(warm, monkeypatch):
     fused, reference = twins("conv relu flat")
     if warm:
         assert_same_step(fused, reference, *batch(2))

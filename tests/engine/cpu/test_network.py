@@ -1,4 +1,4 @@
-"""Predictions by the forward half: what the layers say, whatever is asked for at a time."""
+"""Predictions of the blocks equal those of the layers, for any batch size and number of threads."""
 
 import copy
 import pickle
@@ -34,7 +34,7 @@ def default_threads():
 
 @pytest.mark.parametrize("n", [1, 33, 70])
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_predictions_are_those_of_the_layers(extra, n):
+def test_predictions_equal_the_layers(extra, n):
     model, images = trained(extra=EXTRAS[extra]), batch(n)[0]
     expected = model.forward(model.preprocess(images))
     assert_allclose(model.logits(images), expected, rtol=1e-4, atol=1e-5)
@@ -51,7 +51,7 @@ def test_neither_batch_size_nor_threads_change_a_bit(threads):
     assert_array_equal(np.concatenate([model.logits(image[None]) for image in images]), expected)
 
 
-def test_new_weights_are_seen():
+def test_new_weights_are_used():
     model, other, images = trained(), trained(1), batch(5)[0]
     model.logits(images)
     model.set_arrays(other.arrays())
@@ -60,7 +60,7 @@ def test_new_weights_are_seen():
     assert_allclose(model.logits(images), other.logits(images) + 1, rtol=1e-5)
 
 
-def test_training_on_is_seen():
+def test_further_training_is_used():
     model, images = trained(), batch(5)[0]
     before = model.logits(images)
     mc.Trainer(model, mc.optimizers.SGD(0.1)).engine.train_step(*batch())
@@ -89,7 +89,7 @@ def test_several_threads_may_predict_with_one_model(extra):
             assert_array_equal(logits, expected)
 
 
-def test_the_layers_are_asked_in_float64_and_by_the_reference_kernels(monkeypatch):
+def test_the_layers_themselves_predict_in_float64_and_with_the_reference_kernels(monkeypatch):
     exact, model, images = network("float64"), network(), batch(3)[0]
     seen = []
     for each in (exact, model):
@@ -102,20 +102,20 @@ def test_the_layers_are_asked_in_float64_and_by_the_reference_kernels(monkeypatc
     assert seen == ["float64", "float32"]
 
 
-def test_broken_weights_are_told():
+def test_weights_that_are_not_finite_raise():
     model = network()
     model.layers[0].params["W"][0, 0, 0, 0] = np.nan
     with pytest.raises(NonFiniteError):
         model.logits(batch(2)[0])
 
 
-def test_a_convolution_in_the_end_keeps_its_shape():
+def test_a_last_convolution_keeps_its_shape():
     model = mc.Sequential([L.Conv2D(CLASSES, 3)], (9, 8, 1))
     images = batch(4)[0]
     assert_allclose(model.logits(images), model.forward(model.preprocess(images)), rtol=1e-4, atol=1e-5)
 
 
-def test_a_layer_that_was_replaced_is_seen():
+def test_a_replaced_layer_is_used():
     model, images = trained(), batch(4)[0]
     model.logits(images)
     at = next(i for i, layer in enumerate(model.layers) if isinstance(layer, L.ReLU))
@@ -134,7 +134,7 @@ def test_a_smaller_batch_size_needs_less_memory():
     assert [predictor.network.capacity for predictor in model.predictors.free] == [128]
 
 
-def test_a_model_with_large_activations_is_predicted_in_few_images_at_a_time(monkeypatch):
+def test_large_activations_are_predicted_a_few_images_at_a_time(monkeypatch):
     model = mc.Sequential([L.Conv2D(2, 3, padding="same"), L.ReLU(), L.Flatten(), L.Dense(3)], (12, 11, 1))
     images = np.random.default_rng(0).integers(0, 256, (50, 12, 11, 1), np.uint8)
     whole = model.logits(images)

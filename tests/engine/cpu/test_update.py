@@ -67,7 +67,7 @@ def test_the_same_gradients_give_the_same_weights(name, monkeypatch):
     assert fused.optimizer.steps == plain.optimizer.steps == 3
 
 
-def test_a_learning_rate_that_changes_between_steps_is_heeded():
+def test_a_learning_rate_may_change_between_steps():
     engine = FusedEngine(network(), mc.SoftmaxCrossEntropy(), SGD(0.1))
     engine.train_step(*batch())
     before = engine.model.layers[0].params["W"].copy()
@@ -76,7 +76,7 @@ def test_a_learning_rate_that_changes_between_steps_is_heeded():
     assert_array_equal(engine.model.layers[0].params["W"], before)
 
 
-def test_momentum_goes_on_when_the_engine_changes():
+def test_momentum_continues_when_the_engine_changes():
     model, optimizer, loss = network(), SGD(0.02, momentum=0.9), mc.SoftmaxCrossEntropy()
     other = network(), SGD(0.02, momentum=0.9)
     plain = LayerwiseEngine(other[0], loss, other[1])

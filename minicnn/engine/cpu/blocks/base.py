@@ -14,9 +14,8 @@ _CACHE_LINE = 64  # bytes
 class Stage(NamedTuple):
     """A piece of a step.
 
-    ``run(part, first, last)`` computes images ``first`` to ``last`` of the batch. A whole stage is
-    run once, for all images; any other once for each part of the batch, in threads of their own, with
-    workspace number ``part``.
+    ``run(part, first, last)`` computes images ``first`` to ``last`` of the batch with workspace ``part``. A
+    whole stage runs once, for all images; any other runs for each part of the batch in another thread.
     """
 
     run: Callable[[int, int, int], None]
@@ -24,7 +23,7 @@ class Stage(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Numbers ``first`` to ``last`` of the parameter ``name``, seen flat."""
+    """Numbers ``first`` to ``last`` of the flat parameter ``name``."""
 
     name: str
     first: int
@@ -32,7 +31,7 @@ class Piece(NamedTuple):
 
 
 def zeros(size: int, dtype: type = np.float32) -> np.ndarray:
-    """Return ``size`` zeros that begin at a cache line: a register across two lines is loaded twice."""
+    """Return ``size`` zeros aligned to a cache line: a register across two lines is loaded twice."""
     line = _CACHE_LINE // np.dtype(dtype).itemsize
     array = np.zeros(size + line, dtype)
     start = -(array.ctypes.data // array.itemsize) % line
@@ -44,33 +43,33 @@ EMPTY = zeros(0)
 
 
 def share(n: int, part: int, parts: int) -> tuple[int, int]:
-    """Return the first and one past the last of n things that belong to ``part``."""
+    """Return where the share of ``part`` in n things begins and ends."""
     return n * part // parts, n * (part + 1) // parts
 
 
 def laid_out(arrays: dict[str, np.ndarray] | list[np.ndarray], key: str | int) -> np.ndarray:
-    """Put the array ``key`` into the order that kernels read, if it is in another; return it flat."""
+    """Make the array ``key`` contiguous and writable, as kernels need it, and return it flat."""
     if not arrays[key].flags.carray:
         arrays[key] = np.require(arrays[key], requirements="CAW")
     return arrays[key].reshape(-1)
 
 
 class Block:
-    """A layer that has a fast way to be computed, with the layers behind it that can be computed along.
+    """A layer with the layers behind it that are computed together with it.
 
     A block reads and writes flat float32 arrays, which hold the whole batch: x and y, and their
-    gradients dx and dy. What is computed is said by the layers.
+    gradients dx and dy. It computes what the layers do.
 
     Attributes
     ----------
     layer : Layer
-        The first, the only one that may have parameters.
+        The first, which alone may have parameters.
     parts : int
-        The largest number of parts that a batch is cut into: as many workspaces there are.
+        The number of workspaces, the most parts that a batch is cut into.
     weights : dict
-        The layer's parameters as flat numbers, as they were when the step began: see ``take_weights``.
+        The layer's flat parameters at the beginning of the step: see ``take_weights``.
     own_gradients : dict
-        The arrays that ``gradients`` leaves the gradients of the parameters in, if this block computes them.
+        The arrays that ``gradients`` writes to, for the parameters whose gradient this block computes.
     """
 
     def __init__(self, layers: list[Layer], parts: int) -> None:
@@ -93,20 +92,19 @@ class Block:
     def take_weights(self, training: bool) -> None:
         """Take the layer's parameters, which have been checked: kernels see no others until the next step.
 
-        In training the layer is given its own in the order that kernels read and write; a prediction
-        leaves them as they are.
+        In training the layer gets contiguous arrays, if its own are not; a prediction does not change it.
         """
         params = self.layer.params if training else dict(self.layer.params)
         self.weights = {name: laid_out(params, name) for name in params}
 
     def begin(self, N: int, training: bool) -> None:
-        """Prepare a training step on N images, or a prediction; one thread does this for all."""
+        """Prepare a training step on N images, or a prediction, in one thread for all."""
         if training:
             self.N = N
             self.layer.grads.update(self.own_gradients)
 
     def pack(self, part: int, training: bool) -> None:
-        """Lay out the weights as the kernels of this part read them: they may have changed."""
+        """Pack the weights for the kernels of this part: they may have changed."""
 
     def forward(self, training: bool) -> list[Stage]:
         """Return the stages that compute y."""
@@ -117,14 +115,13 @@ class Block:
         raise NotImplementedError
 
     def gradients(self, part: int, parts: int, N: int) -> Iterator[Piece]:
-        """Finish this part of the parameters' gradients, which are in ``layer.grads``, piece by piece.
+        """Finish this part of the gradients of the parameters, in ``layer.grads``, piece by piece.
 
-        Called when all dx are known. Each piece is yielded as soon as it is there, to be used while
-        it is in the cache.
+        Called when all dx are known. Each piece is yielded at once, to be used while it is in the cache.
         """
         if part == 0:
             for name, w in self.layer.params.items():
                 yield Piece(name, 0, w.size)
 
     def commit(self) -> None:
-        """Keep what the forward pass has found out, now that the loss is known to be finite."""
+        """Update the layer's state after the step, now that the loss is known to be finite."""

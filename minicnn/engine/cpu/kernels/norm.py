@@ -64,34 +64,29 @@ def moments(g, workspace, x, first, last):
 def forward(g, workspace, channels, x, y, first, last):
     """Compute images ``first`` to ``last`` of y: γ·(x − mean)·inv_std + β, ReLU and max-pool."""
     mean, inv_std, gamma, beta, _, _ = channels
+    bias, switches, _, z, _, edge = workspace
     pixels = g.OH * g.OW
     for n in range(first, last):
         for p in range(pixels):
             at = (n * pixels + p) * g.OC
-            row, to = x[at : at + g.OC], workspace.z[p * g.pitch : p * g.pitch + g.OC]
+            row, to = x[at : at + g.OC], z[p * g.pitch : p * g.pitch + g.OC]
             for c in range(g.OC):
                 to[c] = gamma[c] * ((row[c] - mean[c]) * inv_std[c]) + beta[c]
-        epilogue(g, workspace.z, 0, workspace.bias, y, n, 0, g.PH, workspace.switches, workspace.edge)
+        epilogue(g, z, 0, bias, y, n, 0, g.PH, switches, edge)
 
 
 @inlined
-def _unpool_any(g, workspace, dy, n, dz):
-    """Compute dz of image n one result at a time: any pool, any number of channels."""
-    cells = g.pool_KH * g.pool_KW
+def _backward_pixels(g, workspace, channels, x, dy, n, dz, dgamma, dbeta):
+    """Compute dz of image n and what it adds to the sums, for any pool and any number of channels."""
+    mean, inv_std, cells = channels.mean, channels.inv_std, g.pool_KH * g.pool_KW
+    switches, windows = workspace.switches, workspace.windows
     for q in range(g.PH * g.PW):
         at = n * g.PH * g.PW + q
-        row = dy[at * g.OC : (at + 1) * g.OC]
-        switches = workspace.switches[at * g.pitch : at * g.pitch + g.OC]
-        windows = workspace.windows[q * (cells + 1) : (q + 1) * (cells + 1)]
+        row, switch = dy[at * g.OC : (at + 1) * g.OC], switches[at * g.pitch : at * g.pitch + g.OC]
+        starts = windows[q * (cells + 1) : (q + 1) * (cells + 1)]
         for c in range(g.OC):
-            if switches[c] < cells:
-                dz[windows[switches[c]] + c] += row[c]
-
-
-@inlined
-def _add_sums(g, channels, x, n, dz, dgamma, dbeta):
-    """Add what one image gives, pixel by pixel."""
-    mean, inv_std = channels.mean, channels.inv_std
+            if switch[c] < cells:
+                dz[starts[switch[c]] + c] += row[c]
     pixels = g.OH * g.OW
     for p in range(pixels):
         row = x[(n * pixels + p) * g.OC : (n * pixels + p + 1) * g.OC]
@@ -102,8 +97,8 @@ def _add_sums(g, channels, x, n, dz, dgamma, dbeta):
 
 
 @inlined
-def _unpool_and_add_sums(g, workspace, channels, x, dy, n, dz, dgamma, dbeta):
-    """Do both for LANES channels at a time; an image is summed up in float32, the images in float64."""
+def _backward_registers(g, workspace, channels, x, dy, n, dz, dgamma, dbeta):
+    """Compute the same for LANES channels at a time; sums over an image are in float32."""
     edge, pixels = workspace.edge, g.OH * g.OW
     for c in range(0, g.OC, LANES):
         sums = unpool(g, dy, workspace.switches, n, c, dz, c, g.OW * g.OC, g.OC, edge)
@@ -130,10 +125,9 @@ def backward_sums(g, workspace, channels, x, dy, dz, first, last):
         image = dz[n * size : (n + 1) * size]
         image[:] = 0
         if g.OC % LANES == 0 and not g.overlap:
-            _unpool_and_add_sums(g, workspace, channels, x, dy, n, image, dgamma, dbeta)
+            _backward_registers(g, workspace, channels, x, dy, n, image, dgamma, dbeta)
         else:
-            _unpool_any(g, workspace, dy, n, image)
-            _add_sums(g, channels, x, n, image, dgamma, dbeta)
+            _backward_pixels(g, workspace, channels, x, dy, n, image, dgamma, dbeta)
 
 
 @compiled

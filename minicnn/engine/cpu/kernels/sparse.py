@@ -8,8 +8,8 @@ their dy. With these lists
 
 where a part of dW[filter] and of W[filter] stays in registers while the list goes by. Behind a 2 × 2
 pool that is a quarter of the work of the two matrix products, or an eighth with half of the ReLUs
-closed. A run is read in whole registers, so it may reach into the pixels behind it: dW has room for
-what they give, and is cut later, and dx gets zeros there, from the filters that are filled up.
+closed. A run is read in whole registers, so it may reach into the pixels behind it. What these add
+to dW is cut off later; to dx the zeros behind the filter's weights add 0, or NaN if dy is not finite.
 """
 
 from typing import NamedTuple

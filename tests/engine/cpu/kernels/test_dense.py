@@ -86,7 +86,7 @@ def test_real_numbers_are_within_the_rounding_of_float32(N, D, units, seed):
 
 
 def through_relu(x):
-    """Return the result and dx, of dy = 1, 2, 3, …, behind weights that change nothing."""
+    """Return y and dx, for dy = 1, 2, 3, …, with the identity as weights."""
     layers = built([Dense(len(x), use_bias=False), ReLU()], (len(x),))
     layers[0].params["W"][...] = np.eye(len(x))
     dy = np.arange(1, len(x) + 1, dtype="float32")

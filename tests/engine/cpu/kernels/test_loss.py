@@ -1,4 +1,4 @@
-"""The loss in one pass is that of ``losses.SoftmaxCrossEntropy``, in parts too, and hides no NaN."""
+"""The loss kernel equals ``losses.SoftmaxCrossEntropy``, also in parts, and hides no NaN."""
 
 import numpy as np
 import pytest
@@ -52,23 +52,23 @@ def assert_same_as_the_loss(logits, labels, smoothing=0.0):
     st.sampled_from([normal, whole]),
     seeds,
 )
-def test_loss_gradient_and_right_answers_are_those_of_the_loss(N, K, smoothing, scale, draw, seed):
+def test_loss_gradient_and_correct_answers_equal_those_of_the_loss(N, K, smoothing, scale, draw, seed):
     logits = scale * draw(seed, (N, K), "float32")
     assert_same_as_the_loss(logits, np.random.default_rng(seed).integers(0, K, N), smoothing)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_logits_of_ten_thousand_overflow_nowhere(smoothing):
+def test_logits_of_ten_thousand_do_not_overflow(smoothing):
     assert_same_as_the_loss([[1e4, -1e4, 0], [-1e4, 1e4, 1e4], [1e4, 1e4, 1e4]], [0, 0, 2], smoothing)
 
 
-def test_of_equal_largest_logits_the_first_is_the_answer():
+def test_the_first_of_equal_largest_logits_is_the_answer():
     logits = [[5, 5, 1], [5, 5, 1], [1, 5, 5], [2, 2, 2]]
     assert [run([row], [label])[1] for row, label in zip(logits, [0, 1, 1, 2], strict=True)] == [1, 0, 1, 0]
     assert_same_as_the_loss(logits, [0, 1, 1, 2])
 
 
-def test_a_class_that_is_impossible_and_not_the_target_does_not_count():
+def test_an_impossible_class_that_is_not_the_target_does_not_count():
     total, correct, dlogits = run([[-np.inf, 2, 1, -np.inf]], [1])
     expected, _, d = run([[2, 1]], [0])
     assert (total, correct) == (expected, 1)
@@ -77,14 +77,14 @@ def test_a_class_that_is_impossible_and_not_the_target_does_not_count():
 
 
 @pytest.mark.parametrize(("label", "smoothing"), [(0, 0.0), (1, 0.1)])
-def test_a_target_that_is_impossible_costs_infinity(label, smoothing):
+def test_an_impossible_target_costs_infinity(label, smoothing):
     assert run([[-np.inf, 2, 1]], [label], smoothing)[0] == np.inf
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("place", [0, 1, 2])
 @pytest.mark.parametrize("label", [0, 1, 2])
-def test_nan_and_plus_infinity_are_seen_in_the_loss_wherever_they_are(bad, place, label):
+def test_nan_and_plus_infinity_anywhere_give_a_nan_loss(bad, place, label):
     logits = [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]
     logits[0][place] = bad
     assert np.isnan(run(logits, [label, 0])[0])
@@ -97,7 +97,7 @@ def test_a_single_class_costs_nothing():
 
 
 @given(st.integers(1, 9), st.integers(0, 9), seeds)
-def test_parts_of_the_batch_add_up_and_touch_only_their_own_rows(N, cut, seed):
+def test_parts_of_the_batch_add_up_and_write_only_their_own_rows(N, cut, seed):
     cut = min(cut, N)
     logits, labels = normal(seed, (N, 5), "float32"), np.random.default_rng(seed).integers(0, 5, N)
     total, correct, dlogits = run(logits, labels)

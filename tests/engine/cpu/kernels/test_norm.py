@@ -62,7 +62,7 @@ def assert_rounded(ours, exact, layer, x, dy, reuse=1):
 
 @settings(max_examples=8)
 @given(st.integers(1, 3), st.integers(2, 3), channels, parts, seeds)
-def test_normalization_is_what_the_loops_say(N, H, C, parts, seed):
+def test_normalization_equals_the_loops(N, H, C, parts, seed):
     (layer,) = layers = [BatchNorm()]
     x, dy = arrays(layers, (N, H, 2, C), seed)
     ours = run_block(NormBlock(layers, parts), x, dy)
@@ -82,7 +82,7 @@ def test_normalization_is_what_the_loops_say(N, H, C, parts, seed):
     parts,
     seeds,
 )
-def test_a_block_computes_what_its_layers_do(shape, relu, pool, relu_first, need_dx, parts, seed):
+def test_a_block_equals_its_layers(shape, relu, pool, relu_first, need_dx, parts, seed):
     layers = [BatchNorm(), *(relu * [ReLU()]), *([pool] if pool else [])]
     if not relu_first:
         layers[1:] = layers[:0:-1]
@@ -92,7 +92,7 @@ def test_a_block_computes_what_its_layers_do(shape, relu, pool, relu_first, need
 
 
 @given(st.integers(1, 9), channels, st.booleans(), parts, seeds)
-def test_rows_of_a_dense_layer_are_normalized_too(N, C, relu, parts, seed):
+def test_rows_of_a_dense_layer_are_normalized(N, C, relu, parts, seed):
     layers = [BatchNorm(), *(relu * [ReLU()])]
     x, dy = arrays(layers, (N, C), seed)
     ours = run_block(NormBlock(layers, parts), x, dy)
@@ -100,7 +100,7 @@ def test_rows_of_a_dense_layer_are_normalized_too(N, C, relu, parts, seed):
 
 
 @given(st.booleans(), st.integers(1, 3), seeds)
-def test_of_equal_maxima_the_first_gets_the_gradient(relu_first, C, seed):
+def test_the_first_of_equal_maxima_gets_the_gradient(relu_first, C, seed):
     followers = [ReLU(), MaxPool2D(2, 1, padding=1)]
     layers = [BatchNorm(), *(followers if relu_first else followers[::-1])]
     x, dy = arrays(layers, (2, 4, 5, C), seed, whole)  # the same numbers stay the same
@@ -119,7 +119,7 @@ def far_from_zero(seed=0, N=6, C=LANES + 1):
 
 
 @pytest.mark.parametrize("parts", [1, 2, 5, 6, 7])
-def test_a_mean_that_is_large_against_the_deviation_costs_only_its_own_rounding(parts):
+def test_a_mean_much_larger_than_the_deviation_costs_only_its_own_rounding(parts):
     (layer,) = layers = [BatchNorm()]
     x = far_from_zero()
     _, dy = arrays(layers, x.shape, 0)
@@ -141,7 +141,7 @@ def test_moments_of_some_images_are_computed_in_float64():
     assert_allclose(squares, 60 * rows.var(axis=0), rtol=1e6 * 60 * 2.0**-53)
 
 
-def test_the_running_averages_move_as_the_layers_do():
+def test_the_running_averages_equal_those_of_the_layer():
     layers = [BatchNorm(momentum=0.75)]
     x, dy = arrays(layers, (4, 3, 2, 5), 0)
     block = NormBlock(layers, 2)
@@ -152,7 +152,7 @@ def test_the_running_averages_move_as_the_layers_do():
         assert_allclose(array, copy.state[name], rtol=4 * UNIT, atol=4 * UNIT)
 
 
-def test_a_batch_of_a_single_value_leaves_the_running_averages_as_they_are():
+def test_a_batch_of_a_single_value_does_not_change_the_running_averages():
     layers = [BatchNorm()]
     x, dy = arrays(layers, (1, 1, 1, 3), 0)
     block = NormBlock(layers, 2)
@@ -163,7 +163,7 @@ def test_a_batch_of_a_single_value_leaves_the_running_averages_as_they_are():
     assert_array_equal(result.y, np.broadcast_to(layers[0].params["beta"], (1, 1, 1, 3)))
 
 
-def test_prediction_takes_the_running_averages():
+def test_prediction_uses_the_running_averages():
     layers = [BatchNorm(), ReLU()]
     x, _ = arrays(layers, (4, 3, 2, 5), 0)
     layers[0].state = {"running_mean": normal(4, 5, "float32"), "running_var": normal(5, 5, "float32") ** 2}
@@ -177,7 +177,7 @@ def test_prediction_takes_the_running_averages():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_and_infinity_spoil_their_own_channel_and_are_hidden_by_no_relu(bad):
+def test_nan_and_infinity_affect_their_own_channel_only_and_pass_relu(bad):
     layers = [BatchNorm(), ReLU(), MaxPool2D(2)]
     x, dy = arrays(layers, (3, 4, 4, 3), 0)
     x[1, 2, 2, 1] = bad

@@ -1,4 +1,4 @@
-"""What LLVM is given for a vector computes what the plain function of the same name says."""
+"""The LLVM code of each vector function computes the same as the NumPy function of that name."""
 
 import inspect
 import json
@@ -60,7 +60,7 @@ def additions(width):
     return len(re.findall(r"^\s*(?:v?addps|fadd)\b", assembly, re.MULTILINE))
 
 
-def test_lanes_is_what_llvm_adds_with_one_instruction():
+def test_llvm_adds_lanes_numbers_with_one_instruction():
     assert LANES in (4, 8, 16)
     assert additions(LANES) == 1
     assert additions(2 * LANES) == 2
@@ -75,7 +75,7 @@ def copy(x, at, y, to):
 
 @compiled_and_plain(copy)
 @given(at=st.integers(0, 20), to=st.integers(0, 20))
-def test_load_and_store_take_whole_registers_from_any_place_to_any_place(run, at, to):
+def test_load_and_store_copy_whole_registers_at_any_position(run, at, to):
     x, y = numbers(3 * LANES + 20), numbers(3 * LANES + 20, 1)
     expected = y.copy()
     expected[to : to + 3 * LANES] = x[at : at + 3 * LANES]
@@ -102,7 +102,7 @@ def copy_rows(x, at, step, y, to, y_step):
 
 @compiled_and_plain(copy_rows)
 @given(at=st.integers(0, 5), step=st.integers(0, 40), to=st.integers(0, 5), gap=st.integers(0, 5))
-def test_rows_are_loaded_and_stored_a_step_apart(run, at, step, to, gap):
+def test_rows_a_step_apart_are_loaded_and_stored(run, at, step, to, gap):
     row = 2 * LANES
     x, y = numbers(at + 2 * step + row), np.full(to + 3 * (row + gap) + 5, 7, "float32")
     expected = y.copy()
@@ -143,7 +143,7 @@ def copy_bytes(x, at, y, to):
 
 @compiled_and_plain(copy_bytes)
 @given(at=st.integers(0, 20), to=st.integers(0, 20), seed=seeds)
-def test_load_bytes_takes_whole_registers_from_any_place(run, at, to, seed):
+def test_load_bytes_reads_whole_registers_at_any_position(run, at, to, seed):
     x = np.random.default_rng(seed).integers(0, 256, 3 * LANES + 20, np.uint8)
     y = numbers(3 * LANES + 20)
     expected = y.copy()
@@ -170,7 +170,7 @@ def transposed_twice(x, y):
 
 
 @compiled_and_plain(transposed_twice)
-def test_transposed_twice_even_nan_and_infinity_are_where_they_were(run):
+def test_transposing_twice_restores_every_bit(run):
     x, y = np.resize(SPECIAL, LANES * LANES), numbers(LANES * LANES)
     run(x, y)
     assert_array_equal(y.view("uint32"), x.view("uint32"))
@@ -220,7 +220,7 @@ def one_step_of_a_product(x, at, step, row, y):
 
 @compiled_and_plain(one_step_of_a_product)
 @given(at=st.integers(0, 5), step=st.integers(1, 7), seed=seeds)
-def test_add_outer_adds_the_row_times_one_number_for_each_row(run, at, step, seed):
+def test_add_outer_adds_a_multiple_of_the_row_to_each_row(run, at, step, seed):
     x, row = whole(seed, at + 2 * step + 1, "float32"), whole(seed + 1, 2 * LANES, "float32")
     y = whole(seed + 2, 6 * LANES, "float32")
     expected = [y[r * 2 * LANES + k] + x[at + r * step] * row[k] for r in range(3) for k in range(2 * LANES)]
@@ -244,7 +244,7 @@ def compare(a, b, y):
 
 
 @compiled_and_plain(compare)
-def test_comparisons_are_those_of_numbers_and_nan_is_unequal_to_all_even_itself(run):
+def test_comparisons_equal_those_of_numbers_and_nan_is_unequal_to_everything(run):
     a, b = np.repeat(SPECIAL, 8), np.tile(SPECIAL, 8)
     y = np.empty(6 * 64, "float32")
     run(a, b, y)
@@ -267,13 +267,13 @@ def larger(a, b, y):
 
 
 @compiled_and_plain(larger)
-def test_where_picks_each_number_from_its_own_place(run):
+def test_where_chooses_each_number_by_itself(run):
     a, b, y = numbers(2 * LANES, 1), numbers(2 * LANES, 2), numbers(2 * LANES, 3)
     run(a, b, y)
     assert_array_equal(y, np.maximum(a, b))
 
 
-# --- what is refused ---------------------------------------------------------------------------------
+# --- errors of types ---------------------------------------------------------------------------------
 
 
 def adds_different_lengths(x, n):
@@ -311,7 +311,7 @@ def transposes_what_is_no_square(x, n):
         transposes_what_is_no_square,
     ],
 )
-def test_vectors_that_do_not_fit_are_refused_by_the_compiler(loop):
+def test_the_compiler_rejects_vectors_that_do_not_fit(loop):
     with pytest.raises(TypingError):
         compiled(loop)(numbers(4 * LANES), 1)
 
@@ -320,7 +320,7 @@ def test_vectors_that_do_not_fit_are_refused_by_the_compiler(loop):
 
 
 def one_step(normalized):
-    """Take one step with a model that uses both ways of a convolution there and back; return what it gave."""
+    """Take one step with a model that uses every kind of convolution; return loss and arrays."""
     import numpy as np
 
     from minicnn import Sequential, SoftmaxCrossEntropy
@@ -342,7 +342,7 @@ def one_step(normalized):
 
 @pytest.fixture(scope="session")
 def elsewhere(tmp_path_factory):
-    """Return a function that takes the step in a process with these variables set, and a cache of its own."""
+    """Return a function that takes the step in a process with these variables and an empty cache."""
 
     def run(normalized, **variables):
         cache = str(tmp_path_factory.mktemp("numba"))
@@ -375,7 +375,7 @@ def test_without_the_compiler_the_plain_functions_take_the_same_step(elsewhere, 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="these are CPUs of x86-64")
 @pytest.mark.parametrize(("cpu", "lanes"), [("generic", 4), ("haswell", 8)])
-def test_compiled_for_a_cpu_with_narrower_registers_the_step_is_the_same(elsewhere, thread_count, cpu, lanes):
+def test_a_cpu_with_narrower_registers_takes_the_same_step(elsewhere, thread_count, cpu, lanes):
     if lanes >= LANES:
         pytest.skip(f"the registers of this CPU hold {LANES} numbers: no more than those of {cpu}")
     thread_count(1)

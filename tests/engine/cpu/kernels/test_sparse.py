@@ -1,7 +1,7 @@
-"""A convolution with its bias, ReLU and pool, image by image, and back from the open results alone.
+"""A convolution with its bias, ReLU and pool, forward, and backward from the open results alone.
 
-Whole numbers make every sum exact, in any order, and bring many ties and zeros: results are the layers' to
-the last bit, and so is which pixel gets a gradient.
+Whole numbers make every sum exact, in any order, and cause many ties and zeros: results equal the layers'
+to the last bit, and so does the pixel that gets a gradient.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def convolutions(draw):
 
 @st.composite
 def pools(draw, size):
-    """Draw MaxPool2D's arguments for images of that size: windows overlap, leave gaps or stick out."""
+    """Draw MaxPool2D's arguments for images of that size: windows overlap, leave gaps or exceed the image."""
     sides = []
     for n in size:
         k, s = draw(st.integers(1, 3)), draw(st.integers(1, 3))
@@ -62,7 +62,7 @@ def arrays(layers, shape, seed, draw=whole):
 
 @settings(max_examples=150)
 @given(blocks(), st.booleans(), st.integers(1, 3), seeds)
-def test_a_block_computes_what_its_layers_do(drawn, need_dx, parts, seed):
+def test_a_block_equals_its_layers(drawn, need_dx, parts, seed):
     layers, shape = drawn
     x, dy = arrays(layers, shape, seed)
     assert_equal(run_block(ConvBlock(layers, parts), x, dy, need_dx), run_layers(layers, x, dy, need_dx))
@@ -70,7 +70,7 @@ def test_a_block_computes_what_its_layers_do(drawn, need_dx, parts, seed):
 
 @settings(max_examples=15)
 @given(convolutions(), seeds)
-def test_a_convolution_is_what_the_loops_say(drawn, seed):
+def test_a_convolution_equals_the_loops(drawn, seed):
     (_, kernel, strides, padding, dilation, use_bias), size, _ = drawn
     layers = [Conv2D(2, kernel, strides, padding, dilation, use_bias)]
     x, dy = arrays(layers, (1, *size, 2), seed)
@@ -93,7 +93,7 @@ def test_runs_of_any_length_are_added(registers, missing, need_dx):
 
 
 @given(blocks(), seeds)
-def test_only_the_images_that_are_asked_for_are_computed(drawn, seed):
+def test_only_the_requested_images_are_computed(drawn, seed):
     layers, (_, *size) = drawn
     x, dy = arrays(layers, (4, *size), seed)
     expected = run_layers(layers, x, dy)
@@ -117,7 +117,7 @@ def test_only_the_images_that_are_asked_for_are_computed(drawn, seed):
 
 
 @given(convolutions(), st.booleans(), st.booleans(), st.sampled_from([1, 3, LANES + 1]), seeds)
-def test_lines_computed_one_at_a_time_are_those_computed_all_at_once(drawn, pooled, relu, channels, seed):
+def test_lines_computed_one_at_a_time_equal_those_computed_at_once(drawn, pooled, relu, channels, seed):
     arguments, size, outputs = drawn
     layers = [Conv2D(*arguments), *(relu * [ReLU()])]
     layers += (pooled and min(outputs) >= 2) * [MaxPool2D(2)]
@@ -140,7 +140,7 @@ def test_lines_computed_one_at_a_time_are_those_computed_all_at_once(drawn, pool
     st.booleans(),
     seeds,
 )
-def test_pools_that_overlap_or_stick_out_of_tiny_images_see_every_line(
+def test_pools_that_overlap_or_exceed_tiny_images_see_every_line(
     size, pool_size, strides, kernel, channels, relu, need_dx, seed
 ):
     pool = MaxPool2D(pool_size, strides, "same")
@@ -153,7 +153,7 @@ def test_pools_that_overlap_or_stick_out_of_tiny_images_see_every_line(
 @pytest.mark.parametrize("strides", [(3, 1), (3, 2), (5, 3)])
 @pytest.mark.parametrize("pool_size", [(1, 2), (2, 2), (3, 2), (5, 3)])
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (2, 3), (3, 5)])
-def test_a_pool_of_one_line_takes_all_lines_that_it_covers(size, pool_size, strides, need_dx):
+def test_a_pool_with_one_line_of_results_sees_all_lines_that_it_covers(size, pool_size, strides, need_dx):
     layers = [Conv2D(LANES + 1, (3, 2), padding="same"), MaxPool2D(pool_size, strides, "same"), ReLU()]
     x, dy = arrays(layers, (3, *size, 2), seed=1)
     block = ConvBlock(layers, 2)
@@ -165,7 +165,7 @@ def test_a_pool_of_one_line_takes_all_lines_that_it_covers(size, pool_size, stri
     "pool", [MaxPool2D(2), MaxPool2D(2, 1), MaxPool2D((3, 2), (2, 1)), MaxPool2D((2, 1))]
 )
 @pytest.mark.parametrize("height", [3, 5, 7])
-def test_of_an_odd_height_each_pool_takes_its_own_lines(height, pool):
+def test_each_pool_sees_its_own_lines_of_an_odd_height(height, pool):
     layers = [Conv2D(3, 1), pool]
     x, dy = arrays(layers, (2, height, 4, 2), seed=height)
     assert_equal(run_block(ConvBlock(layers, 1), x, dy), run_layers(layers, x, dy))
@@ -175,7 +175,7 @@ def test_of_an_odd_height_each_pool_takes_its_own_lines(height, pool):
 
 
 def through(*followers, x):
-    """Return the result and dx, of dy = 1, 2, 3, …, behind a convolution that changes nothing."""
+    """Return y and dx, for dy = 1, 2, 3, …, behind a convolution that is the identity."""
     H, W = np.shape(x)
     layers = built([Conv2D(1, 1, use_bias=False), *followers], (H, W, 1), draw=lambda *_: 1)
     dy = np.arange(1, np.prod(layers[-1].output_shape) + 1, dtype="float32")
@@ -198,7 +198,7 @@ def through(*followers, x):
         ([[1, 9], [3, 7]], (0, 1)),
     ],
 )
-def test_of_equal_maxima_the_first_in_reading_order_gets_the_gradient(pool, x, where):
+def test_the_first_of_equal_maxima_in_reading_order_gets_the_gradient(pool, x, where):
     y, dx = through(ReLU(), pool, x=x)
     assert y[0, 0] == np.max(x)
     assert dx[where] == 1
@@ -231,7 +231,7 @@ def test_a_window_whose_maximum_is_zero_gets_no_gradient(followers):
 
 
 @pytest.mark.parametrize("open_at", [0, 254, None])
-def test_the_largest_window_has_a_code_for_each_cell_and_one_for_closed(open_at):
+def test_the_largest_window_has_a_switch_for_each_cell_and_one_for_closed(open_at):
     x = np.full((15, 17), -1.0)
     expected = np.zeros((15, 17))
     if open_at is not None:
@@ -245,7 +245,7 @@ def test_the_largest_window_has_a_code_for_each_cell_and_one_for_closed(open_at)
 
 
 @given(convolutions(), st.sampled_from([1, 3, LANES]), seeds)
-def test_real_numbers_err_by_no_more_than_float32_must(drawn, channels, seed):
+def test_real_numbers_are_within_the_rounding_of_float32(drawn, channels, seed):
     arguments, size, _ = drawn
     x, dy = arrays([layer := Conv2D(*arguments)], (3, *size, channels), seed, normal)
     block = ConvBlock([layer], 2)
@@ -269,7 +269,7 @@ def test_real_numbers_err_by_no_more_than_float32_must(drawn, channels, seed):
 
 @settings(max_examples=60)
 @given(blocks(channels=(1, 3)), seeds)
-def test_nan_and_infinity_go_where_they_go_in_the_layers(drawn, seed):
+def test_nan_and_infinity_propagate_as_in_the_layers(drawn, seed):
     layers, shape = drawn
     x, dy = arrays(layers, shape, seed)
     W = layers[0].params["W"]

@@ -1,4 +1,4 @@
-"""Three steps in one pass each are those of ``minicnn.optimizers``, slice by slice too."""
+"""The update kernels take the steps of ``minicnn.optimizers``, also slice by slice."""
 
 import copy
 from types import SimpleNamespace
@@ -79,7 +79,7 @@ def three_exact_steps(optimizer):
 
 
 @every_optimizer
-def test_three_steps_are_those_of_the_optimizer(name):
+def test_three_steps_equal_those_of_the_optimizer(name):
     for ours, exact in zip(
         three_steps(OPTIMIZERS[name], (0, SIZE)), three_exact_steps(OPTIMIZERS[name]), strict=True
     ):
@@ -99,7 +99,7 @@ def test_without_the_compiler_the_steps_are_the_same_to_the_last_bit(name, monke
 
 
 @every_optimizer
-def test_slices_give_the_same_and_touch_nothing_else(name):
+def test_slices_give_the_same_and_change_nothing_else(name):
     optimizer = OPTIMIZERS[name]
     before = [normal(9, SIZE, "float32"), *zero_moments(optimizer)]
     whole = three_steps(optimizer, (0, SIZE))[-1]
@@ -122,7 +122,7 @@ def test_the_gradient_is_only_read():
 
 @every_optimizer
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_gradient_that_is_nan_or_infinite_is_not_hidden(name, bad):
+def test_nan_and_infinity_in_a_gradient_reach_the_weights(name, bad):
     optimizer = OPTIMIZERS[name]
     w, g = np.ones(SIZE, "float32"), np.ones(SIZE, "float32")
     g[3] = bad
@@ -131,7 +131,7 @@ def test_a_gradient_that_is_nan_or_infinite_is_not_hidden(name, bad):
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 1000), (3, 999), (5, 69), (7, 8), (4, 4)])
-def test_the_sum_of_squares_is_that_of_the_slice_in_float64(first, last):
+def test_the_sum_of_squares_of_a_slice_is_computed_in_float64(first, last):
     g = normal(3, 1000, "float32") * np.float32(1e25)  # squares that float32 does not hold
     g[:first], g[last:] = np.nan, np.nan
     expected = (g[first:last].astype("float64") ** 2).sum()

@@ -1,4 +1,4 @@
-"""Winograd's algorithm is exact for whole numbers, as the loops are, and else about as exact as im2col."""
+"""Winograd's algorithm is exact for whole numbers, and otherwise about as accurate as im2col."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def block_of(layers, parts=1):
 
 @settings(max_examples=20)
 @given(convolutions(), seeds)
-def test_the_result_is_what_the_loops_say(convolution, seed):
+def test_the_result_equals_the_loops(convolution, seed):
     shape, filters, padding = convolution
     (layer,) = layers = built([Conv2D(filters, 3, padding=padding)], shape[1:], seed)
     x, dy = whole(seed, shape, "float32"), np.zeros((shape[0], *layer.output_shape), "float32")
@@ -50,7 +50,7 @@ def test_the_result_is_what_the_loops_say(convolution, seed):
 
 @settings(max_examples=15)
 @given(convolutions(filters=(1, 3)), st.integers(1, 3), seeds)
-def test_the_gradients_are_what_the_loops_say(convolution, parts, seed):
+def test_the_gradients_equal_the_loops(convolution, parts, seed):
     shape, filters, padding = convolution
     (layer,) = layers = built([Conv2D(filters, 3, padding=padding)], shape[1:], seed)
     x, dy = whole(seed, shape, "float32"), whole(seed + 1, (shape[0], *layer.output_shape), "float32")
@@ -72,7 +72,7 @@ def test_the_gradients_are_what_the_loops_say(convolution, parts, seed):
     st.integers(1, 3),
     seeds,
 )
-def test_any_number_of_bands_parts_and_filters_gives_the_layers_result(
+def test_any_number_of_bands_parts_and_filters_equals_the_layers(
     convolution, relu, need_dx, band_bytes, parts, seed
 ):
     shape, filters, padding = convolution
@@ -85,7 +85,7 @@ def test_any_number_of_bands_parts_and_filters_gives_the_layers_result(
     assert_equal(run_block(block, x, dy, need_dx), run_layers(layers, x, dy, need_dx))
 
 
-def test_rows_of_tiles_are_computed_in_bands_of_which_the_last_may_be_smaller(monkeypatch):
+def test_the_last_band_of_tiles_may_be_smaller(monkeypatch):
     layers = built([Conv2D(3, 3, padding="same")], (9, 5, LANES))
     monkeypatch.setattr(geometry, "_BAND", 2 * 16 * 3 * LANES * 4)
     block = block_of(layers)
@@ -96,7 +96,7 @@ def test_rows_of_tiles_are_computed_in_bands_of_which_the_last_may_be_smaller(mo
 
 @pytest.mark.parametrize("filters", [PANEL - 1, PANEL])
 @pytest.mark.parametrize("size", [(4, 4), (4, 5), (5, 4), (5, 5)])
-def test_what_the_forward_pass_leaves_in_its_arrays_gets_into_no_gradient(size, filters):
+def test_leftovers_of_the_forward_pass_reach_no_gradient(size, filters):
     layers = built([Conv2D(filters, 3, padding="same")], (*size, LANES))
     x, dy = whole(1, (2, *size, LANES), "float32"), whole(2, (2, *size, filters), "float32")
     assert_equal(run_block(block_of(layers), x, dy), run_layers(layers, x, dy))
@@ -159,7 +159,7 @@ def test_real_numbers_lose_at_most_four_times_what_im2col_loses():
 
 
 @given(convolutions(filters=(2,)), st.sampled_from([np.nan, np.inf, -np.inf]), seeds)
-def test_nan_and_infinity_reach_the_outputs_whose_window_holds_them_and_no_others(convolution, bad, seed):
+def test_nan_and_infinity_reach_only_the_outputs_whose_window_holds_them(convolution, bad, seed):
     shape, filters, padding = convolution
     (layer,) = layers = built([Conv2D(filters, 3, padding=padding)], shape[1:], seed)
     x, dy = whole(seed, shape, "float32"), np.zeros((shape[0], *layer.output_shape), "float32")
