@@ -8,7 +8,6 @@ from minicnn import cli, plots, report
 from minicnn import layers as L
 from minicnn.cli.options import count, rate
 from minicnn.data import Dataset
-from minicnn.metrics import Evaluation
 
 
 def baseline(train: Dataset, held_out: Dataset | None, args: argparse.Namespace) -> mc.Trainer:
@@ -99,7 +98,7 @@ def main() -> int:
     return cli.options.status(args, loaded.accuracy, {train.name: evaluation})
 
 
-def row(name: str, trainer: mc.Trainer, tested: Evaluation | None = None) -> tuple[str, ...]:
+def row(name: str, trainer: mc.Trainer, tested: mc.metrics.Evaluation | None = None) -> tuple[str, ...]:
     """Return a row of the comparison."""
     history, images = trainer.history, trainer.total_images // trainer.epochs
     validated = f"{history['val_accuracy'][-1]:.2%}" if trainer.held_out else ""
