@@ -1,4 +1,4 @@
-"""The commands that train, judge and predict: on small data, and as the person at the shell sees them."""
+"""The commands that train, evaluate and predict, on small data, as they are used in a shell."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def folder(tmp_path_factory, synthetic_once, learned):
 
 
 def told(capsys, *arguments):
-    """Run a command with --json; return its exit status, what it printed, and its words on stderr."""
+    """Run a command with --json; return its exit status, its result, and its messages on stderr."""
     status = cli.main([*arguments, "--json"])
     out, err = capsys.readouterr()
     return status, json.loads(out) if out else None, err
@@ -294,7 +294,7 @@ class TestEvaluate:
 
 @pytest.fixture
 def picture(tmp_path):
-    """Write a dark trouser on white, and return its path."""
+    """Write a picture of a dark trouser on white, and return its path."""
     _, test = mc.data.load("synthetic")
     image = test.images[test.labels == 1][0, ..., 0]
     large = Image.fromarray(255 - image).resize((280, 280))
@@ -357,7 +357,7 @@ class TestPredict:
         assert self.extent(folder / "model.safetensors", picture, tmp_path, "--margin", "0.25") == 14
 
     def extent(self, model, picture, tmp_path, *options):
-        """Return the longer side of what the model is fed."""
+        """Return the longer side of the object in the model's input."""
         fed = str(tmp_path / "fed.png")
         assert cli.main(["predict", str(model), picture, "--show-input", fed, *options]) == 0
         with Image.open(fed) as image:

@@ -1,4 +1,4 @@
-"""The folder of a run: nothing that is in one is lost to the next run, in this process or another."""
+"""The folder of a run: no run is lost to another one, in this process or another."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""`write_run`, `read_run`, `page_of`: a folder with everything about a run, true and readable by others."""
+"""`write_run`, `read_run`, `page_of`: a folder with everything about a run, correct and readable."""
 
 import csv
 import importlib.metadata
@@ -44,7 +44,7 @@ def folder(done, tmp_path):
 
 @pytest.fixture(scope="module")
 def other_run(tmp_path_factory):
-    """The folder of a run on the same data, from other weights."""
+    """The folder of a run on the same data, with other weights."""
     folder = tmp_path_factory.mktemp("other")
     finished(folder, seed=1)
     return folder

@@ -1,4 +1,4 @@
-"""The sections: what stands in them, and that every data set and network gets them."""
+"""The sections of a report: their content, and that every data set and network gets them."""
 
 from dataclasses import replace
 
@@ -154,7 +154,7 @@ class TestEveryNetwork:
 
 class TestResults:
     def test_the_table_by_hand(self):
-        # True a: a a b. True b: b. Nothing was called c, and there was none.
+        # True a: a a b. True b: b. There is no c, and none was predicted.
         labels, predicted = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
         evaluation = Evaluation(0.5, labels, np.eye(3)[predicted], ("a", "b", "c"))
         page = Page("t")
