@@ -43,6 +43,14 @@ class Hinted:
         raise UnknownNameError(message)
 
 
+def constructor_parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a class by name, without self."""
+    if cls.__init__ is object.__init__:
+        return {}
+    # Not the signature of cls itself: on Python 3.10 that is of Hinted.__new__.
+    return dict(list(inspect.signature(cls.__init__).parameters.items())[1:])
+
+
 def arguments(method: Function) -> Function:
     """Look up unknown keyword arguments of ``method`` in ``HINTS``; a decorator."""
     place = method.__qualname__
@@ -72,8 +80,8 @@ def _check_arguments(
     function: Callable[..., Any], places: list[str], name: str, given: dict[str, Any]
 ) -> None:
     """Raise ArgumentError if ``function`` does not have all ``given`` arguments."""
-    has_none = getattr(function, "__init__", None) is object.__init__
-    parameters = {} if has_none else inspect.signature(function).parameters
+    is_class = isinstance(function, type)
+    parameters = constructor_parameters(function) if is_class else inspect.signature(function).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return
     known = [key for key in parameters if key != "self"]

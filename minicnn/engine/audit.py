@@ -6,7 +6,6 @@ of its model: ``holds`` tells whether it is still built in the same way, and ``c
 ``Optimizer.begin_step`` does the same for gradients and moments.
 """
 
-import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter, is_
@@ -15,6 +14,7 @@ from typing import Any
 from minicnn.arrays import check_array, check_writable
 from minicnn.backend import Array, array_class
 from minicnn.errors import ConfigError, DTypeError, MiniCNNError, ShapeError, StateError
+from minicnn.hints import constructor_parameters
 from minicnn.layers import Layer, registry
 from minicnn.optimizers import Optimizer
 from minicnn.stack import Stack
@@ -146,7 +146,7 @@ def _built(of: type[Layer]) -> Callable[[Layer], tuple[Any, ...]]:
     """Return a function that reads the attributes which ``build`` has read and set on such a layer."""
     names = ["name", "dtype", "input_shape", "output_shape"]
     if _stores_arguments(of):  # other classes need not store their arguments
-        names += [name for name in inspect.signature(of).parameters if name not in of.tunable]
+        names += [name for name in constructor_parameters(of) if name not in of.tunable]
     return attrgetter(*names)
 
 

@@ -1,7 +1,6 @@
 """The base of all layers: parameters, their gradients, and a forward and a backward pass."""
 
 import copy
-import inspect
 import math
 import sys
 from typing import Any, ClassVar
@@ -11,7 +10,7 @@ import numpy as np
 from minicnn import checks
 from minicnn.backend import Array, array_module
 from minicnn.errors import ConfigError, DTypeError, ShapeError, StateError
-from minicnn.hints import Hinted
+from minicnn.hints import Hinted, constructor_parameters
 from minicnn.text import byte_size
 
 Shape = tuple[int, ...]
@@ -183,7 +182,7 @@ class Layer(Hinted):
 
     def config(self) -> dict[str, Any]:
         """Return the constructor arguments, from which an equal layer can be made."""
-        return {name: getattr(self, name) for name in list(inspect.signature(type(self)).parameters)}
+        return {name: getattr(self, name) for name in constructor_parameters(type(self))}
 
     @classmethod
     def examples(cls) -> "list[tuple[str, Layer, Shape]]":
@@ -243,6 +242,6 @@ class Layer(Hinted):
             )
 
     def __repr__(self) -> str:
-        names = inspect.signature(type(self)).parameters
+        names = constructor_parameters(type(self))
         known = [name for name in names if hasattr(self, name)]  # a custom layer may not store all
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in known)})"

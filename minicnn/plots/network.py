@@ -14,6 +14,7 @@ from matplotlib.patches import FancyBboxPatch
 from minicnn.backend import to_numpy
 from minicnn.checks import whole_number
 from minicnn.errors import ConfigError, ShapeError
+from minicnn.hints import constructor_parameters
 from minicnn.layers import Layer
 from minicnn.model import Sequential
 from minicnn.plots.style import picture_grid, short, show
@@ -68,7 +69,7 @@ def _layer_box(axes: Axes, corner: tuple[float, float], layer: Layer) -> None:
 def _arguments(layer: Layer) -> str:
     """Return the layer's arguments as text: required ones by value, others by name where not the default."""
     shown, values = [], []
-    for name, parameter in inspect.signature(type(layer)).parameters.items():
+    for name, parameter in constructor_parameters(type(layer)).items():
         if not hasattr(layer, name):  # a custom layer may not store all
             continue
         value, default = _value_text(getattr(layer, name)), parameter.default
