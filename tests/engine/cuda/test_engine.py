@@ -73,6 +73,17 @@ def engines(name, optimizer="momentum", precision="fp32", smoothing=0.0):
     return result
 
 
+def assert_same_step(fast, plain, images, labels, rel=1e-4):
+    loss = plain.train_step(images, labels).loss
+    assert fast.train_step(images, labels).loss == pytest.approx(loss, rel=rel)
+
+
+def assert_same_arrays(fast, plain):
+    for name, array in plain.arrays().items():
+        got = hostcupy.asnumpy(fast.arrays()[name])
+        assert_allclose(got, array, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
 @pytest.mark.parametrize("N", [1, 5, 70])
 @pytest.mark.parametrize("name", MODELS)
 def test_all_gradients_and_the_next_weights_are_those_of_the_layers(name, N, cupy):
@@ -97,9 +108,7 @@ def test_ten_steps_give_the_losses_of_the_layers(optimizer, cupy):
     fast, plain = engines("same, pool, dense", optimizer, smoothing=0.1)
     for seed in range(10):
         images, labels = batch(plain.model, 6, seed)
-        assert fast.train_step(images, labels).loss == pytest.approx(
-            plain.train_step(images, labels).loss, rel=2e-4
-        )
+        assert_same_step(fast, plain, images, labels, rel=2e-4)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 2e-3), ("bf16", 2e-2)])
@@ -377,26 +386,27 @@ def test_a_trainer_augments_on_both_devices(cupy):
         trainer.fit(data, epochs=1, augmentation=2)
 
 
-def same_as_plain(fast, plain, images, labels, rel=1e-4):
-    assert fast.train_step(images, labels).loss == pytest.approx(
-        plain.train_step(images, labels).loss, rel=rel
-    )
+SMALL = [L.Conv2D(3, 3, padding="same"), L.MaxPool2D(3, strides=1), L.GlobalMaxPool2D(), L.Dense(3)]
+
+
+def small_engines(layers=SMALL):
+    """Return the captured engine for a small model, and the layerwise one in main memory."""
+    made = []
+    for device, kind in (("cuda", "cuda_graph"), ("cpu", "layerwise")):
+        model = mc.Sequential([type(layer)(**layer.config()) for layer in layers], (8, 7, 2), seed=1)
+        loss, optimizer = mc.SoftmaxCrossEntropy(), SGD(0.02, momentum=0.9)
+        made.append(make_engine(kind, model.to(device), loss, optimizer))
+    return made
 
 
 def test_whatever_is_changed_between_steps_counts(cupy):
-    layers = [L.Conv2D(3, 3), L.BatchNorm(), L.LeakyReLU(0.1), L.Flatten(), L.Dense(3)]
-    made = []
-    for device, kind in (("cuda", "cuda_graph"), ("cpu", "layerwise")):
-        model = mc.Sequential([type(layer)(**layer.config()) for layer in layers], (6, 5, 1), seed=3).to(
-            device
-        )
-        made.append(make_engine(kind, model, mc.SoftmaxCrossEntropy(), SGD(0.05, momentum=0.5)))
+    made = small_engines([L.Conv2D(3, 3), L.BatchNorm(), L.LeakyReLU(0.1), L.Flatten(), L.Dense(3)])
     images, labels = batch(made[0].model, 8)
     changes = [
         lambda e: None,
         lambda e: setattr(e.model, "preprocessing", mc.Standardize(0.5, 0.25)),
         lambda e: setattr(e.loss, "label_smoothing", 0.2),
-        lambda e: setattr(e.optimizer, "momentum", 0.9),
+        lambda e: setattr(e.optimizer, "momentum", 0.5),
         lambda e: setattr(e.optimizer, "weight_decay", 0.1),
         lambda e: setattr(e.model.layers[1], "momentum", 0.5),
         lambda e: setattr(e.model.layers[2], "negative_slope", 0.7),
@@ -405,7 +415,7 @@ def test_whatever_is_changed_between_steps_counts(cupy):
     for change in changes:
         for engine in made:
             change(engine)
-        same_as_plain(*made, images, labels)
+        assert_same_step(*made, images, labels)
     assert_allclose(made[0].model.logits(images), made[1].model.logits(images), rtol=1e-3, atol=1e-4)
 
 
@@ -419,10 +429,7 @@ def test_steps_that_wait_keep_the_settings_they_were_taken_with(cupy):
                 engine.optimizer.momentum, engine.loss.label_smoothing = 0.5, 0.3
             engine.step(np.arange(4 * number, 4 * number + 4))
         engine.finish()
-    for name, array in plain.model.arrays().items():
-        assert_allclose(
-            hostcupy.asnumpy(fast.model.arrays()[name]), array, rtol=1e-3, atol=1e-5, err_msg=name
-        )
+    assert_same_arrays(fast.model, plain.model)
 
 
 class Stop(mc.train.Callback):
@@ -451,10 +458,7 @@ def test_an_interrupted_fit_leaves_what_was_trained_and_nothing_else(after, cupy
             with pytest.raises(RuntimeError, match="enough"):
                 trainer.fit(data, epochs=1, batch_size=4, progress=False, callbacks=[Stop(after)])
     fast, plain = trainers
-    for name, array in plain.model.arrays().items():
-        assert_allclose(
-            hostcupy.asnumpy(fast.model.arrays()[name]), array, rtol=1e-3, atol=1e-5, err_msg=name
-        )
+    assert_same_arrays(fast.model, plain.model)
     losses = [t.fit(small, epochs=1, batch_size=4, progress=False)["loss"][0] for t in trainers]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
@@ -507,10 +511,7 @@ def test_batch_sizes_may_change_at_any_step(cupy):
         rest = engine.finish()
         seen[engine] += rest.images if rest else 0
     assert seen[fast] == seen[plain]
-    for name, array in plain.model.arrays().items():
-        assert_allclose(
-            hostcupy.asnumpy(fast.model.arrays()[name]), array, rtol=1e-3, atol=1e-5, err_msg=name
-        )
+    assert_same_arrays(fast.model, plain.model)
 
 
 def test_rows_are_copied_and_checked(cupy):
@@ -523,10 +524,7 @@ def test_rows_are_copied_and_checked(cupy):
             rows[:] = np.arange(4) + 4 * number
             engine.step(rows)
         engine.finish()
-    name = "conv2d_1.W"
-    assert_allclose(
-        hostcupy.asnumpy(fast.model.arrays()[name]), plain.model.arrays()[name], rtol=1e-3, atol=1e-5
-    )
+    assert_same_arrays(fast.model, plain.model)
     for bad in ([40], [-1], []):
         with pytest.raises(ShapeError, match="expected rows from 0 to 39, at least one"):
             fast.step(np.array(bad, int))
@@ -578,23 +576,11 @@ def test_a_huge_batch_size_takes_no_more_than_there_are_images(cupy):
 
 # ---- Replacements between two steps. ----
 
-SMALL = [L.Conv2D(3, 3, padding="same"), L.MaxPool2D(3, strides=1), L.GlobalMaxPool2D(), L.Dense(3)]
-
-
-def small_engines(optimizer=lambda: SGD(0.02, momentum=0.9)):
-    made = []
-    for device, kind in (("cuda", "cuda_graph"), ("cpu", "layerwise")):
-        model = mc.Sequential([type(layer)(**layer.config()) for layer in SMALL], (8, 7, 2), seed=1).to(
-            device
-        )
-        made.append(make_engine(kind, model, mc.SoftmaxCrossEntropy(), optimizer()))
-    return made
-
 
 def test_a_pool_that_was_built_again_in_place_is_seen_though_no_array_has_changed(cupy):
     fast, plain = small_engines()
     images, labels = batch(plain.model, 6)
-    same_as_plain(fast, plain, images, labels)
+    assert_same_step(fast, plain, images, labels)
     fast.model.logits(images)
     for engine in (fast, plain):
         pool = engine.model.layers[1]
@@ -605,7 +591,7 @@ def test_a_pool_that_was_built_again_in_place_is_seen_though_no_array_has_change
             engine.model.logits(images)
         for layer in engine.model.layers[1:3]:
             layer.build(layer.input_shape if layer is pool else pool.output_shape, np.random.default_rng(0))
-    same_as_plain(fast, plain, images, labels)
+    assert_same_step(fast, plain, images, labels)
     assert_allclose(fast.model.logits(images), plain.model.logits(images), rtol=1e-3, atol=1e-4)
 
 
@@ -613,11 +599,11 @@ def test_moments_that_were_replaced_are_those_that_graphs_write_to(cupy):
     fast, plain = small_engines()
     images, labels = batch(plain.model, 6)
     for _ in range(2):
-        same_as_plain(fast, plain, images, labels)
+        assert_same_step(fast, plain, images, labels)
         for engine in (fast, plain):
             for moments in engine.optimizer._state.values():
                 moments[:] = [3 * moment for moment in moments]
-    same_as_plain(fast, plain, images, labels)
+    assert_same_step(fast, plain, images, labels)
     for key, (moment,) in plain.optimizer._state.items():
         (held,) = fast.optimizer._state[key]
         assert_allclose(hostcupy.asnumpy(held), moment, rtol=1e-3, atol=1e-5, err_msg=key)
@@ -666,7 +652,7 @@ def test_parameters_and_moments_in_another_order_are_laid_out_anew(cupy):
     fast, plain = small_engines()
     images, labels = batch(plain.model, 6)
     for _ in range(2):
-        same_as_plain(fast, plain, images, labels)
+        assert_same_step(fast, plain, images, labels)
         layer = fast.model.layers[0]
         layer.params["W"] = hostcupy.ndarray(np.asfortranarray(layer.params["W"]._data))
         (moment,) = moments = fast.optimizer.moments("conv2d_1.W", layer.params["W"], 1)
