@@ -7,6 +7,7 @@ import sys
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -18,6 +19,7 @@ BOOT = np.zeros((120, 120))  # the part of each pixel that the object covers
 BOOT[10:110, 20:60] = 1
 BOOT[70:110, 60:105] = 1
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+OLD_PILLOW = int(PIL.__version__.partition(".")[0]) < 13
 
 
 def on_canvas(size=(300, 300), at=(90, 90), cover=BOOT):
@@ -195,7 +197,15 @@ class TestTheSameObject:
         pixels = draw(block) + noise((100, 100, 3), 2)
         assert_same(read_picture(saved(eight_bits(pixels))), np.full((28, 28, 1), 255, np.uint8))
 
-    @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "LAB", "F"])
+    @pytest.mark.parametrize(
+        "mode",
+        [
+            *("1", "L", "P", "CMYK", "LAB", "F"),
+            pytest.param(
+                "YCbCr", marks=pytest.mark.skipif(OLD_PILLOW, reason="cannot read what it wrote")
+            ),
+        ],
+    )
     def test_in_every_mode(self, mode, saved, expected):
         picture = eight_bits(draw(on_canvas())).convert(mode)
         name = "picture.png" if mode in ("1", "L", "P") else "picture.tif"
