@@ -44,10 +44,8 @@ class NormBlock(Block):
 
     def forward(self, training: bool) -> list[Stage]:
         """Return the stages: the moments of each part, those of the batch, the normalization."""
-        normalize = Stage(self._normalize)
-        return (
-            [Stage(self._moments), Stage(self._combine, whole=True), normalize] if training else [normalize]
-        )
+        moments = [Stage(self._moments), Stage(self._combine, whole=True)] if training else []
+        return [*moments, Stage(self._normalize)]
 
     def _moments(self, part: int, first: int, last: int) -> None:
         norm.moments(self.g, self.workspaces[part], self.x, first, last)

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy, its gradient and the number of right answers, in one pass over the logits.
+"""Softmax cross-entropy, its gradient and the number of correct answers, in one pass over the logits.
 
 log p[k] = z[k] − max z − log Σ exp(z − max z)        dz[k] = (p[k] − t[k]) / N
 """

@@ -48,7 +48,7 @@ def moments(g, workspace, x, first, last):
     mean[:] = squares[:] = 0
     rows = (last - first) * g.OH * g.OW
     for i in range(rows):
-        # Rows as slices: an index that may be negative is checked each time, and nothing vectorized.
+        # Slices: an index that may be negative is checked each time, which prevents vectorization.
         at = (first * g.OH * g.OW + i) * g.OC
         row = x[at : at + g.OC]
         for c in range(g.OC):

@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn.runtime.compiled import compiled
 
-_LANES = 64  # sums beside each other: one alone would wait for each addition to end
+_LANES = 64  # independent sums: one alone would wait for each addition to end
 
 
 @compiled
@@ -37,7 +37,7 @@ def sgd(w, g, v, first, last, numbers, decay, clip):
     shrink = np.float32(1 - numbers.learning_rate * decay if numbers.decoupled else 1)
     pull = np.float32(0 if numbers.decoupled else decay)
     rate, momentum, clip = np.float32(numbers.learning_rate), np.float32(numbers.momentum), np.float32(clip)
-    # Slices, since an index that may be negative is checked each time, and the loop then not vectorized.
+    # Slices: an index that may be negative is checked each time, which prevents vectorization.
     w, g, v = w[first:last], g[first:last], v[first:last]
     if momentum == 0:
         for k in range(len(w)):
