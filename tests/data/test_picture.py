@@ -201,9 +201,7 @@ class TestTheSameObject:
         "mode",
         [
             *("1", "L", "P", "CMYK", "LAB", "F"),
-            pytest.param(
-                "YCbCr", marks=pytest.mark.skipif(OLD_PILLOW, reason="cannot read what it wrote")
-            ),
+            pytest.param("YCbCr", marks=pytest.mark.skipif(OLD_PILLOW, reason="cannot read what it wrote")),
         ],
     )
     def test_in_every_mode(self, mode, saved, expected):
