@@ -62,8 +62,8 @@ def lowest(session: nox.Session) -> None:
 
 
 @nox.session
-def sanitizers(session: nox.Session) -> None:
-    """Run the CUDA sources under GCC's sanitizers, and through NVIDIA's compiler where there is one."""
+def slow(session: nox.Session) -> None:
+    """Run what the tests leave out: the CUDA sources under GCC's sanitizers, and the slow tests."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "pytest", "-m", "sanitizers or slow", *session.posargs)
 

@@ -77,7 +77,7 @@ def check_path(path: Any, name: str = "path") -> Path:
     return Path(text)
 
 
-def check_file(path: str | Path) -> Path:
+def check_file(path: str | os.PathLike[str]) -> Path:
     """Check that a file can be written at ``path``, make its folder, and return the target of links.
 
     Raises

@@ -130,7 +130,7 @@ def write_csv(dataset: Dataset, path: str | PathLike[str]) -> None:
         )
     if labels.max() > 255:
         raise DataError(f"write_csv: a CSV file holds labels up to 255; got {labels.max()}: save them as IDX")
-    check_file(Path(path))
+    check_file(path)
     lines = [",".join(["label", *(f"pixel{i}" for i in range(1, images[0].size + 1))])]
     for label, image in zip(labels, images, strict=True):
         lines.append(",".join([NUMBERS[label], *[NUMBERS[value] for value in image.tobytes()]]))

@@ -431,7 +431,7 @@ def test_ctrl_c_ends_in_one_line(start, capsys, monkeypatch):
 
 
 @pytest.mark.skipif(not os.environ.get("MINICNN_DATA"), reason="needs real data: MINICNN_DATA is not set")
-@pytest.mark.parametrize("script", [*SCRIPTS, *OTHERS])
+@pytest.mark.parametrize("script", [*SCRIPTS, *(pytest.param(s, marks=pytest.mark.slow) for s in OTHERS)])
 @pytest.mark.usefixtures("no_figures")
 def test_an_example_learns_from_a_part_of_the_real_data(start, monkeypatch, script):
     from minicnn.data import loader

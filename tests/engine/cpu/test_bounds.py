@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow  # compiles every kernel anew, with a check of each index
+
 HERE = Path(__file__).parent
 # A register that begins in an array and ends behind it, and one that begins in front of it.
 OUTSIDE = """

@@ -373,6 +373,7 @@ def test_without_the_compiler_the_plain_functions_take_the_same_step(elsewhere, 
     assert_same_step(plain, one_step(normalized))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="these are CPUs of x86-64")
 @pytest.mark.parametrize(("cpu", "lanes"), [("generic", 4), ("haswell", 8)])
 def test_a_cpu_with_narrower_registers_takes_the_same_step(elsewhere, thread_count, cpu, lanes):
