@@ -444,7 +444,7 @@ class Weights(Callback):
         self.validated.append(copies(trainer.model))
 
 
-class TestWeightAverage:
+class TestWeightEMA:
     def fit(self, decay=0.6, **arguments):
         trainer_, seen = trainer(extra=(L.BatchNorm(),)), Weights()
         start = copies(trainer_.model)

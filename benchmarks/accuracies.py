@@ -1,11 +1,11 @@
 """How well the examples and recipes do, with three seeds each: the table of ``docs/results.md``.
 
-    python benchmarks/studies.py                         # all but fashion-max, which takes a night
-    python benchmarks/studies.py fashion-best mnist-best
+    python benchmarks/accuracies.py                         # all but fashion-max, which takes a night
+    python benchmarks/accuracies.py fashion-best mnist-best
 
 Each run is a process of its own with its own empty Numba cache, as on a fresh machine; its time is that of
 the whole process, with compilation, evaluation and report. The test set is used once a run. What was
-measured before stays in the JSON until the same study is run again.
+measured before stays in the JSON until the same training runs again.
 """
 
 import argparse
@@ -26,7 +26,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @dataclass(frozen=True)
-class Study:
+class Training:
     """A command, and the accuracies that it is to reach: metric to share, 0 for none."""
 
     command: str
@@ -38,48 +38,48 @@ class Study:
         return ["-m", first, *rest] if first == "minicnn" else [str(EXAMPLES / first), *rest]
 
 
-STUDIES = {
-    "fashion-quick": Study("train_fashion.py --strict-data", {"test_accuracy": 0.915}),
-    "mnist-quick": Study("train_mnist.py", {"test_accuracy": 0.99}),
-    "mnist-improve": Study("mnist_improve.py", {"baseline_test_accuracy": 0.985, "test_accuracy": 0.994}),
-    "fashion-basic": Study("fashion_basic.py", {"test_accuracy": 0.9071}),
-    "fashion-multi": Study("fashion_multi.py", {"test_accuracy": 0.92}),
-    "fashion-harness": Study("fashion_harness.py", {"baseline_fold_accuracy": 0.91, "test_accuracy": 0}),
-    "fashion-vgg3": Study("fashion_vgg3.py", {"test_accuracy": 0.92}),
-    "fashion-best": Study(
+TRAININGS = {
+    "fashion-quick": Training("train_fashion.py --strict-data", {"test_accuracy": 0.915}),
+    "mnist-quick": Training("train_mnist.py", {"test_accuracy": 0.99}),
+    "mnist-improve": Training("mnist_improve.py", {"baseline_test_accuracy": 0.985, "test_accuracy": 0.994}),
+    "fashion-basic": Training("fashion_basic.py", {"test_accuracy": 0.9071}),
+    "fashion-multi": Training("fashion_multi.py", {"test_accuracy": 0.92}),
+    "fashion-harness": Training("fashion_harness.py", {"baseline_fold_accuracy": 0.91, "test_accuracy": 0}),
+    "fashion-vgg3": Training("fashion_vgg3.py", {"test_accuracy": 0.92}),
+    "fashion-best": Training(
         "minicnn train --recipe fashion-best", {"test_accuracy": 0.943, "mirrored_accuracy": 0}
     ),
-    "fashion-max": Study(
+    "fashion-max": Training(
         "minicnn train --recipe fashion-max", {"test_accuracy": 0.95, "mirrored_accuracy": 0}
     ),
-    "mnist-best": Study("minicnn train --recipe mnist-best", {"test_accuracy": 0.996}),
+    "mnist-best": Training("minicnn train --recipe mnist-best", {"test_accuracy": 0.996}),
 }
 
 
-def run(study: Study, seed: int, folder: Path) -> dict[str, float]:
-    """Run a study and return its accuracies and its seconds."""
+def run(training: Training, seed: int, folder: Path) -> dict[str, float]:
+    """Run one training and return its accuracies and its seconds."""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(folder / "cache")}
-    command = [sys.executable, *study.arguments()]
+    command = [sys.executable, *training.arguments()]
     command += ["--seed", str(seed), "--out", str(folder / "run")]
     start = time.perf_counter()
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, cwd=folder)
     seconds = time.perf_counter() - start
     metrics = json.loads((folder / "run" / "metrics.json").read_text(encoding="utf-8"))
-    accuracies = {name: metrics[name] for name in study.targets}
+    accuracies = {name: metrics[name] for name in training.targets}
     return {"seed": seed, **accuracies, "seconds": seconds, "seconds_training": metrics["seconds_training"]}
 
 
 def rows(results: dict[str, dict]) -> list[list[str]]:
-    """Return the table, a row for each accuracy of each study."""
+    """Return the table, a row for each accuracy of each training."""
     found = []
-    for name, study in STUDIES.items():
+    for name, training in TRAININGS.items():
         runs = results.get(name, {}).get("runs", [])
-        for metric, target in study.targets.items() if runs else ():
+        for metric, target in training.targets.items() if runs else ():
             seconds = [r["seconds"] for r in runs]
             reached = sum(r[metric] >= target for r in runs)
             found.append(
                 [
-                    f"`{study.command.replace(' --strict-data', '')}`",
+                    f"`{training.command.replace(' --strict-data', '')}`",
                     metric.replace("_", " "),
                     f"{target:.2%}" if target else "",
                     f"{report.spread([r[metric] for r in runs])} %",
@@ -91,8 +91,8 @@ def rows(results: dict[str, dict]) -> list[list[str]]:
 
 
 def draw(results: dict[str, dict]) -> Figure:
-    """Draw each study's accuracies as points, and its targets as marks; each data set has its own scale."""
-    places = [(name, metric) for name in STUDIES if name in results for metric in STUDIES[name].targets]
+    """Draw each training's accuracies as points, and its targets as marks; each data set has its own scale."""
+    places = [(name, metric) for name in TRAININGS if name in results for metric in TRAININGS[name].targets]
     halves = [[p for p in places if p[0].startswith(data)] for data in ("fashion", "mnist")]
     halves = [half for half in halves if half]
     figure = Figure(figsize=(9, 0.4 * len(places) + 2), layout="constrained")
@@ -101,7 +101,7 @@ def draw(results: dict[str, dict]) -> Figure:
         for y, (name, metric) in enumerate(half):
             points = [100 * r[metric] for r in results[name]["runs"]]
             axes.plot(points, [y] * len(points), "o", color="#1f5fa8", alpha=0.7, label="a seed")
-            target = STUDIES[name].targets[metric]
+            target = TRAININGS[name].targets[metric]
             if target:
                 axes.plot(100 * target, y, "|", color="#c8500a", ms=16, mew=2, label="target")
         axes.set_yticks(range(len(half)), [f"{name}, {metric.replace('_', ' ')}" for name, metric in half])
@@ -115,26 +115,26 @@ def draw(results: dict[str, dict]) -> Figure:
 
 
 def main() -> None:
-    """Run the studies, print the table, write JSON and the plot."""
+    """Run the trainings, print the table, write JSON and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    chosen = [name for name in STUDIES if name != "fashion-max"]
-    parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"of {', '.join(STUDIES)}")
+    chosen = [name for name in TRAININGS if name != "fashion-max"]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TRAININGS)}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
-    if unknown := set(args.studies) - STUDIES.keys():
-        parser.error(f"there is no study {', '.join(sorted(unknown))}; there are {', '.join(STUDIES)}")
-    for name in args.studies or chosen:
+    if unknown := set(args.names) - TRAININGS.keys():
+        parser.error(f"there is no training {', '.join(sorted(unknown))}; there are {', '.join(TRAININGS)}")
+    for name in args.names or chosen:
         runs = []
         for seed in args.seeds:
             with tempfile.TemporaryDirectory() as folder:
-                runs.append(run(STUDIES[name], seed, Path(folder)))
-            report.keep("studies", name, runs=runs)  # after each, as the next may take an hour
+                runs.append(run(TRAININGS[name], seed, Path(folder)))
+            report.keep("accuracies", name, runs=runs)  # after each, as the next may take an hour
             print(f"{name}: {runs[-1]}", flush=True)
-    results = report.known("studies")
+    results = report.known("accuracies")
     header = ["command", "accuracy", "target", "mean ± deviation", "seeds that reach it", "whole process"]
     print(report.table(header, rows(results)))
-    report.plots.save(draw(results), report.RESULTS / "studies.png")
-    print(f"\nwritten: {report.RESULTS / 'studies'}.json and .png")
+    report.plots.save(draw(results), report.RESULTS / "accuracies.png")
+    print(f"\nwritten: {report.RESULTS / 'trainings'}.json and .png")
 
 
 if __name__ == "__main__":
