@@ -91,7 +91,7 @@ def rows(results: dict[str, dict]) -> list[list[str]]:
 
 
 def draw(results: dict[str, dict]) -> Figure:
-    """Draw each training's accuracies as points, and its targets as marks; each data set has its own scale."""
+    """Draw the accuracies of each training as points and its targets as marks, on a scale per data set."""
     places = [(name, metric) for name in TRAININGS if name in results for metric in TRAININGS[name].targets]
     halves = [[p for p in places if p[0].startswith(data)] for data in ("fashion", "mnist")]
     halves = [half for half in halves if half]
