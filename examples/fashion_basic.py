@@ -15,9 +15,7 @@ def main() -> int:
     parser = cli.options.script_parser(__doc__, "runs/fashion-basic")
     text = f"folder with {' and '.join(NAMES)} (default: runs/csv, where they are made from the IDX files)"
     parser.add_argument("--csv", metavar="FOLDER", help=text)
-    parser.add_argument("--epochs", type=int, default=12, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=128, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=0.05, help="highest learning rate")
+    cli.options.add_training(parser, epochs=12, batch_size=128, lr=0.05)
     args = parser.parse_args()
     if args.csv and args.data:
         parser.error("--csv holds the images, --data is what the files are made from: give one of them")

@@ -19,9 +19,7 @@ def main() -> int:
     """Do what the module says; the test images are used once, by the network trained last."""
     parser = cli.options.script_parser(__doc__, "runs/fashion-harness")
     parser.add_argument("--folds", type=int, default=5, help="at least 2 (default: 5)")
-    parser.add_argument("--epochs", type=int, default=10, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=32, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=0.01, help="highest learning rate")
+    cli.options.add_training(parser, epochs=10, batch_size=32, lr=0.01)
     parser.epilog = "The target is for the mean of the baseline's folds."
     args = parser.parse_args()
     spec = mc.data.DatasetSpec("fashion-mnist", args.data, images=args.images)

@@ -15,9 +15,7 @@ def main() -> int:
     """Train, test, look inside, report."""
     parser = cli.options.script_parser(__doc__, "runs/fashion-multi")
     parser.add_argument("--image", type=int, default=0, help="the test image to look into (default: 0)")
-    parser.add_argument("--epochs", type=int, default=15, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=32, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=0.05, help="highest learning rate")
+    cli.options.add_training(parser, epochs=15, batch_size=32, lr=0.05)
     args = parser.parse_args()
 
     spec = mc.data.DatasetSpec("fashion-mnist", args.data, images=args.images)

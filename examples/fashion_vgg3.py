@@ -10,9 +10,7 @@ from minicnn import layers as L
 def main() -> int:
     """Draw the network, train, test and report; then load the model and predict with it."""
     parser = cli.options.script_parser(__doc__, "runs/fashion-vgg3")
-    parser.add_argument("--epochs", type=int, default=20, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=128, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=0.02, help="highest learning rate")
+    cli.options.add_training(parser, epochs=20, batch_size=128, lr=0.02)
     args = parser.parse_args()
 
     spec = mc.data.DatasetSpec("fashion-mnist", args.data, images=args.images)

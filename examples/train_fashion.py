@@ -11,9 +11,7 @@ def main() -> int:
     """Load, look, build, train, test, report."""
     parser = cli.options.script_parser(__doc__, "runs/fashion-mnist")
     parser.add_argument("--strict-data", action="store_true", help="no synthetic data for Fashion-MNIST")
-    parser.add_argument("--epochs", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=128, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=0.1, help="highest learning rate")
+    cli.options.add_training(parser, epochs=5, batch_size=128, lr=0.1)
     args = parser.parse_args()
 
     spec = mc.data.DatasetSpec("fashion-mnist", args.data, images=args.images)

@@ -10,9 +10,7 @@ from minicnn import layers as L
 def main() -> int:
     """Load, look, build, train, test, report."""
     parser = cli.options.script_parser(__doc__, "runs/mnist")
-    parser.add_argument("--epochs", type=int, default=3, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=128, help="default: %(default)s")
-    parser.add_argument("--lr", type=float, default=0.1, help="highest learning rate")
+    cli.options.add_training(parser, epochs=3, batch_size=128, lr=0.1)
     args = parser.parse_args()
 
     spec = mc.data.DatasetSpec("mnist", args.data, images=args.images)

@@ -5,6 +5,7 @@ import numpy as np
 from minicnn import hints
 from minicnn.checks import flag
 from minicnn.data import Dataset
+from minicnn.data.dataset import check_dataset
 from minicnn.errors import ConfigError, DataError
 from minicnn.losses import SoftmaxCrossEntropy, softmax
 from minicnn.metrics import Evaluation
@@ -52,15 +53,6 @@ def check_classifier(model: Sequential) -> None:
     if not isinstance(model, Sequential):
         raise ConfigError(f"expected a Sequential model, got {model!r}")
     model.require_classifier()
-
-
-def check_dataset(data: Dataset) -> None:
-    """Raise DataError if ``data`` is not a Dataset."""
-    if not isinstance(data, Dataset):
-        raise DataError(
-            f"expected a minicnn.data.Dataset, got {type(data).__name__}: "
-            "wrap arrays as minicnn.data.Dataset(images, labels)"
-        )
 
 
 def match_classes(data: Dataset, model: Sequential, class_names: tuple[str, ...] | None = None) -> Dataset:

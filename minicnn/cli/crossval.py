@@ -30,6 +30,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--folds", type=options.count, default=5, help="at least 2 (default: 5)")
     options.add_data(parser, test=False, images="use only this many training images")
     options.add_training(parser)
+    options.add_seed(parser)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -87,12 +87,17 @@ def add_data(
     parser.add_argument("--images", type=count, help=images)
 
 
-def add_training(parser: argparse.ArgumentParser) -> None:
-    """Add the options that change a recipe, the seed and the device."""
-    parser.add_argument("--epochs", type=count, help="passes over the data (default: the recipe's)")
-    parser.add_argument("--batch-size", type=count, help="default: the recipe's")
-    parser.add_argument("--lr", type=rate, help="highest learning rate (default: the recipe's)")
-    add_seed(parser)
+def add_training(
+    parser: argparse.ArgumentParser,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+) -> None:
+    """Add the options of a training with their defaults; None stands for the recipe's number."""
+    default = "(default: the recipe's)" if epochs is None else "(default: %(default)s)"
+    parser.add_argument("--epochs", type=count, default=epochs, help=f"passes over the data {default}")
+    parser.add_argument("--batch-size", type=count, default=batch_size, help=f"images in a step {default}")
+    parser.add_argument("--lr", type=rate, default=lr, help=f"highest learning rate {default}")
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +120,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def script_parser(description: str | None, out: str) -> Parser:
-    """Return a parser with the options of every example: the data, the seed, the device, and the run."""
+    """Return a parser with the options that all examples share."""
     parser = Parser(description=description)
     parser.add_argument("--data", help="folder of the data set (default: MINICNN_DATA, else download)")
     parser.add_argument("--images", type=count, help="use only this many to train, and a fifth of it to test")

@@ -25,6 +25,7 @@ def add(commands: Any) -> None:
     )
     options.add_data(parser)
     options.add_training(parser)
+    options.add_seed(parser)
     options.add_out(parser, "runs/ and the recipe's name")
     options.add_target(parser)
     width = max(map(len, zoo.names))

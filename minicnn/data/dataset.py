@@ -149,6 +149,15 @@ class Numbers(tuple[str, ...]):
     """Default class names "0", "1", …: they say nothing about what the classes are."""
 
 
+def check_dataset(data: Dataset) -> None:
+    """Raise DataError if ``data`` is not a Dataset."""
+    if not isinstance(data, Dataset):
+        raise DataError(
+            f"expected a minicnn.data.Dataset, got {type(data).__name__}: "
+            "wrap arrays as minicnn.data.Dataset(images, labels)"
+        )
+
+
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return the class names as a tuple of different ``text.printable`` texts."""
     if isinstance(names, Numbers):

@@ -112,11 +112,8 @@ class DatasetSpec:
         """Return the same data in another place: the folder of the data set, or of its CSV files."""
         if self.train_csv is None or self.test_csv is None:
             return replace(self, folder=folder)
-        files = {"train_csv": self.train_csv, "test_csv": self.test_csv}
-        moved = {
-            name: str(Path(folder) / Path(path).name) for name, path in files.items() if path is not None
-        }
-        return replace(self, **moved)
+        train_csv, test_csv = (str(Path(folder, Path(path).name)) for path in (self.train_csv, self.test_csv))
+        return replace(self, train_csv=train_csv, test_csv=test_csv)
 
 
 def _same_file(first: str, second: str) -> bool:

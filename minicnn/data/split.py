@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from minicnn.checks import number, whole_number
-from minicnn.data.dataset import Dataset
-from minicnn.errors import ConfigError, DataError
+from minicnn.data.dataset import Dataset, check_dataset
+from minicnn.errors import ConfigError
 
 
 def split(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -36,7 +36,7 @@ def split(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Da
     DataError
         If ``dataset`` is not a Dataset.
     """
-    _check_dataset(dataset)
+    check_dataset(dataset)
     fraction = number(fraction, "fraction", "(0, 1)")
     whole_number(seed, "seed", 0)
     size = round(fraction * len(dataset))
@@ -96,7 +96,7 @@ def k_folds(dataset: Dataset, k: int = 5, seed: int = 0) -> Iterator[tuple[Datas
     DataError
         If ``dataset`` is not a Dataset.
     """
-    _check_dataset(dataset)
+    check_dataset(dataset)
     if whole_number(k, "k", 2) > len(dataset):
         raise ConfigError(
             f"k_folds: each of {k} folds needs an image; got {len(dataset)}: choose a smaller k"
@@ -106,11 +106,6 @@ def k_folds(dataset: Dataset, k: int = 5, seed: int = 0) -> Iterator[tuple[Datas
     fold = np.empty(len(dataset), int)
     fold[by_class] = np.arange(len(dataset)) % k
     return ((dataset.subset(fold != i), dataset.subset(fold == i)) for i in range(k))
-
-
-def _check_dataset(dataset: Dataset) -> None:
-    if not isinstance(dataset, Dataset):
-        raise DataError(f"expected a minicnn.data.Dataset, got {type(dataset).__name__}: wrap arrays in one")
 
 
 def _shares(counts: np.ndarray, size: int) -> np.ndarray:

@@ -13,9 +13,10 @@ from minicnn import hints
 from minicnn.backend import array_module, resolve_device, tensor_cores
 from minicnn.checks import whole_number
 from minicnn.data import Augmentation, Dataset, split
+from minicnn.data.dataset import check_dataset
 from minicnn.engine import make_engine
 from minicnn.errors import ConfigError, DataError, NonFiniteError
-from minicnn.evaluate import check_classifier, check_dataset, evaluate, match_classes
+from minicnn.evaluate import check_classifier, evaluate, match_classes
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.metrics import Evaluation
 from minicnn.model import Sequential

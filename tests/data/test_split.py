@@ -62,13 +62,9 @@ def test_refuses_to_leave_a_part_empty(fraction):
 
 
 def test_refuses_arrays():
-    with pytest.raises(
-        DataError, match=r"expected a minicnn\.data\.Dataset, got ndarray: wrap arrays in one"
-    ):
+    with pytest.raises(DataError, match=r"expected a minicnn\.data\.Dataset, got ndarray: wrap arrays as"):
         split(np.zeros((4, 1, 1, 1)), 0.5)
-    with pytest.raises(
-        DataError, match=r"expected a minicnn\.data\.Dataset, got ndarray: wrap arrays in one"
-    ):
+    with pytest.raises(DataError, match=r"expected a minicnn\.data\.Dataset, got ndarray: wrap arrays as"):
         k_folds(np.zeros((4, 1, 1, 1)), 2)
 
 

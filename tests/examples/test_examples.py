@@ -322,13 +322,13 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (("--epochs", "0"), "epochs must be"),
-            (("--batch-size", "-1"), "batch_size must be"),
-            (("--lr", "0"), "learning_rate must be"),
-            (("--lr", "nan"), "learning_rate must be"),
+            (("--epochs", "0"), "argument --epochs: expected a whole number"),
+            (("--batch-size", "-1"), "argument --batch-size: expected a whole number"),
+            (("--lr", "0"), "argument --lr: expected a number above 0"),
+            (("--lr", "nan"), "argument --lr: expected a number above 0"),
             (("--seed", "-1"), "argument --seed: expected a whole number"),
             (("--images", "0"), "argument --images: expected a whole number"),
-            (("--epochs", "1.5"), "argument --epochs: invalid int value"),
+            (("--epochs", "1.5"), "argument --epochs: expected a whole number"),
             (("--device", "tpu"), "argument --device: invalid choice"),
             (("--unknown",), "unknown: --unknown"),
         ],
