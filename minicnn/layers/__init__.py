@@ -32,25 +32,25 @@ registry: dict[str, type[Layer]] = {
     for name, value in list(globals().items())
     if name in __all__ and isinstance(value, type) and value is not Layer
 }
-"""The layer classes that model files may name: the library's own, and those given to ``register``."""
+"""The layer classes that a model file may name: the built-in ones and those passed to ``register``."""
 
 
 def register(layer: type[Layer]) -> type[Layer]:
-    """Let models with this layer be saved, and loaded again; usable as a class decorator.
+    """Register a custom layer class, so that models with it can be saved and loaded; usable as a decorator.
 
-    A model file holds the name of each layer's class and its ``config()``, never code. So a custom layer
-    must be registered before ``load``, and must store its constructor arguments as attributes of the same
-    names (or override ``config``).
+    A model file stores each layer's class name and ``config()``, never code. So the class must be registered
+    before ``load``, and must store its constructor arguments as attributes of the same names (or override
+    ``config``).
 
     Raises
     ------
     ConfigError
-        If it is no subclass of ``Layer``, or another layer is registered under its name.
+        If it is not a subclass of ``Layer``, or another layer is registered under its name.
     """
     if not (isinstance(layer, type) and issubclass(layer, Layer) and layer is not Layer):
         raise ConfigError(f"expected a subclass of Layer, got {layer!r}")
     known = registry.get(layer.__name__, layer)
-    # A class that is defined again, as in a notebook, takes the place of the old one.
+    # A class that is defined again, as in a notebook, replaces the old one.
     if (known.__module__, known.__qualname__) != (layer.__module__, layer.__qualname__):
         raise ConfigError(
             f"another layer is registered as {layer.__name__!r}, {known.__module__}.{known.__qualname__}: "

@@ -1,4 +1,4 @@
-"""Activations: functions of each element."""
+"""Activation functions."""
 
 from minicnn import ops
 from minicnn.backend import Array, array_module
@@ -7,9 +7,9 @@ from minicnn.layers.base import Layer, Shape
 
 
 class ReLU(Layer):
-    """y = max(x, 0); dx = dy where x > 0, else 0 (at x = 0 too).
+    """y = max(x, 0); dx = dy where x > 0, else 0 (also at x = 0).
 
-    y > 0 exactly where x > 0, so y is all that backward needs.
+    Backward needs only y, as y > 0 exactly where x > 0.
 
     Notes
     -----
@@ -26,13 +26,13 @@ class ReLU(Layer):
         return y
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        """Return dx: dy where the ReLU is open."""
+        """Return dx: dy where y > 0, else 0."""
         y = self._saved(dy)
         return ops.of(dy).relu_backward(dy, y) if need_dx else None
 
 
 class LeakyReLU(Layer):
-    """y = x where x > 0, else a·x; dx = dy where x > 0, else a·dy (at x = 0 too).
+    """y = x where x > 0, else a·x; dx = dy where x > 0, else a·dy (also at x = 0).
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class LeakyReLU(Layer):
     Raises
     ------
     ConfigError
-        If it is not in that range.
+        If ``negative_slope`` is out of range.
 
     Notes
     -----
@@ -59,9 +59,7 @@ class LeakyReLU(Layer):
     @classmethod
     def examples(cls) -> list[tuple[str, Layer, Shape]]:
         """Return the gradient checker's cases."""
-        return [
-            ("", cls(0.1), (4, 3, 2)),
-        ]
+        return [("", cls(0.1), (4, 3, 2))]
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute x where x > 0, else a·x."""
@@ -71,6 +69,6 @@ class LeakyReLU(Layer):
         return array_module(x).where(x > 0, x, self.negative_slope * x)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        """Return dx: dy, times a where x was not positive."""
+        """Return dx: dy where x > 0, else a·dy."""
         positive = self._saved(dy)
         return array_module(dy).where(positive, dy, self.negative_slope * dy) if need_dx else None

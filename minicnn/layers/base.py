@@ -1,4 +1,4 @@
-"""The base of all layers: parameters, their gradients, and a forward and a backward pass."""
+"""The base class of all layers."""
 
 import copy
 import math
@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 """The shape of one sample: no batch axis. Images are (H, W, C)."""
 
 PANEL = 32
-"""Channels per panel at most: the fast kernels store channels in whole panels."""
+"""The fast kernels store channels in panels of at most this many."""
 
 
 def in_panels(channels: int) -> int:
@@ -26,15 +26,13 @@ def in_panels(channels: int) -> int:
 
 
 class Layer(Hinted):
-    """Base class of all layers, and the contract that they keep.
+    """Base class of all layers, and the contract that they follow.
 
-    ``compute_output_shape``, ``param_shapes`` and ``state_shapes`` give all sizes by arithmetic alone;
-    ``build`` allocates the arrays; ``forward`` computes y from x; ``backward`` takes the gradient of the
-    loss with respect to y, **assigns** the gradients of the parameters and returns the gradient with
-    respect to x. Neither writes into its argument. Every array has the dtype given to ``build``, float32
-    or float64. Constructors raise ConfigError.
-
-    Whatever the rest of the library needs to know about a layer is declared here, by the layer itself.
+    ``compute_output_shape``, ``param_shapes`` and ``state_shapes`` compute shapes without allocating;
+    ``build`` allocates the arrays; ``forward`` computes y from x; ``backward`` takes dy, the gradient of the
+    loss with respect to y, **assigns** the gradients of the parameters and returns dx. Neither writes into
+    its argument. Every array has the dtype passed to ``build``, float32 or float64. Constructors raise
+    ConfigError.
 
     Attributes
     ----------
@@ -43,11 +41,10 @@ class Layer(Hinted):
     state : dict of str to array
         Saved with the model but not trained, such as a running mean.
     decayed : tuple of str
-        Class attribute: the parameters that weight decay shrinks; by default ``W``. Biases and
-        BatchNorm's scale and shift do not gain from it.
+        Class attribute: the parameters that weight decay shrinks; by default ``W``.
     tunable : tuple of str
-        Class attribute: the constructor arguments that may be changed between two steps, such as
-        Dropout's ``rate``. All others are fixed by ``build``.
+        Class attribute: the constructor arguments that may change between steps, such as Dropout's
+        ``rate``. ``build`` fixes all others.
     input_shape, output_shape : tuple of int
         Of one sample; known after ``build``.
     name : str
@@ -66,13 +63,7 @@ class Layer(Hinted):
         self._cache: Any = None
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape of one output, by default ``input_shape``.
-
-        Raises
-        ------
-        ShapeError
-            If the layer cannot take such an input.
-        """
+        """Return the shape of one output, by default ``input_shape``; ShapeError for an unsuitable input."""
         return input_shape
 
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
@@ -84,11 +75,11 @@ class Layer(Hinted):
         return {}
 
     def workspace(self, input_shape: Shape) -> int:
-        """Return at most how many numbers any engine allocates for one sample beside x and y."""
+        """Return an upper bound on the numbers that an engine allocates for one sample, besides x and y."""
         return math.prod(input_shape) + math.prod(self.compute_output_shape(input_shape))
 
     def operations(self, input_shape: Shape) -> int:
-        """Return roughly how many operations ``forward`` takes for one sample."""
+        """Return the approximate number of operations of ``forward`` for one sample."""
         return math.prod(input_shape) + math.prod(self.compute_output_shape(input_shape))
 
     def smallest_batch(self) -> int:
@@ -96,14 +87,14 @@ class Layer(Hinted):
         return 1
 
     def build(self, input_shape: Shape, rng: np.random.Generator, dtype: np.dtype | str = "float32") -> Shape:
-        """Allocate the parameters for inputs of ``input_shape`` and return the shape of the output.
+        """Allocate the arrays for inputs of ``input_shape``, and return the output shape.
 
         Parameters
         ----------
         input_shape
             Shape of one sample, without the batch axis.
         rng
-            Source of the initial weights (and of dropout masks).
+            Draws the initial weights and seeds the dropout masks.
         dtype
             ``float32`` to train, ``float64`` to check gradients.
 
@@ -119,41 +110,26 @@ class Layer(Hinted):
         self.params, self.grads, self.state = {}, {}, {}
         self.forget()
         self.output_shape = self.compute_output_shape(self.input_shape)
-        self._check_addressable()
+        shapes = self.param_shapes(self.input_shape) | self.state_shapes(self.input_shape)
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        per_sample = math.prod(self.output_shape) + self.workspace(self.input_shape)
         try:
+            if max(per_sample, *sizes, 0) * np.dtype(np.float64).itemsize > sys.maxsize:
+                raise MemoryError("no array can be that large")  # NumPy's own error is obscure
             self._build(self.input_shape, rng)
         except MemoryError as reason:
-            raise self._too_large() from reason
+            arrays, work = (byte_size(n * self.dtype.itemsize) for n in (sum(sizes), per_sample))
+            raise ConfigError(
+                f"layer {self.name!r} on an input of {self.input_shape} needs {arrays} for its parameters "
+                f"and {work} for each sample, more than there is: make the layer or its input smaller"
+            ) from reason
         return self.output_shape
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
         """Allocate ``params`` and ``state`` with the declared shapes; by default there are none."""
 
-    def _held(self) -> list[int]:
-        """Return the size of each array of the layer."""
-        shapes = self.param_shapes(self.input_shape) | self.state_shapes(self.input_shape)
-        return [math.prod(shape) for shape in shapes.values()]
-
-    def _at_work(self) -> int:
-        """Return how many numbers the layer computes with for one sample."""
-        return math.prod(self.output_shape) + self.workspace(self.input_shape)
-
-    def _check_addressable(self) -> None:
-        """Raise ConfigError for sizes that no array can have, on which NumPy's errors are obscure."""
-        if max(*self._held(), self._at_work(), 0) * np.dtype(np.float64).itemsize > sys.maxsize:
-            raise self._too_large()
-
-    def _too_large(self) -> ConfigError:
-        held, at_work = (byte_size(n * self.dtype.itemsize) for n in (sum(self._held()), self._at_work()))
-        return ConfigError(
-            f"layer {self.name!r} on an input of {self.input_shape} needs {held} for its parameters and "
-            f"{at_work} for each sample, more than there is: make the layer or its input smaller"
-        )
-
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Compute y from x, (N, *input_shape) → (N, *output_shape).
-
-        Only with ``training=True`` is anything saved for ``backward``.
+        """Compute y from x, (N, *input_shape) → (N, *output_shape); save for ``backward`` only in training.
 
         Raises
         ------
@@ -165,38 +141,37 @@ class Layer(Hinted):
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        """Assign ``grads`` and return dx, or None if ``need_dx`` is false, as for the first layer.
+        """Assign ``grads`` and return dx; None if ``need_dx`` is false.
 
         Raises
         ------
         StateError
-            If there was no ``forward(x, training=True)`` since the last ``backward``.
+            If ``forward(x, training=True)`` has not been called since the last ``backward``.
         ShapeError, DTypeError
             If dy is not (N, *output_shape) in the layer's dtype.
         """
         raise NotImplementedError(f"{type(self).__name__} must define backward")
 
     def multiply_adds(self) -> int:
-        """Return the number of multiply-adds that one sample costs in ``forward``: matrix products only."""
+        """Return the multiply-adds in the matrix products of ``forward`` for one sample."""
         return 0
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor arguments, from which an equal layer can be made."""
+        """Return the constructor arguments by name."""
         return {name: getattr(self, name) for name in constructor_parameters(type(self))}
 
     @classmethod
     def examples(cls) -> "list[tuple[str, Layer, Shape]]":
-        """Return small layers of this class, with a name and an input shape: cases for gradient checks.
+        """Return cases for gradient checks: a name, a small layer of this class, an input shape.
 
-        Together they should use every argument, on uneven sizes. By default one layer, made without
-        arguments.
+        Together they should use every argument, on uneven sizes. The default is one layer without arguments.
         """
         return [("", cls(), (4, 3, 2))]
 
     def for_inference(self) -> "tuple[Layer, dict[str, Array]] | None":
-        """Return an equal layer that is not built yet, and its arrays; None for a layer that predicts y = x.
+        """Return a layer that computes the same prediction, and its arrays; None if the prediction is y = x.
 
-        A layer whose prediction is a simpler function than its training returns that instead: see
+        The default is a copy. A layer that is a simpler function in prediction returns that: see
         ``BatchNorm``.
         """
         twin = copy.deepcopy(self)
@@ -208,11 +183,11 @@ class Layer(Hinted):
         self._cache = None
 
     def _save_for_backward(self, x: Array, *values: Any) -> None:
-        """Save what ``backward`` needs of this forward pass on ``x``."""
+        """Save ``values`` for ``backward``, with the batch size of ``x``."""
         self._cache = (len(x), *values)
 
     def _saved(self, dy: Array) -> Any:
-        """Return what ``forward`` saved, and free it, after checking the shape and dtype of ``dy``."""
+        """Check ``dy``, then return the values that ``forward`` saved, and free them."""
         if self._cache is None:
             raise StateError(
                 f"layer {self.name!r}: backward without a forward; "
@@ -228,7 +203,7 @@ class Layer(Hinted):
         return values[0] if len(values) == 1 else values
 
     def _check(self, x: Array) -> None:
-        """Raise if the layer is not built, or not for inputs like ``x``."""
+        """Check that the layer is built, and that ``x`` has the shape and dtype it was built for."""
         if not hasattr(self, "input_shape"):
             raise StateError(f"layer {self.name!r} has no parameters yet: call build(input_shape, rng) first")
         array_module(x)  # raises for lists

@@ -1,4 +1,4 @@
-"""Convolution: one matrix product, once the windows are laid out as rows."""
+"""Convolution, as a matrix product."""
 
 import math
 
@@ -23,15 +23,14 @@ from minicnn.ops.reference import Padding, Pair
 class Conv2D(Layer):
     """2-D convolution (cross-correlation, as in every CNN library), by im2col.
 
-    ``im2col`` copies each window of x that a filter looks at into one row of ``cols``: a row per
-    output pixel, a column per weight. Then all filters are applied at once, and the gradients are
-    those of a matrix product::
+    ``im2col`` copies each window of x into one row of ``cols``: a row per output pixel, a column per
+    weight. Then all filters are one matrix product, and so are the gradients::
 
         y = cols @ W + b        dW = colsᵀ @ dy        dcols = dy @ Wᵀ
                                 db = Σ dy (rows)       dx = col2im(dcols)
 
-    A pixel of x is copied into several rows, so its gradient is the sum over those rows:
-    ``col2im`` adds each row of dcols back to the pixels that it was copied from.
+    A pixel of x is in several rows, so its gradient is a sum: ``col2im`` adds each row of dcols to the
+    pixels it was copied from.
 
     Parameters
     ----------
@@ -44,14 +43,14 @@ class Conv2D(Layer):
     padding : "valid", "same", int, (int, int) or ((top, bottom), (left, right))
         Zeros around the image. ``"same"`` gives ⌈H / stride⌉ × ⌈W / stride⌉ outputs.
     use_bias : bool
-        Whether b is added; needless in front of a BatchNorm.
+        Whether to add b; a BatchNorm right after the layer makes it redundant.
     kernel_initializer : str
-        One of ``minicnn.initializers``; He is right in front of a ReLU.
+        One of ``minicnn.initializers``; He suits a layer followed by a ReLU.
 
     Raises
     ------
     ConfigError
-        If an argument is none of these: a size below 1, a negative padding, an unknown initializer.
+        If an argument is invalid: a size below 1, a negative padding, an unknown initializer.
 
     Notes
     -----
@@ -90,7 +89,7 @@ class Conv2D(Layer):
         return {"W": W, "b": b} if self.use_bias else {"W": W}
 
     def workspace(self, input_shape: Shape) -> int:
-        """Return the numbers of the padded image, of cols, and of y in panels."""
+        """Return the size of the padded image, of cols, and of y in panels."""
         (OH, OW, OC), (H, W, C) = self.compute_output_shape(input_shape), input_shape
         (KH, KW), _, _, ((top, bottom), (left, right)) = self._window(input_shape)
         return (H + top + bottom) * (W + left + right) * C + OH * OW * (KH * KW * C + in_panels(OC))
@@ -106,12 +105,10 @@ class Conv2D(Layer):
         return *window, resolve_padding(self.padding, input_shape[:2], *window)
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
-        shapes = self.param_shapes(input_shape)
-        KH, KW, C, OC = shapes["W"]
-        draw = initializers.get(self.kernel_initializer)
-        self.params["W"] = draw(rng, shapes["W"], KH * KW * C, KH * KW * OC, self.dtype)
+        W = self.param_shapes(input_shape)["W"]
+        self.params["W"] = initializers.get(self.kernel_initializer)(rng, W, self.dtype)
         if self.use_bias:
-            self.params["b"] = np.zeros(shapes["b"], self.dtype)
+            self.params["b"] = np.zeros(self.filters, self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y = im2col(x) @ W + b."""
@@ -126,7 +123,7 @@ class Conv2D(Layer):
         return y.reshape(len(x), *self.output_shape)  # (N, OH, OW, OC)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        """Assign dW and db; return dx, the sum over all windows that a pixel was part of."""
+        """Assign dW and db; return dx = col2im(dy @ Wᵀ)."""
         cols = self._saved(dy)  # (N·OH·OW, KH·KW·C)
         W, kernels = self.params["W"], ops.of(dy)
         x_shape = len(dy), *self.input_shape  # (N, H, W, C)
@@ -146,11 +143,7 @@ class Conv2D(Layer):
             ("3×3 same", cls(3, 3, padding="same"), (5, 4, 2)),
             ("2×3 strided", cls(3, (2, 3), strides=(2, 3), padding=((1, 0), (2, 1))), (6, 7, 2)),
             ("dilated", cls(2, (3, 2), dilation_rate=(1, 2), use_bias=False), (5, 6, 3)),
-            (
-                "dilated and strided",
-                cls(2, (2, 3), (2, 3), ((1, 2), (0, 1)), dilation_rate=(3, 2)),
-                (7, 8, 2),
-            ),
+            ("dilated and strided", cls(2, (2, 3), (2, 3), ((1, 2), (0, 1)), (3, 2)), (7, 8, 2)),
         ]
 
     def operations(self, input_shape: Shape) -> int:
@@ -159,5 +152,5 @@ class Conv2D(Layer):
         return OH * OW * math.prod(self.param_shapes(input_shape)["W"])
 
     def multiply_adds(self) -> int:
-        """Return OH·OW·KH·KW·C·OC."""
+        """Return ``operations``: all of them are multiply-adds."""
         return self.operations(self.input_shape)

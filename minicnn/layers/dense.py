@@ -12,9 +12,9 @@ from minicnn.layers.base import Layer, Shape
 
 
 class Dense(Layer):
-    """Every output is a weighted sum of all inputs: y = x @ W + b.
+    """Fully connected layer, y = x @ W + b.
 
-    With dy the gradient of the loss with respect to y::
+    Its gradients are::
 
         dW = xᵀ @ dy        db = Σ dy (rows)        dx = dy @ Wᵀ
 
@@ -23,15 +23,15 @@ class Dense(Layer):
     units : int
         Number of outputs.
     use_bias : bool
-        Whether b is added; needless in front of a BatchNorm.
+        Whether to add b; a BatchNorm right after the layer makes it redundant.
     kernel_initializer : str
-        One of ``minicnn.initializers``. He, the default, is right in front of a ReLU; for the last
-        layer, which feeds the softmax, ``"glorot_uniform"`` starts with smaller logits.
+        One of ``minicnn.initializers``. He suits a layer followed by a ReLU; for the last layer,
+        ``"glorot_uniform"`` starts with smaller logits.
 
     Raises
     ------
     ConfigError
-        If ``units`` is below 1, ``use_bias`` neither True nor False, or the initializer unknown.
+        If ``units`` is below 1, ``use_bias`` is not a bool, or the initializer is unknown.
 
     Notes
     -----
@@ -61,11 +61,10 @@ class Dense(Layer):
         return {"W": W, "b": b} if self.use_bias else {"W": W}
 
     def _build(self, input_shape: Shape, rng: np.random.Generator) -> None:
-        shapes = self.param_shapes(input_shape)
-        draw = initializers.get(self.kernel_initializer)
-        self.params["W"] = draw(rng, shapes["W"], input_shape[0], self.units, self.dtype)
+        W = self.param_shapes(input_shape)["W"]
+        self.params["W"] = initializers.get(self.kernel_initializer)(rng, W, self.dtype)
         if self.use_bias:
-            self.params["b"] = np.zeros(shapes["b"], self.dtype)
+            self.params["b"] = np.zeros(self.units, self.dtype)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute y = x @ W + b."""
@@ -88,15 +87,12 @@ class Dense(Layer):
     @classmethod
     def examples(cls) -> list[tuple[str, Layer, Shape]]:
         """Return the gradient checker's cases."""
-        return [
-            ("", cls(4), (7,)),
-            ("no bias", cls(3, use_bias=False), (4,)),
-        ]
+        return [("", cls(4), (7,)), ("no bias", cls(3, use_bias=False), (4,))]
 
     def operations(self, input_shape: Shape) -> int:
         """Return D·units."""
         return math.prod(self.param_shapes(input_shape)["W"])
 
     def multiply_adds(self) -> int:
-        """Return D·units."""
+        """Return ``operations``: all of them are multiply-adds."""
         return self.operations(self.input_shape)

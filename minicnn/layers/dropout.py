@@ -1,4 +1,4 @@
-"""Dropout: training with random units switched off."""
+"""Dropout."""
 
 import numpy as np
 
@@ -8,15 +8,15 @@ from minicnn.layers.base import Layer, Shape
 
 
 class Dropout(Layer):
-    """In training, set each element to 0 with probability ``rate`` and scale the rest by 1 / (1 − rate).
+    """In training, set each element to 0 with probability ``rate`` and scale the others by 1 / (1 − rate).
 
-    The scale keeps the expected value, so that prediction needs no change: y = x. With the mask
-    m ∈ {0, 1 / (1 − rate)}: y = m·x, dx = m·dy.
+    With the mask m ∈ {0, 1 / (1 − rate)}: y = m·x, dx = m·dy. The scaling preserves the expected value, so
+    the prediction is y = x.
 
     Parameters
     ----------
     rate : float
-        Probability of each element to be set to 0, at least 0 and below 1.
+        Probability that an element is set to 0; at least 0 and below 1.
 
     Raises
     ------
@@ -25,9 +25,9 @@ class Dropout(Layer):
 
     Notes
     -----
-    Shapes: any. Masks are drawn on the CPU from the layer's generator, so a seed gives the same masks
-    on every device. Source: Srivastava et al. 2014, "Dropout: A Simple Way to
-    Prevent Neural Networks from Overfitting" (section 10: inverted dropout).
+    Shapes: any. Masks are drawn on the CPU, so that a seed gives the same masks on every device.
+    Source: Srivastava et al. 2014, "Dropout: A Simple Way to Prevent Neural Networks from Overfitting"
+    (section 10: inverted dropout).
     """
 
     tunable = ("rate",)
@@ -42,9 +42,7 @@ class Dropout(Layer):
     @classmethod
     def examples(cls) -> list[tuple[str, Layer, Shape]]:
         """Return the gradient checker's cases."""
-        return [
-            ("", cls(0.4), (4, 3, 2)),
-        ]
+        return [("", cls(0.4), (4, 3, 2))]
 
     def for_inference(self) -> None:
         """Return None: prediction is y = x."""

@@ -21,11 +21,11 @@ class BatchNorm(Layer):
 
         dγ = Σ dy·x̂    dβ = Σ dy    dx = γ / √(σ² + ε) · (dy − dβ / M − x̂·dγ / M)
 
-    μ and σ² depend on every x, hence the two means that dx subtracts. Prediction uses running averages
-    instead: running ← momentum·running + (1 − momentum)·batch. The running variance averages σ² as above,
-    which divides by M, as in Keras (the paper's algorithm 2 and PyTorch divide by M − 1). With M = 1 there
-    is no variance: y is β whatever x, dx is 0 and the running averages stay. ``Trainer.fit`` avoids such
-    batches; see ``smallest_batch``.
+    μ and σ² depend on every x, hence the two means subtracted in dx. Prediction uses running averages:
+    running ← momentum·running + (1 − momentum)·batch. The running variance averages σ² divided by M, as
+    in Keras (the paper's algorithm 2 and PyTorch divide by M − 1). With M = 1 there is no variance: y = β,
+    dx = 0 and the running averages do not change. ``Trainer.fit`` avoids such batches: see
+    ``smallest_batch``.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class BatchNorm(Layer):
         return {"running_mean": input_shape[-1:], "running_var": input_shape[-1:]}
 
     def smallest_batch(self) -> int:
-        """Return 2 for vectors, where an image has one value per channel, else 1."""
+        """Return 2 if a sample has a single value per channel, else 1."""
         return 2 if math.prod(self.input_shape[:-1]) == 1 else 1
 
     def workspace(self, input_shape: Shape) -> int:
@@ -76,7 +76,7 @@ class BatchNorm(Layer):
         self.state = {"running_mean": np.zeros(C, self.dtype), "running_var": np.ones(C, self.dtype)}
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Compute γ·x̂ + β, with the averages of the batch in training, else the running averages."""
+        """Compute γ·x̂ + β, with the batch's statistics in training, else the running averages."""
         self._check(x)
         rows = x.reshape(-1, x.shape[-1])  # (M, C)
         if training:
@@ -109,16 +109,10 @@ class BatchNorm(Layer):
     @classmethod
     def examples(cls) -> list[tuple[str, Layer, Shape]]:
         """Return the gradient checker's cases."""
-        return [
-            ("images", cls(), (4, 3, 2)),
-            ("vectors", cls(), (6,)),
-        ]
+        return [("images", cls(), (4, 3, 2)), ("vectors", cls(), (6,))]
 
     def for_inference(self) -> tuple[Layer, dict[str, Array]]:
-        """Return the 1×1 convolution, or the Dense layer, that predicts the same.
-
-        With fixed averages y = s·x + (β − s·mean), s = γ / √(var + ε), for each channel.
-        """
+        """Return a 1×1 convolution or a Dense layer: y = s·x + (β − s·mean), s = γ / √(var + ε)."""
         C = self.input_shape[-1]
         gamma, beta = (self.params[name].astype(np.float64) for name in ("gamma", "beta"))
         mean, var = (self.state[name].astype(np.float64) for name in ("running_mean", "running_var"))
@@ -130,6 +124,6 @@ class BatchNorm(Layer):
         return Conv2D(C, 1), {"W": W[None, None], "b": shift}
 
     def update_running(self, mean: Array, var: Array) -> None:
-        """Move the running averages toward a batch's mean and variance, (C,) each."""
+        """Update the running averages with a batch's mean and variance, (C,) each."""
         for name, batch in (("running_mean", mean), ("running_var", var)):
             self.state[name] = self.momentum * self.state[name] + (1 - self.momentum) * batch

@@ -1,4 +1,4 @@
-"""Pooling: the maximum or the mean of a window, or of the whole image."""
+"""Max and average pooling, over windows or the whole image."""
 
 import math
 
@@ -20,7 +20,7 @@ from minicnn.ops.reference import Padding, Pair
 
 
 class _Pool2D(Layer):
-    """The window that max and average pooling share."""
+    """Base of max and average pooling: the window."""
 
     def __init__(
         self, pool_size: PairLike = 2, strides: PairLike | None = None, padding: PaddingLike = "valid"
@@ -31,16 +31,13 @@ class _Pool2D(Layer):
         self.padding = padding_rule(padding)
         # The position of a maximum in its window is stored in 32 bits.
         size(math.prod(self.pool_size), "the number of pixels in pool_size")
-        if not isinstance(self.padding, str):
-            self._check_padding(self.padding)
-
-    def _check_padding(self, padding: tuple[Pair, Pair]) -> None:
-        for sides, k in zip(padding, self.pool_size, strict=True):
-            if max(sides) >= k:
-                raise ConfigError(
-                    f"{type(self).__name__}: padding {padding} must be smaller than pool_size "
-                    f"{self.pool_size} on every side, else a window would hold nothing but padding"
-                )
+        if isinstance(self.padding, str):
+            return
+        if any(max(sides) >= k for sides, k in zip(self.padding, self.pool_size, strict=True)):
+            raise ConfigError(
+                f"{type(self).__name__}: padding {self.padding} must be smaller than pool_size "
+                f"{self.pool_size} on every side, else a window could consist of padding only"
+            )
 
     @classmethod
     def examples(cls) -> list[tuple[str, Layer, Shape]]:
@@ -74,9 +71,8 @@ class _Pool2D(Layer):
 class MaxPool2D(_Pool2D):
     """The maximum of each window.
 
-    Backward sends each dy to the pixel that was the maximum, and nothing to the others; where
-    windows overlap, the gradients add up. Of equal maxima the first wins, row by row. Padding is
-    −∞, so it never wins.
+    Backward adds each dy to the pixel that was the maximum. Ties go to the first pixel in row-major
+    order. Padding is −∞, so it never wins.
 
     Parameters
     ----------
@@ -90,7 +86,7 @@ class MaxPool2D(_Pool2D):
     Raises
     ------
     ConfigError
-        If a size is below 1, or the padding unknown, negative or not smaller than the window.
+        If a size is below 1, or the padding is unknown, negative or not smaller than the window.
 
     Notes
     -----
@@ -101,7 +97,7 @@ class MaxPool2D(_Pool2D):
     """
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Compute each window's maximum."""
+        """Compute the maximum of each window."""
         self._check(x)
         y, argmax = ops.of(x).max_pool_forward(x, *self.window)  # both (N, OH, OW, C)
         if training:
@@ -109,7 +105,7 @@ class MaxPool2D(_Pool2D):
         return y.reshape(len(x), *self.output_shape)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        """Return dx: dy at each window's maximum."""
+        """Return dx: each dy at the maximum of its window."""
         argmax = self._saved(dy)  # (N, OH, OW, C)
         if not need_dx:
             return None
@@ -118,23 +114,9 @@ class MaxPool2D(_Pool2D):
 
 
 class AvgPool2D(_Pool2D):
-    """The mean of each window, over the pixels that are inside the image.
+    """The mean of each window over its pixels inside the image; as in Keras, padding does not count.
 
-    Backward shares dy equally: each of a window's n pixels inside the image gets dy / n.
-
-    Parameters
-    ----------
-    pool_size : int or (int, int)
-        Size of the window.
-    strides : int or (int, int), optional
-        Step between windows; by default ``pool_size``, so that they do not overlap.
-    padding : "valid", "same", int, (int, int) or ((top, bottom), (left, right))
-        Smaller than the window on every side; padding is left out of the mean, as in Keras.
-
-    Raises
-    ------
-    ConfigError
-        If a size is below 1, or the padding unknown, negative or not smaller than the window.
+    Backward adds dy / n to each of the n pixels. Arguments and errors are those of ``MaxPool2D``.
 
     Notes
     -----
@@ -144,7 +126,7 @@ class AvgPool2D(_Pool2D):
     """
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Compute each window's mean."""
+        """Compute the mean of each window."""
         self._check(x)
         y = ops.of(x).avg_pool_forward(x, *self.window)  # (N, OH, OW, C)
         if training:
@@ -152,7 +134,7 @@ class AvgPool2D(_Pool2D):
         return y.reshape(len(x), *self.output_shape)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        """Return dx: each dy shared among the pixels of its window."""
+        """Return dx: each dy divided equally among the pixels of its window."""
         y_shape = self._saved(dy)  # (N, OH, OW, C)
         if not need_dx:
             return None
@@ -161,7 +143,7 @@ class AvgPool2D(_Pool2D):
 
 
 class _GlobalPool2D(_Pool2D):
-    """A pool whose window is the whole image."""
+    """Base of global pooling: the window is the whole image."""
 
     def __init__(self) -> None:
         Layer.__init__(self)
@@ -169,9 +151,7 @@ class _GlobalPool2D(_Pool2D):
     @classmethod
     def examples(cls) -> list[tuple[str, Layer, Shape]]:
         """Return the gradient checker's cases."""
-        return [
-            ("", cls(), (4, 3, 2)),
-        ]
+        return [("", cls(), (4, 3, 2))]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (C,), for images (H, W, C)."""
@@ -184,27 +164,23 @@ class _GlobalPool2D(_Pool2D):
 
     def _window(self, input_shape: Shape) -> tuple[Pair, Pair, Padding]:
         check_image(self.name, input_shape)
-        H, W, _ = input_shape
-        return (H, W), (1, 1), ((0, 0), (0, 0))
+        return input_shape[:2], (1, 1), ((0, 0), (0, 0))
 
 
 class GlobalAvgPool2D(_GlobalPool2D, AvgPool2D):
-    """The mean of each channel over the image: y = Σ x / (H·W), so each pixel gets dx = dy / (H·W).
+    """The mean of each channel over the image: y = Σ x / (H·W), dx = dy / (H·W).
 
     Notes
     -----
-    Shapes: x (N, H, W, C), y (N, C).
-
-    Source: Lin, Chen & Yan 2014, "Network In Network", section 3.2.
+    Shapes: x (N, H, W, C), y (N, C). Source: Lin, Chen & Yan 2014, "Network In Network", section 3.2.
     """
 
 
 class GlobalMaxPool2D(_GlobalPool2D, MaxPool2D):
-    """The maximum of each channel over the image, y = max x; dy goes to the first pixel that holds it.
+    """The maximum of each channel over the image, y = max x; dy goes to the first pixel with that value.
 
     Notes
     -----
-    Shapes: x (N, H, W, C), y (N, C).
-
-    Source: Oquab et al. 2015, "Is object localization for free?", section 3 (global max-pooling).
+    Shapes: x (N, H, W, C), y (N, C). Source: Oquab et al. 2015, "Is object localization for free?",
+    section 3 (global max-pooling).
     """

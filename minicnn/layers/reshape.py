@@ -1,4 +1,4 @@
-"""Flatten: from an image to a vector."""
+"""Flatten."""
 
 import math
 

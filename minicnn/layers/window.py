@@ -1,4 +1,4 @@
-"""The geometry of a sliding window: kernel sizes, strides and paddings as users write them."""
+"""Reading kernel sizes, strides and paddings; the size of a sliding window's output."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,30 +13,18 @@ PaddingLike = str | int | Sequence[int] | Sequence[Sequence[int]]
 
 
 def pair(value: Any, name: str, minimum: int = 1) -> Pair:
-    """Read ``3`` as (3, 3) and ``(3, 5)`` as itself: (height, width).
-
-    Raises
-    ------
-    ConfigError
-        If it is neither, or a number is below ``minimum`` or above ``checks.LARGEST_SIZE``.
-    """
-    values: Any = (
-        tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
-    )
+    """Return (height, width), each at least ``minimum``: 3 becomes (3, 3). Raises ConfigError."""
+    is_pair = isinstance(value, Sequence) and not isinstance(value, str)
+    values: Any = value if is_pair else (value, value)
     if len(values) != 2:
         raise ConfigError(f"{name} must be one whole number or a pair (height, width), got {shown(value)}")
     return size(values[0], name, minimum), size(values[1], name, minimum)
 
 
 def padding_rule(value: PaddingLike) -> str | Padding:
-    """Read padding as ``"same"``, ``"valid"`` or ((top, bottom), (left, right)).
+    """Return "same", "valid" or ((top, bottom), (left, right)), also for a number or (height, width).
 
-    Also taken: one number for all four sides, and a pair (height, width).
-
-    Raises
-    ------
-    ConfigError
-        If it is none of these.
+    Raises ConfigError for anything else.
     """
     if isinstance(value, str):
         if value not in ("same", "valid"):
@@ -72,13 +60,7 @@ def resolve_padding(
 def window_output(
     layer: str, input_shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair, padding: Padding
 ) -> Pair:
-    """Return (OH, OW).
-
-    Raises
-    ------
-    ShapeError
-        If the window does not fit into the image, (H, W, C), even once.
-    """
+    """Return (OH, OW); raise ShapeError if the window does not fit into the image, (H, W, C)."""
     out = output_size(input_shape[:2], kernel, stride, dilation, padding)
     if min(out) < 1:
         reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
