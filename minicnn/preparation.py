@@ -1,6 +1,6 @@
 """How the training images were prepared; saved with the model, so that a picture is prepared the same way.
 
-MNIST's digits fill 20 of 28 pixels, garments all of them, and photographs have no plain ground. This is
+MNIST's digits fill 20 of 28 pixels, garments all of them, and photographs have no plain background. This is
 measured on the images themselves, whatever file they came from.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.checks import flag, number
 
 SAMPLE = 1000  # how many images are looked at
-PLAIN = 0.05  # a pixel of the ground differs from black or white by at most this share
+PLAIN = 0.05  # a pixel of the background differs from black or white by at most this share
 LIT = 0.2  # a pixel of the object is at least this light, on the scale 0…1
 SECOND = 0.3  # a part with less than this share of the largest part's ink is not a second object
 SLACK = 0.05  # an image may have so much less or more ink than any training image
@@ -25,7 +25,7 @@ class Preparation:
     ----------
     margin : float, optional
         The share of height and width, below 0.5, that an object leaves empty on each side. None: the
-        images do not show one object on a black or white ground, as photographs.
+        images do not show one object on a black or white background, as photographs.
     negative : bool
         Whether the objects are dark on white.
     least_ink, most_ink : float

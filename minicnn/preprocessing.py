@@ -243,9 +243,9 @@ def _check_scale(images: Array, low: float, high: float, trained_on: tuple[float
     line = ""
     if not floating and black < 0:
         line = "images = images / 127.5 - 1" if minus_one_to_one else ""
-    elif floating and low < 0 <= black and _plain_ground(images, low):
+    elif floating and low < 0 <= black and _plain_background(images, low):
         line = "images = (images + 1) / 2" if low == -1 and high <= 1 else ""
-    elif floating and black < 0 == low and _plain_ground(images, 0):
+    elif floating and black < 0 == low and _plain_background(images, 0):
         line = "images = images * 2 - 1" if minus_one_to_one and high <= 1 else ""
     elif floating and low >= 0 and 0 < high < white / 100:
         line = "images = images * 255" if high <= 1 / 255 else ""
@@ -257,7 +257,7 @@ def _check_scale(images: Array, low: float, high: float, trained_on: tuple[float
     )
 
 
-def _plain_ground(images: Array, value: float) -> bool:
+def _plain_background(images: Array, value: float) -> bool:
     """Whether many pixels have exactly this value: those of a background do, noise does not."""
     return int((images == value).sum()) >= max(2, images.size / 1000)
 

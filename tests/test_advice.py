@@ -171,10 +171,10 @@ def test_ambiguous_labels_get_no_line(labels):
 def test_what_was_seen_is_said():
     for labels, seen in [
         (np.where(np.arange(N) == 3, np.nan, LABELS), "labels[3] is nan"),
-        (LABELS / 2, "is 0.5, which is no class"),
+        (LABELS / 2, "is 0.5, which is not a class"),
         (UNSURE_LABELS["None"], "NoneType and int"),
         (NAMES[LABELS], f"such as {NAMES[LABELS][0]!r}"),
-        (LABELS + 1, "they go from 1 to 3"),
+        (LABELS + 1, "they are 1 to 3"),
     ]:
         with pytest.raises(MiniCNNError, match=re.escape(seen)):
             Dataset(GRAY, labels)

@@ -1,6 +1,6 @@
 """Predict what pictures show.
 
-Each is made into what the model was trained on, such as one light object on a black ground,
+Each is made into what the model was trained on, such as one light object on a black background,
 centered, with the margin of the training images; the three most probable classes are printed.
 The exit status is 2 if a picture cannot be read; the others are predicted all the same.
 """

@@ -1,4 +1,4 @@
-"""Augmentation: an image is a little different each time the model is trained on it."""
+"""Augmentation: random changes to the training images."""
 
 import math
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Augmentation(Hinted):
 
     Notes
     -----
-    For stored images, before the preprocessing.
+    Applied to stored images, before the preprocessing.
 
     Sources: Simard, Steinkraus & Platt 2003, "Best Practices for Convolutional Neural Networks Applied to
     Visual Document Analysis", section 2; Zhong et al. 2020, "Random Erasing Data Augmentation", algorithm 1
@@ -57,9 +57,9 @@ class Augmentation(Hinted):
         Raises
         ------
         ShapeError, DTypeError
-            If ``images`` are no such array.
+            If ``images`` is not such an array.
         """
-        array_module(images)  # raises if they are no array
+        array_module(images)  # raises if it is not an array
         if images.ndim != 4:
             raise ShapeError(f"expected images of shape (N, H, W, C), got {images.shape}")
         N = len(images)

@@ -16,8 +16,8 @@ from minicnn.errors import DataError, DataNotFoundError
 from minicnn.files import replacing
 
 GZIP_MAGIC = b"\x1f\x8b"
-RATIO = 50  # a gzip file may unpack to so many times its size; MNIST's images to 5, as CSV to 8 times
-SMALL = 64 * 2**20  # bytes that any gzip file or pipe may give: sorted labels do compress a thousandfold
+RATIO = 50  # the most that a gzip file may unpack to, times its size; MNIST's images take 5, as CSV 8
+SMALL = 64 * 2**20  # bytes that any gzip file or pipe may hold: sorted labels compress a thousandfold
 CHUNK = 2**20
 
 
@@ -83,7 +83,7 @@ class _Limited(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer or a part of it; return the number of bytes, 0 at the end."""
+        """Fill a part of the buffer; return the number of bytes, 0 at the end."""
         try:
             data = self._content.read(min(len(buffer), CHUNK, self._room + 1))
         except (EOFError, OSError, zlib.error) as error:

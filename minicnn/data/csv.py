@@ -6,7 +6,7 @@ A line is an image: its label, then its pixels 0…255, row by row (and channel 
     2,0,0,…,0
     9,0,13,…,255
 
-The label may also be the last column, or one that the header names, and a word instead of a number.
+The label may also be in the last column or one that the header names, and may be a word.
 
 A file is read a few megabytes at a time, so memory holds little more than the images.
 """
@@ -45,7 +45,7 @@ def read_csv(
     """Read a CSV file of labels and pixels into a data set of uint8 images.
 
     The first line is a header if it has titles, which may be consecutive numbers. Empty lines are skipped.
-    A file compressed with gzip is read too, whatever its name.
+    The file may be compressed with gzip, under any name.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def read_csv(
         If ``path``, ``image_shape``, ``class_names`` or ``label`` are of another kind.
     """
     if not isinstance(path, str | PathLike):
-        raise ConfigError(f"path must be that of a file, such as 'train.csv', got {path!r}")
+        raise ConfigError(f"path must be a path such as 'train.csv', got {path!r}")
     class_names = checked_names(class_names)
     wanted = None if image_shape is None else checks.shape(image_shape, "image_shape")
     if wanted is not None and len(wanted) != 3:
@@ -235,7 +235,7 @@ class _Table:
             if label is None:
                 return None
             raise self._error(
-                f"there is no header to find the label {label!r} by: give label='first' or label='last'"
+                f"without a header, no column is called {label!r}: give label='first' or label='last'"
             )
         if label is not None:
             if self.titles.count(label) != 1:
@@ -249,7 +249,7 @@ class _Table:
         if len(found) > 1:
             titles = [self.titles[i] for i in found]
             raise self._error(
-                f"each of {listed(titles)} may be the label: say which, with label={titles[0]!r} for example"
+                f"the label may be any of {listed(titles)}: choose one, such as label={titles[0]!r}"
             )
         return found[0] if found else None
 
@@ -276,7 +276,7 @@ class _Table:
             )
 
     def _without_words(self, texts: list[str], column: int) -> list[str] | None:
-        """Move the labels to ``words`` and return the lines with 0 instead; None if a label is no word."""
+        """Move the labels to ``words`` and return the lines with 0 instead; None if one is not a word."""
         lines = []
         for text in texts:
             fields = text.split(",")
@@ -328,12 +328,12 @@ class _Table:
         decide = "label='last'" if _like_labels(last) else "label='first', 'last', or its title"
         raise DataError(
             f"{self.path}: the first column, which should be the label, holds {_summary(first)}; the last "
-            f"one holds {_summary(last)}: say which is the label with {decide}"
+            f"one holds {_summary(last)}: choose the label with {decide}"
         )
 
 
 def _like_labels(column: np.ndarray) -> bool:
-    """Whether numbers may be labels: all of 0 … K or 1 … K, none nearly everywhere; a few always may."""
+    """Whether numbers may be labels: 0 … K or 1 … K, none of them nearly everywhere; a few always may."""
     present, counts = np.unique(column, return_counts=True)
     complete = present[0] <= 1 and 1 < len(present) == int(present[-1]) - int(present[0]) + 1
     return len(column) < 10 or bool(complete and counts.max() < 0.9 * len(column))
@@ -363,8 +363,8 @@ def _classes(
     unknown = [label for label in found if label not in names]
     if unknown:
         raise DataError(
-            f"{path}: the label '{printable(unknown[0])}' is none of the classes {listed(names)}: correct "
-            "it, or give a class name for each class"
+            f"{path}: the label '{printable(unknown[0])}' is not one of the classes {listed(names)}: "
+            "correct it, or name all classes"
         )
     indices = {name: index for index, name in enumerate(names)}
     return names, np.array([indices[str(label)] for label in labels])
@@ -387,7 +387,7 @@ def _is_header(titles: list[str]) -> bool:
 
 
 def _is_word(text: str) -> bool:
-    """Whether a field is a word; an empty one is rather a missing number."""
+    """Whether a field is a word; an empty one counts as a missing number."""
     try:
         float(text)
     except ValueError:

@@ -29,7 +29,7 @@ class Dataset(Hinted):
     class_names : sequence of str, stored as a tuple
         The name of each class; by default "0", "1", … up to the largest label.
     name : str
-        What the data set is called in messages and reports.
+        The name in messages and reports.
 
     Raises
     ------
@@ -38,12 +38,12 @@ class Dataset(Hinted):
     DTypeError
         If something is not a NumPy array, images are neither uint8 nor floating, or labels are not integer.
     DataError
-        If there are no images, not one label for each, a label outside the classes, labels that count from 1,
-        or a masked value.
+        If there are no images, another number of labels, a label outside the classes, labels that count from
+        1, or a masked value.
     NonFiniteError
         If an image holds NaN or infinity.
     ConfigError
-        If ``class_names`` is not a sequence of names that differ.
+        If ``class_names`` is not a sequence of different names.
 
     Notes
     -----
@@ -119,8 +119,8 @@ class Dataset(Hinted):
     def in_classes(self, class_names: Sequence[str]) -> "Dataset":
         """Return the data set with these classes, each label being the index of its class among them.
 
-        Where the classes of either have only default names, labels stay as they are; a data set with default
-        names may then have fewer classes, as its last ones may not occur in it.
+        If either has only default names, the labels stay unchanged; a data set with default names may then
+        have fewer classes, since its last ones may not occur.
 
         Raises
         ------
@@ -146,7 +146,7 @@ class Dataset(Hinted):
 
 
 class Numbers(tuple[str, ...]):
-    """Default class names "0", "1", …: they say nothing about what the classes are."""
+    """Default class names "0", "1", …, which do not identify the classes."""
 
 
 def check_dataset(data: Dataset) -> None:
@@ -169,7 +169,7 @@ def checked_names(names: Sequence[str]) -> tuple[str, ...]:
     names = tuple(printable(str(name)) for name in names)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
-        raise ConfigError(f"class_names must differ, {twice!r} comes twice: give each class its own name")
+        raise ConfigError(f"class_names must be unique, {twice!r} appears twice: rename one of them")
     return names
 
 
@@ -180,13 +180,13 @@ def _default_names(labels: np.ndarray) -> Numbers:
 
 
 def _unmasked(array: np.ndarray) -> np.ndarray:
-    """Return the values of a masked array if none is masked; anything else as it is."""
+    """Return a masked array without its mask if nothing is masked, anything else unchanged."""
     masked = isinstance(array, np.ma.MaskedArray) and not np.ma.is_masked(array)
     return np.ma.getdata(array) if masked else array
 
 
 def _count(labels: np.ndarray) -> int | None:
-    """Return how many images have labels, or None if the labels leave that open."""
+    """Return how many images have labels, or None if the shape of the labels is ambiguous."""
     if not isinstance(labels, np.ndarray):
         return len(labels) if isinstance(labels, Sized) else None
     if labels.ndim == 2 and len(labels) == 1 < labels.size:  # a row of labels, or one that is one-hot
@@ -205,7 +205,7 @@ def _check_order(images: np.ndarray, labels: np.ndarray) -> None:
 
 
 def _check_images(images: np.ndarray, n: int | None) -> None:
-    """Check that images are a 4-D array of pixels, with at least one image; there are n labels."""
+    """Check that images are a 4-D array of pixels, not empty; ``n`` is the number of labels."""
     if not isinstance(images, np.ndarray):
         raise DTypeError(
             f"images must be a NumPy array; got {type(images).__name__}"
@@ -230,7 +230,7 @@ def _is_images(shape: tuple[int, ...], n: int | None) -> bool:
 
 
 def _images_last(shape: tuple[int, ...], n: int | None) -> bool:
-    """Whether the shape is (H, W, C, N); not for gray images that are as many as they are high."""
+    """Whether the shape is (H, W, C, N); False for N gray images of height N, which are ambiguous."""
     last = shape[3] == n and shape[2] in advice.COLORS and min(shape[:2]) >= 8
     return last and n not in advice.COLORS and (shape[0] != n or shape[2] > 1)
 
@@ -260,10 +260,10 @@ def _check_labels(labels: np.ndarray, n: int) -> None:
 
 
 def _example(labels: np.ndarray) -> str:
-    """Return, for the message, the first label that is no class index, or which kinds of labels there are."""
+    """Describe for a message the first label that is not a class index, or the types of the labels."""
     if labels.dtype.kind == "f" and not advice.is_whole(labels):
         index = int(np.flatnonzero(~np.isfinite(labels) | (labels != np.rint(labels)))[0])
-        return f", labels[{index}] is {labels[index]}, which is no class"
+        return f", labels[{index}] is {labels[index]}, which is not a class"
     if labels.dtype.kind in "OUS":
         kinds = sorted({type(label).__name__ for label in labels})
         return f", such as {labels[0]!r}" if len(kinds) == 1 else f" of {' and '.join(kinds)}"
@@ -284,11 +284,11 @@ def _check_classes(labels: np.ndarray, classes: int) -> None:
 
 
 def _check_first(labels: np.ndarray) -> None:
-    """Raise if labels without class names are all of 1 … K, without 0: they probably count from 1."""
+    """Raise if labels without class names are 1 … K: they probably count from 1."""
     present = np.unique(labels)
     if present[0] == 1 and len(present) == present[-1] > 1:
         raise DataError(
-            f"labels must count from 0; they go from 1 to {present[-1]}, each occurs, and 0 does not. If "
-            "there is a class 0, without an image, name all: Dataset(images, labels, class_names). If not"
+            f"labels must count from 0; they are 1 to {present[-1]}, without 0. If class 0 "
+            "exists but has no image, name all classes: Dataset(images, labels, class_names). If not"
             f"{advice.ending('labels = labels - 1')}"
         )

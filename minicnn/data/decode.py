@@ -15,7 +15,7 @@ from minicnn.errors import DataError, DataNotFoundError, MiniCNNError, PictureWa
 MAX_PIXELS = 40_000_000  # of a decoded picture: 160 MB at four bytes a pixel
 # Their decoders hold the picture once; others hold it several times, and may have a quarter of the pixels.
 LEAN_FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF")
-PROGRAMS = ("EPS",)  # formats that are programs, which Pillow would let another program execute
+PROGRAMS = ("EPS",)  # Pillow has another program execute these
 STRIP = 2_000_000  # how many pixels are converted at a time
 WORKING_SIDE = 512  # larger pictures are shrunk to it: more than a model sees, and averaging removes noise
 
@@ -39,7 +39,7 @@ def decode(path: str | PathLike[str]) -> Image.Image:
         raise
     except FileNotFoundError as error:
         raise DataNotFoundError(f"{path}: there is no such file; check the path") from error
-    except Exception as error:  # whatever Pillow's decoders raise
+    except Exception as error:  # Pillow's decoders raise errors of many types
         raise DataError(
             f"{path}: expected a whole picture, such as a PNG or JPEG file; {error}: check the path, or save "
             "the picture again"
@@ -66,7 +66,7 @@ def _check_size(file: Image.Image, path: str | PathLike[str]) -> None:
     """Check how many pixels a picture has once it is decoded; choose a reduced size for a JPEG file."""
     size = w, h = file.size
     most = MAX_PIXELS if file.format in LEAN_FORMATS else MAX_PIXELS // 4
-    # A progressive file is decoded whole, whatever it is reduced to.
+    # A progressive file is always decoded at full size.
     if file.format in ("JPEG", "MPO") and not file.info.get("progressive"):
         scale = 2 * WORKING_SIDE / max(size)
         file.draft(None, (max(1, round(w * scale)), max(1, round(h * scale))))
@@ -93,7 +93,7 @@ def _shrink(file: Image.Image) -> Image.Image:
 
 
 def _averageable(picture: Image.Image) -> Image.Image:
-    """Return a picture in a mode that can be averaged; one of 32 bits a pixel stays as it is."""
+    """Return a picture in a mode that can be averaged; 32-bit pixels are unchanged."""
     if picture.mode in ("I", "F"):
         return picture
     if picture.mode.startswith("I;16"):  # Pillow's own conversion clips
@@ -121,5 +121,5 @@ def _flatten(picture: Image.Image) -> Image.Image:
     gray = np.asarray(picture.convert("L"), np.float64)
     opacity = np.asarray(picture.getchannel("A"), np.float64)
     light = (gray * opacity).sum() > 127.5 * opacity.sum()
-    ground = Image.new("RGBA", picture.size, "black" if light else "white")
-    return Image.alpha_composite(ground, picture).convert("RGB")
+    background = Image.new("RGBA", picture.size, "black" if light else "white")
+    return Image.alpha_composite(background, picture).convert("RGB")

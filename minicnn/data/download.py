@@ -46,7 +46,7 @@ def read_verified(path: Path, file: File, source: str | None = None) -> bytes:
 
 
 def fetch(files: Sequence[File], folder: Path, mirrors: Sequence[str]) -> list[bytes]:
-    """Download files into a folder, each from the first mirror that has it right; return their contents.
+    """Download files into a folder, each from the first mirror with a correct copy; return their contents.
 
     A file gets its name (``file.name + ".gz"``) only once it is complete and verified. A mirror that failed
     is asked last for the next files.

@@ -1,14 +1,14 @@
-"""What stands out in a picture: one object on a ground, whatever else the picture shows.
+"""Finding the one object in a picture: what stands out from the background.
 
 A photograph of a digit also shows the crumbs on the paper, the table beside it and the shadow of the hand.
-So there are several guesses at the ground, and the first is taken on which the object stands free::
+So the background is guessed in several ways, and the first on which the object stands free is used::
 
     plane          a plane through the border, which allows for uneven light
     reached        what is reached from the border without a sharp edge on the way: shadows are soft
     plane, inside  a plane through a frame a little inside: rulings and edges are at the border
 
-An object stands free if it does not touch the border and most of the border is ground. If it does on none,
-it fills the picture: then the plane is the ground, and only specks are removed.
+An object stands free if it does not touch the border and most of the border is background. If it stands
+free on none, it fills the picture: then the plane is the background, and only specks are removed.
 """
 
 from typing import NamedTuple
@@ -16,18 +16,18 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-FAINTEST = 0.05 * 255  # an object differs from its ground by more than this, as in Fashion-MNIST
+FAINTEST = 0.05 * 255  # an object differs from its background by more than this, as in Fashion-MNIST
 EDGE = 0.2  # the object's edge, as a share of its contrast: JPEG artifacts beside edges are fainter
-NOISE = 6  # the object differs from its ground by more than this many standard deviations of its noise
-SMALL = 40  # narrower pictures are drawings made for the model: all that stands out is the object
+NOISE = 6  # the object differs from its background by more than this many standard deviations of its noise
+SMALL = 40  # narrower pictures are drawings made for the model, and everything in them is the object
 LARGE = 200  # narrower pictures are not photographs: no shadows, and a few pixels are not a soft edge
 # Parts with a smaller share of the largest part's ink are specks: near it, and far from it.
 SPECK, FAR_SPECK = 0.05, 0.2
 FAR = 0.25  # of the largest part's longer side: the bar of a 5 is nearer than that, a staple is not
 ALONG = 0.3  # of its height and width at the border: a table runs along the border, a cut stroke does not
-QUIET = 0.7  # the share of the border that is ground, at least, if the object stands free
+QUIET = 0.7  # the share of the border that is background, at least, if the object stands free
 SOFT = 0.35  # the slope of a shadow's edge, at most, as a share of the picture's steepest slopes
-ENCLOSED = 0.3  # a region that differs less from the ground, as a share of the most, is ground too
+ENCLOSED = 0.3  # a region that differs less from the background, as a share of the most, is background too
 DARKEST = 0.4  # a shadow leaves this share of the light, at least
 STRONGEST = 0.75  # of the largest difference from the plane: no shadow is so dark, so this is ink
 CLEAR = 0.05  # of height and width: an object within a shadow is at least so far from the border
@@ -35,36 +35,36 @@ INSIDE = 0.06  # of height and width: how far the inner frame is from the border
 
 
 class Guess(NamedTuple):
-    """What stands out from one guess at the ground."""
+    """What stands out from one guess at the background."""
 
-    raw: np.ndarray  # (h, w): how far each pixel differs from the ground, 0 where it is ground
+    raw: np.ndarray  # (h, w): how far each pixel differs from the background, 0 where it is background
     cleaned: np.ndarray  # (h, w): the same, without specks and what is at the border
     free: bool  # whether it stands free
 
 
 def foreground(gray: np.ndarray, invert: bool | None = None) -> np.ndarray:
-    """Return how far each pixel of the object differs from the ground, and 0 everywhere else.
+    """Return how far each pixel of the object differs from the background, and 0 everywhere else.
 
     Parameters
     ----------
     gray : (h, w) float, 0…255
     invert : bool, optional
-        Whether the object is darker than the ground; None: the stronger difference decides.
+        Whether the object is darker than the background; None: the stronger difference decides.
 
     Returns
     -------
     found : (h, w) float, at least 0, or the part of it in an inner frame
     """
-    ground, noise = plane(gray)
-    difference, found = _differing(gray, ground, noise, invert)
+    background, noise = plane(gray)
+    difference, found = _differing(gray, background, noise, invert)
     if min(gray.shape) < SMALL:
         return found
     first = _guess(difference, found)
-    even = NOISE * noise <= EDGE * difference.max()  # else the ground may not be a plane
+    even = NOISE * noise <= EDGE * difference.max()  # else the background may not be a plane
     if first.free and even:
         return first.cleaned
     if min(gray.shape) >= LARGE:
-        guess = _guess(*_differing(gray, *_reached(gray, ground, noise), invert))
+        guess = _guess(*_differing(gray, *_reached(gray, background, noise), invert))
         if guess.free and _clear(guess.cleaned) and _keeps_the_strongest(guess.raw, difference):
             return guess.cleaned
     if first.free:
@@ -111,10 +111,10 @@ def _deviation(residuals: np.ndarray) -> float:
 
 
 def _differing(
-    gray: np.ndarray, ground: np.ndarray, noise: float, invert: bool | None
+    gray: np.ndarray, background: np.ndarray, noise: float, invert: bool | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far a picture differs from its ground toward the object, and the same where it is clear."""
-    difference = gray - ground
+    """Return how far a picture differs from its background toward the object, and the same without noise."""
+    difference = gray - background
     if invert is None:
         invert = -difference.min() > difference.max()
     if invert:
@@ -123,26 +123,26 @@ def _differing(
     return difference, np.where(difference > least, difference, 0)
 
 
-def _reached(gray: np.ndarray, ground: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
-    """Return the ground that is reached from the border without a sharp edge on the way, and its noise.
+def _reached(gray: np.ndarray, background: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
+    """Return the background reached from the border without crossing a sharp edge, and its noise.
 
-    It starts where the border fits the plane ``ground``. Below the object it continues with the nearest pixel
-    of the ground, smoothed. Enclosed regions that are much like it, as within a zero, are ground too.
+    It starts where the border fits the plane ``background``. Behind the object it is the nearest pixel of the
+    background, smoothed. Enclosed regions that are similar, as within a zero, are background, too.
     """
-    start = _border(gray.shape) & (np.abs(gray - ground) <= max(FAINTEST, 3 * noise))
+    start = _border(gray.shape) & (np.abs(gray - background) <= max(FAINTEST, 3 * noise))
     light = np.median(gray[start])
     lit = (gray > DARKEST * light - FAINTEST) & (gray < light / DARKEST + FAINTEST)
     slope = ndimage.gaussian_gradient_magnitude(gray, 2)
     regions, count = ndimage.label((slope < SOFT * np.percentile(slope, 99.5)) & lit)
-    is_ground = np.zeros(count + 1, bool)
-    is_ground[regions[start]] = True
-    is_ground[0] = False
-    if not is_ground.any():
-        return ground, noise
+    is_background = np.zeros(count + 1, bool)
+    is_background[regions[start]] = True
+    is_background[0] = False
+    if not is_background.any():
+        return background, noise
     smooth = ndimage.gaussian_filter(gray, 2)
-    away = np.abs(smooth - _filled(smooth, is_ground[regions]))
-    is_ground[1:] |= ndimage.mean(away, regions, range(1, count + 1)) < ENCLOSED * away.max()
-    reached = is_ground[regions]
+    away = np.abs(smooth - _filled(smooth, is_background[regions]))
+    is_background[1:] |= ndimage.mean(away, regions, range(1, count + 1)) < ENCLOSED * away.max()
+    reached = is_background[regions]
     return _filled(smooth, reached), _deviation((gray - smooth)[reached])
 
 
@@ -153,7 +153,7 @@ def _filled(smooth: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _clear(found: np.ndarray) -> bool:
-    """Whether an object keeps clear of the border; the remains of one cut off by a soft edge do not."""
+    """Whether an object is clear of the border; the rest of one that a soft edge cuts off is not."""
     rows, columns = (round(CLEAR * n) for n in found.shape)
     return np.count_nonzero(found[rows:-rows, columns:-columns]) == np.count_nonzero(found)
 

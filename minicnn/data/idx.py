@@ -29,15 +29,15 @@ MAX_AXES = 32  # as many as every NumPy can hold
 def read_idx(path: str | PathLike[str]) -> np.ndarray:
     """Read an IDX file into a new array of its shape and dtype, in native byte order.
 
-    The file may be compressed, whatever its name. A header that promises more than the file can hold raises
-    before anything is allocated, see `open_content`.
+    The file may be compressed, under any name. A header that declares more data than the file can hold is an
+    error before anything is allocated, see `open_content`.
 
     Raises
     ------
     DataNotFoundError
         If there is no such file.
     DataError
-        If the file is empty, damaged, truncated, too long, or no IDX file.
+        If the file is empty, damaged, truncated, too long, or not an IDX file.
     """
     with open_content(path) as content:
         return parse_idx(content, str(path), content.limit)
@@ -56,7 +56,7 @@ def parse_idx(content: io.BufferedIOBase, source: str, limit: int) -> np.ndarray
     try:
         array = np.empty(shape, dtype)
     except ValueError as error:  # an axis is 0, and others are longer than an array may have
-        raise DataError(f"{source}: the shape {shape} cannot be: {error}") from error
+        raise DataError(f"{source}: the shape {shape} is impossible: {error}") from error
     found = start + content.readinto(array.reshape(-1).view(np.uint8).data)
     if found < expected:
         raise DataError(f"{promise}; got {found:,}, so it is cut short: fetch it again")

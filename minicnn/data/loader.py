@@ -1,4 +1,4 @@
-"""`load`: a data set by its name, from this machine if it is there, else downloaded."""
+"""`load`: a data set by name, read from this machine or downloaded."""
 
 import os
 import shlex
@@ -31,13 +31,13 @@ def load(
 ) -> tuple[Dataset, Dataset]:
     """Return the training and the test part of a data set.
 
-    The files are read from ``root`` if it is given, and from nowhere else then; else from the folder in the
-    environment variable ``MINICNN_DATA``, if the data set is there; else from the user's cache folder, to
-    which missing and damaged files are downloaded, in half an hour at most. The first two are never written
-    to. The SHA-256 of every file is checked at each load.
+    The files are read from ``root`` if it is given; else from the folder in the environment variable
+    ``MINICNN_DATA``, if the data set is there; else from the user's cache folder, to which missing and
+    damaged files are downloaded, in half an hour at most. Only the cache is written to. The SHA-256 of every
+    file is checked at each load.
 
-    Any other name is that of custom images, in IDX files called as MNIST's are, in ``root`` or
-    ``MINICNN_DATA``. Their classes are "0", "1", …
+    Any other name refers to custom images: IDX files named like MNIST's, in ``root`` or ``MINICNN_DATA``.
+    Their classes are "0", "1", …
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ def load(
     Returns
     -------
     train, test : Dataset
-        Images uint8 (N, 28, 28, 1), labels int64 (N,). Custom images have the size and type of their files.
+        Images uint8 (N, 28, 28, 1), labels int64 (N,). Custom images keep their size and dtype.
 
     Raises
     ------
     ConfigError
-        If the name is unknown and there are no files of that name, or an argument makes no sense with it.
+        If the name is unknown and there are no files of that name, or another argument does not fit it.
     DataNotFoundError
         If files are missing and could not be downloaded, or not written to the cache folder.
     DataError
@@ -106,7 +106,7 @@ def _draw(seed: int, sizes: tuple[int, int]) -> tuple[Dataset, Dataset]:
 
 
 def _known(labels: Path) -> str | None:
-    """Return which of the known data sets has these test labels."""
+    """Return the name of the known data set that has these test labels, or None."""
     for source in SOURCES.values():
         with suppress(DataError):
             read_verified(labels, source.files[3])
@@ -158,7 +158,7 @@ def _dataset(images: Path, labels: Path, class_names: tuple[str, ...], name: str
 
 
 def _folder(root: str | os.PathLike[str] | None) -> tuple[Path | None, str]:
-    """Return the user's folder with data sets, if there is one, and where it was named."""
+    """Return the user's folder with data sets, or None, and what named it."""
     if root is not None:
         return _expanded(check_path(root, "root")), "root (--data)"
     folder = os.environ.get(VARIABLE)
@@ -198,7 +198,7 @@ def _paths(name: str, folder: Path, origin: str) -> list[Path]:
 
 
 def _place(name: str, folder: Path) -> Path | None:
-    """Return where in a user's folder a data set is: the first place with any of its files, or None."""
+    """Return the folder of a data set in a user's folder, or None: the first with any of its files."""
     places = (folder / name, folder)
     return next((place for place in places if any(_find(place, file) for file in NAMES)), None)
 
@@ -227,7 +227,7 @@ def _from_cache(source: Source) -> list[bytes]:
 
 
 def _advice(source: Source, problem: str) -> str:
-    """Return what to do if a data set is not available, in four lines."""
+    """Return four lines on what to do if a data set is not available."""
     folder = os.environ.get(VARIABLE)
     files = ", ".join(f"{file.name}.gz" for file in source.files)
     places = f"neither in {VARIABLE} ({folder}) nor in the cache" if folder else "not on this machine"

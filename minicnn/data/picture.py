@@ -1,7 +1,7 @@
-"""Turning a picture file into an image like those of a data set.
+"""Reading a picture file as an image like those of a data set.
 
-A model knows only images like those of MNIST and Fashion-MNIST: one light object on a black ground, trimmed
-to its edges, scaled to one size, centered. A photograph is none of this, so it goes through the same steps.
+A model only knows images like those of MNIST and Fashion-MNIST: one light object on a black background,
+trimmed to its edges, scaled to one size, centered. So a photograph goes through the same steps.
 
 Sources: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-Based Learning Applied to Document
 Recognition", 1998, section III.A (MNIST: a box of 20 × 20 pixels within 28 × 28); H. Xiao, K. Rasul,
@@ -26,32 +26,32 @@ def read_picture(
 ) -> np.ndarray:
     """Read a picture file as an image of a data set: a light object on black, trimmed and centered.
 
-    With one channel, the object is what differs from the ground::
+    With one channel, the object is what differs from the background::
 
-        object = picture − ground    or    ground − picture, whichever is the stronger
+        object = picture − background    or    background − picture, the stronger of the two
 
-    The ground may be unevenly lit, and shadows, specks, and anything beside the sheet are not part of the
+    The background may be unevenly lit, and shadows, specks, and anything beside the sheet are not part of the
     object; see ``foreground``. The object is cut to its bounding box, scaled until it fills ``image_shape``
-    except for the margin, and brightened to 255. The box is centered, an odd pixel above it or on its left,
-    as in Fashion-MNIST; then the center of mass is moved to pixel (H // 2, W // 2), as in MNIST, as far as
-    the margin allows. A picture of one color, or of noise alone, becomes 0 everywhere.
+    except for the margin, and brightened to 255. The box is centered, with an odd pixel above it or on its
+    left, as in Fashion-MNIST; then the center of mass is moved to pixel (H // 2, W // 2), as in MNIST, as far
+    as the margin allows. A picture of one color, or of noise alone, becomes 0 everywhere.
 
-    With three channels, or without a margin, the picture is only scaled as a whole and centered, on the
-    color of its border.
+    With three channels, or without a margin, the whole picture is scaled and centered on the color of its
+    border.
 
     Parameters
     ----------
     path : str or path
-        A picture in any format that Pillow reads, of any depth and color. It is rotated as its EXIF data
-        say. 32-bit pixels, integer or floating, have no fixed black and white, so they are stretched to
+        A picture in any format that Pillow reads, of any depth and color. It is rotated by its EXIF data.
+        32-bit pixels, integer or floating, have no fixed black and white, so they are stretched to
         0…255. Transparent parts become black behind a light object and white behind a dark one.
     image_shape : tuple of int
-        Of the result, (H, W, C), where C is 1 or 3.
+        The shape of the result, (H, W, C), with C = 1 or 3.
     invert : bool, optional
-        Whether the object is darker than its ground; None decides by the picture. For C = 1 only.
+        Whether the object is darker than its background; by default judged by the picture. For C = 1 only.
     margin : float, optional
         The share of the height and width that stays empty on each side, below 0.5: 0 as in
-        Fashion-MNIST, 4/28 as in MNIST. None: the picture shows no object on a ground, and is used whole.
+        Fashion-MNIST, 4/28 as in MNIST. None: the picture is used whole.
     negative : bool
         Whether the image is to show a dark object on white.
 
@@ -68,8 +68,8 @@ def read_picture(
     DataNotFoundError
         If there is no such file.
     DataError
-        If the file is no picture, is damaged or truncated, has too many pixels (40 million, in some formats a
-        quarter of it; more in JPEG files that are not progressive), or one that is NaN or infinite.
+        If the file is not a picture, is damaged or truncated, has too many pixels (40 million, in some
+        formats a quarter of that; more in JPEG files that are not progressive), or one is NaN or infinite.
 
     Warns
     -----
@@ -123,7 +123,7 @@ def _margins(H: int, W: int, margin: float) -> tuple[int, int]:
 
 
 def _whole(pixels: np.ndarray, size: tuple[int, int], margins: tuple[int, int]) -> np.ndarray:
-    """Scale a picture (h, w, C) as it is, and center it on the color of its border."""
+    """Scale a whole picture (h, w, C), and center it on the color of its border."""
     border = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
     return _frame(_scale(pixels, size, margins), size, np.median(border, axis=0))
 
@@ -146,16 +146,16 @@ def _scale(pixels: np.ndarray, size: tuple[int, int], margins: tuple[int, int]) 
     scaled = max(1, round(w * scale)), max(1, round(h * scale))
     channels = [Image.fromarray(channel) for channel in np.moveaxis(pixels, -1, 0).astype(np.float32)]
     resized = [np.asarray(channel.resize(scaled, Image.Resampling.LANCZOS)) for channel in channels]
-    # The filter overshoots beside an edge: its ripples are not in the picture.
+    # The filter overshoots at edges, so its ripples are cut off.
     return np.stack(resized, axis=-1).clip(pixels.min(), pixels.max())
 
 
-def _frame(pixels: np.ndarray, size: tuple[int, int], ground: float | np.ndarray) -> np.ndarray:
-    """Return an image of ``size`` on the ground, with a picture (h, w, C) in its middle."""
+def _frame(pixels: np.ndarray, size: tuple[int, int], background: float | np.ndarray) -> np.ndarray:
+    """Return an image of ``size`` on the background, with a picture (h, w, C) in its middle."""
     h, w, C = pixels.shape
     # Rounded up: Fashion-MNIST has the wider gap above and on the left.
     top, left = (size[0] - h + 1) // 2, (size[1] - w + 1) // 2
-    image = np.full((*size, C), ground, np.float32)
+    image = np.full((*size, C), background, np.float32)
     image[top : top + h, left : left + w] = pixels
     return image
 

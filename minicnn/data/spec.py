@@ -1,4 +1,4 @@
-"""`DatasetSpec`: a data set as a person names it on a command line, saved with the results of a run."""
+"""`DatasetSpec`: where data come from, as given on a command line and saved with the results of a run."""
 
 import os
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class DatasetSpec:
     train_csv, test_csv : str, optional
         Files for ``data.read_csv``, instead of the data set of that name.
     images : int, optional
-        How many images to train on; a fifth of that number to test on. A set that is loaded alone gets the
+        The number of training images; a fifth as many are used to test. A set that is loaded alone gets the
         whole number. See ``sample``.
     label : str, optional
         The column of labels in the CSV files, see ``data.read_csv``.
@@ -40,8 +40,8 @@ class DatasetSpec:
     Raises
     ------
     ConfigError
-        If both a folder and files are given, one of them is no path, ``images`` is not a whole number of at
-        least 1, or there is a ``label`` without files.
+        If both a folder and files are given, one of them is not a path, ``images`` is not a whole number of
+        at least 1, or there is a ``label`` without files.
     """
 
     name: str = "fashion-mnist"
@@ -66,7 +66,7 @@ class DatasetSpec:
             )
 
     def load(self) -> tuple[Dataset, Dataset]:
-        """Return the training and the test set; raises what ``data.load`` and ``data.read_csv`` raise."""
+        """Return the training and the test set; errors are those of ``data.load`` and ``data.read_csv``."""
         if self.train_csv is None and self.test_csv is None:
             train, test = load(self.name, self.folder)
         elif self.train_csv is None or self.test_csv is None:
@@ -74,22 +74,20 @@ class DatasetSpec:
                 "expected a CSV file to train on and one to test on, got one of them: give both"
             )
         elif _same_file(self.train_csv, self.test_csv):
-            raise ConfigError(
-                f"{self.train_csv} is to be trained and tested on: keep images apart to test on"
-            )
+            raise ConfigError(f"{self.train_csv} is given for training and for testing: test on other images")
         else:
             train = self._read(self.train_csv, ())
             test = self._read(self.test_csv, train.class_names)
         return self._sample(train, 1), self._sample(test, 5)
 
     def load_train(self) -> Dataset:
-        """Return the training set alone, for which a test file need not be given."""
+        """Return the training set alone; a test file need not be given."""
         if self.train_csv is None:
             return self.load()[0]
         return self._sample(self._read(self.train_csv, ()), 1)
 
     def load_test(self, class_names: Sequence[str]) -> Dataset:
-        """Return the test set alone, whose classes are a model's."""
+        """Return the test set alone, with the classes of a model."""
         if self.test_csv is None:
             return self._sample(replace(self, images=None).load()[1], 1)
         return self._sample(self._read(self.test_csv, class_names), 1)
@@ -117,7 +115,7 @@ class DatasetSpec:
 
 
 def _same_file(first: str, second: str) -> bool:
-    """Whether two paths lead to one file; for files that are missing, whether the paths are the same."""
+    """Whether two paths are of the same file; of missing files, the paths are compared."""
     try:
         return os.path.samefile(first, second)
     except OSError:

@@ -1,4 +1,4 @@
-"""Stratified splits of a data set, once or k times, and samples of it."""
+"""Stratified splits and samples of a data set."""
 
 from collections.abc import Iterator
 

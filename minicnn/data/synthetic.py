@@ -1,7 +1,7 @@
 """Synthetic garments: a data set that needs no download, for tests, demonstrations and first steps.
 
 A garment is a list of strokes, painted one after the other. Every stroke, the fabric, the pose and the noise
-vary from image to image, enough that a linear classifier fails on them and a small CNN does not.
+vary from image to image, so that a linear classifier fails and a small CNN does not.
 """
 
 import numpy as np
@@ -160,7 +160,7 @@ def _pose(rng: np.random.Generator, m: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fabric(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Tone of the cloth at each pixel, float32 (M, 28, 28): a color, stripes or checks, a fall of light."""
+    """Tone of the cloth at each pixel, float32 (M, 28, 28): color, stripes or checks, and light."""
     m = len(x)
     waves = np.array([0, 14], np.float32)
     across, down = (rng.choice(waves, (m, 1, 1)) * _vary(rng, m, 0.8, 1.6) for _ in range(2))

@@ -163,9 +163,7 @@ class TestLabels:
         labels = np.resize(values, 40)
         rows = np.column_stack([labels, np.full((40, 4), 9)])
         path = written(tmp_path, "\n".join(",".join(map(str, row)) for row in rows))
-        with pytest.raises(
-            DataError, match="say which is the label with label='first', 'last', or its title"
-        ):
+        with pytest.raises(DataError, match="choose the label with label='first', 'last', or its title"):
             read_csv(path)
         np.testing.assert_array_equal(read_csv(path, label="first").labels, labels)
 
@@ -277,7 +275,7 @@ class TestMistakes:
         self.refused(
             tmp_path,
             "cat,0,0,0,0\n\x1b[2J,2,3,4,5",
-            r": the label '\x1b[2J' is none of the classes cat, dog",
+            r": the label '\x1b[2J' is not one of the classes cat, dog",
             class_names=("cat", "dog"),
         )
 
@@ -286,13 +284,13 @@ class TestMistakes:
         [
             (HEADER, "digit", ", line 1: the title 'digit' is not in the header, label, pixel1, pixel2"),
             ("a1,a1,a2,a3,a4", "a1", ", line 1: the title 'a1' is twice in the header"),
-            ("0,0,10,20,255", "digit", ", line 1: there is no header to find the label 'digit' by"),
+            ("0,0,10,20,255", "digit", ", line 1: without a header, no column is called 'digit'"),
             (
                 "class,p1,p2,p3,target",
                 None,
-                ", line 1: each of class, target may be the label: say which, with",
+                ", line 1: the label may be any of class, target: choose one, such as",
             ),
-            ("fine,coarse,p1,p2,p3", None, ", line 1: each of fine, coarse may be the label: say which"),
+            ("fine,coarse,p1,p2,p3", None, ", line 1: the label may be any of fine, coarse: choose one"),
         ],
     )
     def test_an_unclear_label_column(self, tmp_path, header, label, message):
@@ -419,7 +417,7 @@ class TestMistakes:
 
     @pytest.mark.parametrize("path", [None, 5, ["a.csv"]])
     def test_what_is_no_path_is_refused(self, path):
-        with pytest.raises(ConfigError, match=r"path must be that of a file, such as 'train\.csv', got "):
+        with pytest.raises(ConfigError, match=r"path must be a path such as 'train\.csv', got "):
             read_csv(path)
 
 

@@ -1,4 +1,4 @@
-"""`foreground` finds the one object of a picture, whatever else it shows."""
+"""`foreground` finds the one object in a picture."""
 
 import numpy as np
 import pytest
@@ -74,13 +74,13 @@ def test_the_ruling_of_a_cell_on_two_edges_is_left_out(edges, lines):
 
 
 @given(angle=st.floats(0, 2 * np.pi), at=st.floats(-80, 80), depth=st.floats(0.2, 0.5))
-def test_the_soft_edge_of_a_shadow_is_ground(angle, at, depth):
+def test_the_soft_edge_of_a_shadow_is_background(angle, at, depth):
     across = (X - SIDE / 2) * np.cos(angle) + (Y - SIDE / 2) * np.sin(angle) - at
     found = foreground(sheet() * (1 - depth / (1 + np.exp(across / 10))))
     assert same_object(found)
 
 
-def test_dark_corners_are_ground():
+def test_dark_corners_are_background():
     far = ((X - SIDE / 2) ** 2 + (Y - SIDE / 2) ** 2) / (SIDE**2 / 2)
     assert same_object(foreground(sheet() * (1 - 0.6 * far)))
 

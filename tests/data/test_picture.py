@@ -28,9 +28,9 @@ def on_canvas(size=(300, 300), at=(90, 90), cover=BOOT):
     return canvas
 
 
-def draw(cover, ink=BLACK, ground=WHITE):
+def draw(cover, ink=BLACK, background=WHITE):
     """Mix two colors, (h, w, 3) float64."""
-    return ground + (np.subtract(ink, ground)) * cover[..., None]
+    return background + (np.subtract(ink, background)) * cover[..., None]
 
 
 def eight_bits(pixels):
@@ -163,20 +163,20 @@ class TestTheSameObject:
         assert_same(read_picture(saved(eight_bits(pixels + noise(pixels.shape, 60)))), expected, 30)
 
     @pytest.mark.parametrize(
-        ("ink", "ground"),
+        ("ink", "background"),
         [(WHITE, BLACK), ((40, 40, 40), (170, 170, 170)), ((230, 230, 230), (120, 120, 120))],
         ids=["white on black", "dark on gray", "light on gray"],
     )
-    def test_in_other_grays(self, ink, ground, saved, expected):
-        assert_same(read_picture(saved(eight_bits(draw(on_canvas(), ink, ground)))), expected, 1)
+    def test_in_other_grays(self, ink, background, saved, expected):
+        assert_same(read_picture(saved(eight_bits(draw(on_canvas(), ink, background)))), expected, 1)
 
     @pytest.mark.parametrize(
-        ("ink", "ground"), [((160, 20, 30), (250, 240, 200)), ((250, 220, 60), (20, 40, 110))]
+        ("ink", "background"), [((160, 20, 30), (250, 240, 200)), ((250, 220, 60), (20, 40, 110))]
     )
-    def test_in_color(self, ink, ground, saved, expected):
-        assert_same(read_picture(saved(eight_bits(draw(on_canvas(), ink, ground)))), expected, 1)
+    def test_in_color(self, ink, background, saved, expected):
+        assert_same(read_picture(saved(eight_bits(draw(on_canvas(), ink, background)))), expected, 1)
 
-    def test_on_a_noisy_ground(self, saved, expected):
+    def test_on_a_noisy_background(self, saved, expected):
         pixels = draw(on_canvas(), (60, 60, 60), (200, 200, 200))
         assert_same(read_picture(saved(eight_bits(pixels + noise(pixels.shape)))), expected)
 
@@ -209,11 +209,11 @@ class TestTheSameObject:
         name = "picture.png" if mode in ("1", "L", "P") else "picture.tif"
         assert_same(read_picture(saved(picture, name)), expected, 1)
 
-    @pytest.mark.parametrize("ground", [65_535, 40_000, 12_000])
+    @pytest.mark.parametrize("background", [65_535, 40_000, 12_000])
     @pytest.mark.parametrize("name", ["picture.png", "picture.tif"])
-    def test_with_16_bits(self, name, ground, saved, expected):
+    def test_with_16_bits(self, name, background, saved, expected):
         # 12,000 is below mid-gray, and still lighter than what is on it.
-        pixels = (ground * (1 - 0.9 * on_canvas())).astype(np.uint16)
+        pixels = (background * (1 - 0.9 * on_canvas())).astype(np.uint16)
         assert_same(read_picture(saved(Image.fromarray(pixels), name)), expected, 4)
 
     @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ class TestTransparency:
 class TestInvert:
     @pytest.fixture
     def light_and_dark(self, saved):
-        # An upright bar that is lighter than the ground, and a level one that is a little darker.
+        # An upright bar that is lighter than the background, and a level one that is a little darker.
         pixels = np.full((100, 100), 100.0)
         pixels[10:50, 40:50] = 255
         pixels[70:80, 30:70] = 60
@@ -284,12 +284,12 @@ class TestInvert:
         lighter = read_picture(light_and_dark, invert=False)
         np.testing.assert_array_equal(read_picture(light_and_dark), lighter)
 
-    def test_false_takes_what_is_lighter_than_the_ground(self, light_and_dark):
+    def test_false_takes_what_is_lighter_than_the_background(self, light_and_dark):
         by_hand = np.zeros((28, 28, 1), np.uint8)
         by_hand[:, 11:18] = 255
         np.testing.assert_array_equal(read_picture(light_and_dark, invert=False), by_hand)
 
-    def test_true_takes_what_is_darker_than_the_ground(self, light_and_dark):
+    def test_true_takes_what_is_darker_than_the_background(self, light_and_dark):
         by_hand = np.zeros((28, 28, 1), np.uint8)
         by_hand[11:18] = 255
         np.testing.assert_array_equal(read_picture(light_and_dark, invert=True), by_hand)
@@ -334,7 +334,7 @@ class TestColor:
         # 50 × 100 becomes 16 × 32, so the object is 30/50 of 16 rows high.
         assert np.count_nonzero(image[:, 16, 1] > 128) == pytest.approx(9.6, abs=1)
 
-    def test_transparency_is_laid_on_the_ground_that_contrasts(self, saved):
+    def test_transparency_is_laid_on_the_background_that_contrasts(self, saved):
         picture = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
         picture.paste((250, 240, 20, 255), (5, 5, 15, 15))
         image = read_picture(saved(picture), (20, 20, 3))

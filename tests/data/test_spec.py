@@ -205,7 +205,7 @@ def test_it_can_be_moved():
 
 def test_refuses_to_test_on_what_it_trains_on(tmp_path):
     file = tmp_path / "a.csv"
-    with pytest.raises(ConfigError, match="is to be trained and tested on: keep images apart"):
+    with pytest.raises(ConfigError, match="is given for training and for testing: test on other images"):
         DatasetSpec("pets", None, str(file), str(tmp_path / "." / "a.csv")).load()
 
 
@@ -213,14 +213,14 @@ def test_refuses_to_test_on_what_it_trains_on(tmp_path):
 def test_refuses_to_test_on_a_link_to_what_it_trains_on(link, files, tmp_path):
     other = str(tmp_path / "other.csv")
     link(files["train_csv"], other)
-    with pytest.raises(ConfigError, match="is to be trained and tested on"):
+    with pytest.raises(ConfigError, match="is given for training and for testing"):
         DatasetSpec("pets", None, files["train_csv"], other).load()
 
 
 def test_refuses_a_link_to_a_file_that_is_missing_too(tmp_path):
     missing, other = str(tmp_path / "none.csv"), str(tmp_path / "other.csv")
     os.symlink(missing, other)
-    with pytest.raises(ConfigError, match="is to be trained and tested on"):
+    with pytest.raises(ConfigError, match="is given for training and for testing"):
         DatasetSpec("pets", None, missing, other).load()
 
 
