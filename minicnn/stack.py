@@ -1,4 +1,4 @@
-"""Layers in a row: the part of a model that engines compute with."""
+"""A stack of layers: the part of a model that engines need."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 
 class Stack(Hinted):
-    """Layers applied one after the other: the output of each is the input of the next.
-
-    This is ``Sequential`` without prediction, files and names of classes; see there for the parameters.
+    """``Sequential`` without prediction, files and class names; see there for parameters and errors.
 
     Attributes
     ----------
@@ -29,16 +27,9 @@ class Stack(Hinted):
     output_shape : tuple of int
         Of one sample; (K,) for a classifier, whose output is K logits.
     image_memory : (int, int)
-        The bytes that predicting one image takes at most: all activations, and the workspaces of all layers.
+        Upper bounds on the bytes for predicting one image: all activations, all workspaces.
     precision : str
-        How the captured engine multiplies on a GPU: ``"fp32"``, or on tensor cores ``"tf32"`` or ``"bf16"``.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is unusable, or a layer object appears twice.
-    ShapeError
-        If a layer cannot take the output of the one before it.
+        Of products in the captured engine: ``"fp32"``, or on tensor cores ``"tf32"`` or ``"bf16"``.
     """
 
     def __init__(
@@ -78,15 +69,7 @@ class Stack(Hinted):
 
     @ignore_underflow
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        """Compute the gradient of every parameter from ``dy``, the gradient with respect to the output.
-
-        Parameters
-        ----------
-        dy : (N, *output_shape)
-        need_dx
-            Whether to return the gradient with respect to the network input. Training does not need it, and
-            saves the work.
-        """
+        """Compute all gradients from ``dy``, (N, *output_shape); return dx if ``need_dx``."""
         first = 0 if need_dx else self._first_trained()
         gradient: Any = dy
         for index in range(len(self.layers) - 1, first - 1, -1):
@@ -96,18 +79,15 @@ class Stack(Hinted):
         return gradient if need_dx else None
 
     def _first_trained(self) -> int:
-        """Return the index of the first layer with parameters: no gradient is needed below it."""
+        """Return the index of the first layer with parameters; those before it need no gradient."""
         return next((i for i, layer in enumerate(self.layers) if layer.params), len(self.layers))
 
     def preprocess(self, images: Array) -> Array:
-        """Return images as network input, on the device of the model."""
+        """Return images as network input, on the model's device."""
         return self.preprocessing(to_device(images, self.device), self.dtype)
 
     def to(self, device: str) -> "Self":
-        """Move every array to ``device`` (``"cpu"``, ``"cuda"`` or ``"auto"``) and return the model.
-
-        Raises what ``backend.resolve_device`` raises.
-        """
+        """Move all arrays to a device, see ``resolve_device``, and return the model."""
         device = resolve_device(device)
         for layer in self.layers:
             for arrays in (layer.params, layer.grads, layer.state):
@@ -116,7 +96,7 @@ class Stack(Hinted):
         return self
 
     def arrays(self) -> dict[str, Array]:
-        """Return parameters and state by name, such as ``conv2d_1.W`` or ``batchnorm_1.running_mean``."""
+        """Return parameters and state by name: ``conv2d_1.W``, ``batchnorm_1.running_mean``."""
         return {
             f"{layer.name}.{name}": array
             for layer in self.layers
@@ -126,24 +106,21 @@ class Stack(Hinted):
     def set_arrays(self, arrays: dict[str, Array]) -> None:
         """Replace parameters and state by copies of ``arrays``, which has the keys of ``arrays()``.
 
-        Raises
-        ------
-        ShapeError
-            If an array is missing or has another shape; nothing is replaced then.
+        Raises ShapeError, before anything is replaced, if an array is missing or has another shape.
         """
-        for name, held in self.arrays().items():
-            if name not in arrays or arrays[name].shape != held.shape:
+        for name, old in self.arrays().items():
+            if name not in arrays or arrays[name].shape != old.shape:
                 found = arrays[name].shape if name in arrays else "none"
-                raise ShapeError(f"expected an array {name} of shape {held.shape}, got {found}")
+                raise ShapeError(f"expected an array {name} of shape {old.shape}, got {found}")
         for layer in self.layers:
-            for held in (layer.params, layer.state):
-                for name in held:
+            for target in (layer.params, layer.state):
+                for name in target:
                     copied = arrays[f"{layer.name}.{name}"].astype(self.dtype, order="C")
-                    held[name] = to_device(copied, self.device)
+                    target[name] = to_device(copied, self.device)
 
     @property
     def num_params(self) -> int:
-        """The number of trained parameters."""
+        """The number of trainable parameters."""
         return sum(array.size for layer in self.layers for array in layer.params.values())
 
     def __repr__(self) -> str:
@@ -162,8 +139,8 @@ def _checked_layers(layers: Sequence[Layer]) -> list[Layer]:
             raise ConfigError(f"expected layers, got {layer!r}: write ReLU(), not ReLU")
         if layer.in_model:
             raise ConfigError(
-                f"layer {layer.name!r} already belongs to a model, and building it again would redraw its "
-                "weights: make a new layer; set_arrays takes weights over"
+                f"layer {layer.name!r} already belongs to a model: make a new layer, and copy weights with "
+                "set_arrays"
             )
     if len({id(layer) for layer in layers}) < len(layers):
         raise ConfigError("a layer object appears twice: make one for each place")

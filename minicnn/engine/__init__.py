@@ -1,4 +1,4 @@
-"""How one training step, or one prediction, is executed."""
+"""The engines: how a training step or a prediction is executed."""
 
 from minicnn.engine.select import ENGINES, make_engine
 

@@ -1,9 +1,9 @@
 """Checks of a model and its arrays before a step or a prediction.
 
-Between two steps a user may insert, remove or rebuild layers, change their attributes and replace every
-array, while kernels rely on the sizes that they were given. So each engine and predictor has an ``Audit``
-of its model: ``holds`` tells whether it is still built in the same way, and ``check`` looks at each array.
-``Optimizer.begin_step`` does the same for gradients and moments.
+Between two steps a user may insert, remove or rebuild layers, change their attributes or replace an array,
+but kernels rely on sizes. So each engine and predictor has an ``Audit`` of its model: ``holds`` tells whether
+the layers are unchanged, and ``check`` checks each array. ``Optimizer.begin_step`` checks gradients and
+moments.
 """
 
 from collections.abc import Callable
@@ -21,21 +21,18 @@ from minicnn.stack import Stack
 
 
 def kind(layer: Layer) -> type[Layer]:
-    """Return the class that defines what a layer computes; ``Layer`` if a method of the object was replaced.
-
-    A subclass is another class: only it knows what it computes.
-    """
+    """Return the layer's class; ``Layer`` if the object has its own ``forward`` or ``backward``."""
     own = vars(layer)
     return Layer if "forward" in own or "backward" in own else type(layer)
 
 
-def is_known(thing: object, *classes: type) -> bool:
-    """Whether a loss is of one of these very classes, and no method of the object was replaced."""
-    return type(thing) in classes and not _has_replaced_method(thing)
+def is_exactly(thing: object, cls: type) -> bool:
+    """Whether ``thing`` is an instance of ``cls`` itself, not of a subclass, with its original methods."""
+    return type(thing) is cls and not _has_replaced_method(thing)
 
 
 def fused_kernel(optimizer: Optimizer) -> str | None:
-    """Return the name of the kernel that computes the steps of an optimizer, or None for a custom one."""
+    """Return the name of the optimizer's kernel, or None for a custom optimizer."""
     kernel = vars(type(optimizer)).get("kernel")  # a subclass may compute something else
     return None if _has_replaced_method(optimizer) else kernel
 
@@ -45,13 +42,7 @@ def _has_replaced_method(thing: object) -> bool:
 
 
 class Audit:
-    """A model as it was when the audit was made: built layers in a row that fit each other.
-
-    Raises
-    ------
-    ConfigError, StateError, ShapeError, DTypeError
-        If they do not fit; the message names the layer, what was expected and found, and what to do.
-    """
+    """A record of a model whose layers are built and fit together; raises a MiniCNNError if they do not."""
 
     def __init__(self, model: Stack) -> None:
         _check_row(model)
@@ -70,21 +61,18 @@ class Audit:
         ]
 
     def holds(self) -> bool:
-        """Whether the model is still the same, apart from the numbers in its arrays."""
+        """Whether the model is unchanged, apart from the numbers in its arrays."""
         try:
             now = self.model.layers
             same = len(now) == len(self._layers) and all(map(is_, now, self._layers))
             return same and self._facts == _facts(self.model)
-        except (AttributeError, TypeError, ValueError):  # not layers any more: a new audit says what is wrong
+        except (AttributeError, TypeError, ValueError):  # a new audit reports it
             return False
 
     def check(self, training: bool) -> None:
         """Check that all arrays have the class, shape and dtype that ``build`` gave them.
 
-        Raises
-        ------
-        ConfigError, StateError, ShapeError, DTypeError
-            If one has not; the message names the layer and the array. Nothing has been changed then.
+        Raises a MiniCNNError that names the layer and the array, before anything is changed.
         """
         self._check_numbers()
         of, dtype = self._array_class, self.model.dtype
@@ -103,10 +91,10 @@ class Audit:
                 )
 
     def _check_numbers(self) -> None:
-        """Check the tunable numbers that have changed, as the constructor would."""
-        found = [_numbers(type(layer))(layer) for layer, _, _ in self._expected]
+        """Check the tunable numbers as the constructor would, if one has changed."""
+        found = [_numbers(type(layer))(layer) for layer in self._layers]
         if found != self._numbers:
-            for layer, _, _ in self._expected:
+            for layer in self._layers:
                 if _stores_arguments(type(layer)):
                     made = _remade(layer)
                     for name in layer.tunable:  # as a plain float
@@ -115,26 +103,26 @@ class Audit:
 
 
 def check_output(layer: Layer, y: Array, N: int) -> None:
-    """Check that ``forward`` of a custom layer returned the shape and dtype that it declares."""
+    """Check that a custom layer's ``forward`` returned the declared shape and dtype."""
     remedy = "forward must return the declared shape"
     check_array(y, type(y), (N, *layer.output_shape), layer.dtype, layer.name, "an output", remedy)
 
 
 def check_dx(layer: Layer, dx: Array, N: int) -> None:
-    """Check that ``backward`` of a custom layer returned a gradient of its input."""
+    """Check that a custom layer's ``backward`` returned the shape and dtype of its input."""
     remedy = "backward must return the gradient of its input"
     check_array(dx, type(dx), (N, *layer.input_shape), layer.dtype, layer.name, "a dx", remedy)
 
 
 def audited(model: Stack, last: Audit | None, training: bool) -> Audit:
-    """Return ``last`` if it still holds, else a new audit of the model, after checking its arrays."""
+    """Return ``last`` if it still holds, else a new audit, and check the model's arrays."""
     audit = last if last is not None and last.model is model and last.holds() else Audit(model)
     audit.check(training)
     return audit
 
 
 def _facts(model: Stack) -> list[Any]:
-    """Return everything that the kernels and arrays of an engine depend on."""
+    """Return everything that an engine's kernels and arrays depend on."""
     facts = [model.input_shape, model.output_shape, model.dtype, model.device]
     for layer in model.layers:
         facts += kind(layer), _built(type(layer))(layer), *layer.params, "state", *layer.state
@@ -143,9 +131,9 @@ def _facts(model: Stack) -> list[Any]:
 
 @lru_cache(maxsize=256)
 def _built(of: type[Layer]) -> Callable[[Layer], tuple[Any, ...]]:
-    """Return a function that reads the attributes which ``build`` has read and set on such a layer."""
+    """Return a function that reads a layer's attributes that ``build`` uses or sets."""
     names = ["name", "dtype", "input_shape", "output_shape"]
-    if _stores_arguments(of):  # other classes need not store their arguments
+    if _stores_arguments(of):  # an unregistered class may not
         names += [name for name in constructor_parameters(of) if name not in of.tunable]
     return attrgetter(*names)
 
@@ -157,22 +145,22 @@ def _numbers(of: type[Layer]) -> Callable[[Layer], Any]:
 
 
 def _stores_arguments(of: type[Layer]) -> bool:
-    """Whether layers of this class have their constructor arguments as attributes: see ``register``."""
+    """Whether layers of this class store their constructor arguments as attributes: see ``register``."""
     return registry.get(of.__name__) is of and of.config is Layer.config
 
 
 def _check_row(model: Stack) -> None:
-    """Check that the layers are built, and each for the output shape of the one before it."""
+    """Check that each layer is built for the output shape of the one before it."""
     seen: set[int | str] = set()
     shape, before = model.input_shape, "the model's input_shape"
     for layer in model.layers:
         if not isinstance(layer, Layer):
             raise ConfigError(f"expected layers in model.layers, got {layer!r}")
         where, build = f"layer {layer.name!r}", f"call build({shape}, rng, {model.dtype.name!r})"
-        for held in (layer.params, layer.state):
-            if type(held) is not dict:
+        for arrays in (layer.params, layer.state):
+            if type(arrays) is not dict:
                 raise StateError(
-                    f"{where}: params and state must be dicts of arrays, one is {held!r}: {build}"
+                    f"{where}: params and state must be dicts of arrays, got {arrays!r}: {build}"
                 )
         if id(layer) in seen:
             raise ConfigError(f"{where} appears twice: make one for each place")
@@ -186,7 +174,7 @@ def _check_row(model: Stack) -> None:
         if layer.input_shape != shape:
             raise ShapeError(
                 f"{where} was built for an input of shape {layer.input_shape}, {before} is {shape}: {build}, "
-                "and so for each layer behind it"
+                "and rebuild each layer after it"
             )
         _check_built(layer, build)
         shape, before = layer.output_shape, f"the output of {where}"
@@ -198,7 +186,7 @@ def _check_row(model: Stack) -> None:
 
 
 def _check_built(layer: Layer, build: str) -> None:
-    """Check that a layer still has the attributes that it was built with."""
+    """Check that a layer's arrays and attributes are those it was built with."""
     shape = layer.input_shape
     missing = layer.param_shapes(shape).keys() - layer.params.keys()
     missing |= layer.state_shapes(shape).keys() - layer.state.keys()
@@ -215,13 +203,13 @@ def _check_built(layer: Layer, build: str) -> None:
     for what, declared, built in pairs:
         if declared != built:
             raise StateError(
-                f"layer {layer.name!r}: its attributes give {what} {declared}, it was built with "
-                f"{built}: {build} after a change, or undo the change"
+                f"layer {layer.name!r}: its attributes give {what} {declared}, it was built with {built}: "
+                f"{build} after a change, or undo the change"
             )
 
 
 def _remade(layer: Layer) -> Layer:
-    """Return a new layer made from the attributes of this one, which checks them."""
+    """Return a new layer with the same arguments; the constructor checks them."""
     try:
         made = type(layer)(**layer.config())
     except (MiniCNNError, AttributeError) as reason:

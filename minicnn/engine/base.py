@@ -1,4 +1,4 @@
-"""The base of all engines: they take training steps, on batches or on rows of a data set."""
+"""The base class of all engines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ from minicnn.stack import Stack
 
 
 class StepResult(NamedTuple):
-    """The mean loss of a batch, and how many of its images were classified correctly."""
+    """The mean loss of a batch, and the number of images classified correctly."""
 
     loss: float
     correct: int
 
 
 class Seen(NamedTuple):
-    """The number of images of some steps, the sum of their losses, how many were classified correctly."""
+    """Results of one or more steps: images, the sum of their losses, how many were classified correctly."""
 
     images: int
     loss_sum: float
@@ -30,7 +30,7 @@ class Seen(NamedTuple):
 
 
 class Engine:
-    """Base: takes its batches from arrays in main memory, and knows the result of each step at once."""
+    """Base class: batches come from main memory, and each step returns its result at once."""
 
     name: str
     model: Stack
@@ -43,12 +43,11 @@ class Engine:
         Raises
         ------
         ShapeError, DTypeError, DataError
-            If they have other shapes, or labels are not whole numbers from 0 to K − 1.
+            If images or labels do not fit the model: see ``check_data``.
         NonFiniteError
-            If the loss is NaN or infinite; the message names the layer where that began. Nothing is
-            updated then.
+            If the loss is NaN or infinite; the message names the layer that caused it. Nothing is updated.
         MiniCNNError
-            If the layers or arrays of the model were changed into something unusable: see ``Audit``.
+            If layers or arrays of the model were changed so that it cannot be trained: see ``Audit``.
         """
         check_data(self.model, images, labels)
         return self._step(images, labels)
@@ -60,25 +59,13 @@ class Engine:
     def load(
         self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None = None, seed: int = 0
     ) -> None:
-        """Set, and check once, the data set that ``step`` takes its batches from, and their augmentation.
-
-        Raises
-        ------
-        ShapeError, DTypeError, DataError
-            See ``train_step``.
-        """
+        """Check the data set once, as ``check_data`` does, and use it in ``step``, with this augmentation."""
         check_data(self.model, images, labels)
         self._data: Any = images, np.array(labels, np.int64)
         self._augmentation, self._rng = augmentation, np.random.default_rng(seed)
 
     def step(self, rows: np.ndarray) -> Seen | None:
-        """Take one step on these rows of the data set.
-
-        Returns
-        -------
-        Seen or None
-            The results since the last answer; None if they will be known later.
-        """
+        """Take one step on these rows of the data set, and return the new results; None if not ready yet."""
         images, labels = (array[rows] for array in self._data)
         if self._augmentation is not None:
             images = self._augmentation(images, self._rng)
@@ -86,10 +73,10 @@ class Engine:
         return Seen(len(rows), result.loss * len(rows), result.correct)
 
     def launch(self) -> None:
-        """Launch the steps that wait for others, so that the model shows their results."""
+        """Launch all pending steps, so that the model shows their results."""
 
     def finish(self) -> Seen | None:
-        """Wait for all steps, and return the results since the last answer, if there are any."""
+        """Wait for all steps, and return the new results, if any."""
         return None
 
     def unload(self) -> None:
@@ -116,13 +103,13 @@ def check_data(model: Stack, images: np.ndarray, labels: np.ndarray) -> None:
     Raises
     ------
     ShapeError, DTypeError, DataError
-        If images are not (N ≥ 1, *input_shape), labels not (N,) whole numbers from 0 to K − 1, or the model's
-        output is not (K,).
+        If images are not (N ≥ 1, *input_shape), labels are not (N,) whole numbers from 0 to K − 1, or the
+        model's output is not (K,).
     """
     N, expected = len(images), model.input_shape
     if len(model.output_shape) != 1:
         raise ShapeError(
-            f"expected a model whose output is (K,) logits, this one's is {model.output_shape}: "
+            f"expected a model whose output is (K,) logits, got {model.output_shape}: "
             "end it with Flatten and Dense"
         )
     if N == 0 or images.shape[1:] != expected or labels.shape != (N,):

@@ -1,4 +1,4 @@
-"""Which layers are computed together: the one table that all engines share."""
+"""Which layers are computed together; all engines share this table."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,19 +11,13 @@ FOLLOWERS: dict[type[Layer], tuple[type[Layer], ...]] = {
     BatchNorm: (ReLU, *MAX_POOLS),
     Dense: (ReLU,),
 }
-"""What may follow a layer in its block: one ReLU and one max-pool at most, in any order."""
+"""What may follow a layer in its block: at most one ReLU and one max-pool, in any order."""
 
 
 def groups(layers: Sequence[Layer], fits: Callable[[Layer], bool]) -> list[list[Layer]]:
-    """Cut a row of layers into groups; an engine makes a block of each.
+    """Split layers into groups, one for each block; Flatten, which does nothing to flat arrays, is omitted.
 
-    Flatten only gives another view of the same numbers, and is left out.
-
-    Parameters
-    ----------
-    layers
-    fits
-        Whether the engine's kernels can compute a pool together with the layer in front of it.
+    ``fits(pool)`` tells whether the engine can compute a max-pool together with the layer before it.
     """
     found: list[list[Layer]] = []
     for layer in layers:

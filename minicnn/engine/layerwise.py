@@ -1,4 +1,4 @@
-"""The layerwise engine: one layer after the other, for every model and every device."""
+"""The layerwise engine: one layer at a time, for every model and device."""
 
 import copy
 
@@ -27,7 +27,7 @@ class LayerwiseEngine(Engine):
     def _step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
         self.audit = audited(self.model, self.audit, training=True)
         x = self.model.preprocess(images)
-        # An overflow shows in the loss, and is reported with its cause.
+        # An overflow makes the loss non-finite, which is reported with its cause.
         with restored_on_error(self.model), np.errstate(all="ignore"):
             logits = self.model.forward(x, training=True)
             check_output(self.model.layers[-1], logits, len(x))
@@ -41,7 +41,7 @@ class LayerwiseEngine(Engine):
 
 
 def blame(model: Stack, x: Array) -> str:
-    """Say which layer is the first to turn the finite input ``x`` into NaN or infinity, and how."""
+    """Describe the first layer that turns the finite input ``x`` into NaN or infinity."""
     for layer in model.layers:
         for name, w in layer.params.items():
             if not _finite(w):
@@ -49,14 +49,14 @@ def blame(model: Stack, x: Array) -> str:
                     f"layer {layer.name!r} produced it, its {name} became NaN or infinite in an earlier "
                     "update; lower the learning rate, or start with a warm-up"
                 )
-        # A copy, so that the masks, running averages and caches of the model stay as they were.
+        # A copy, so that the model's masks, running averages and caches do not change.
         x = copy.deepcopy(layer).forward(x, training=True)
         if not _finite(x):
             return (
                 f"layer {layer.name!r} produced it, its output overflowed; "
                 "lower the learning rate, or start with a warm-up"
             )
-    return "every layer's output is finite, the loss itself overflowed; lower the learning rate"
+    return "every layer's output is finite, but the loss overflowed; lower the learning rate"
 
 
 def _finite(x: Array) -> bool:

@@ -1,4 +1,4 @@
-"""The blocks of a model in a row, and the activations and gradients between them."""
+"""The blocks of a model, and the activations and gradients between them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,20 +9,20 @@ from minicnn.engine.audit import Audit
 
 
 class Network:
-    """Blocks over arrays that are made once, for up to ``capacity`` samples; on any device.
+    """Blocks over arrays that are allocated once, for up to ``capacity`` samples, on any device.
 
     A block computes y from x and dx from dy, see ``cpu/blocks/base.py`` and ``cuda/blocks/base.py``.
 
     Attributes
     ----------
     audit : Audit
-        Made before the blocks, which rely on what it has checked.
+        Made before the blocks, which rely on its checks.
     activations : list of array
         The input of each block and the output of the last, flat.
     gradients : list of array or None
         With respect to ``activations``; None below the first block with parameters.
     trained : list of Block
-        The blocks that take part in the backward pass.
+        The blocks of the backward pass.
     """
 
     def __init__(
@@ -36,20 +36,20 @@ class Network:
             block.connect(capacity, x, y)
 
     def connect_gradients(self) -> None:
-        """Make the arrays for the gradients of the activations, and connect the blocks to them."""
+        """Allocate the gradients of the activations, and connect the blocks to them."""
         first = next((i for i, block in enumerate(self.blocks) if block.layer.params), len(self.blocks))
         self.trained = self.blocks[first:]
         self.gradients = [None] * (first + 1) + [self._zeros(a.size) for a in self.activations[first + 1 :]]
-        if not self.trained:  # the loss computes its gradient nevertheless
+        if not self.trained:  # the loss still computes its gradient
             self.gradients[-1] = self._zeros(self.activations[-1].size)
         pairs = zip(self.gradients[first:], self.gradients[first + 1 :], strict=False)
         for block, (dx, dy) in zip(self.trained, pairs, strict=True):
             block.connect_gradients(dx, dy)
 
     def forward(self, *arguments: Any) -> list[Any]:
-        """Return the stages or launches of all blocks that compute the last activation from the first."""
+        """Return the stages or launches of the forward pass."""
         return [stage for block in self.blocks for stage in block.forward(*arguments)]
 
     def backward(self, *arguments: Any) -> list[Any]:
-        """Return those that compute all gradients from the gradient of the output."""
+        """Return the stages or launches of the backward pass."""
         return [stage for block in reversed(self.trained) for stage in block.backward(*arguments)]

@@ -1,4 +1,4 @@
-"""The choice of an engine for training, and of a predictor: the fastest that can compute a model."""
+"""Selecting the fastest engine and the fastest predictor that can compute a model."""
 
 from collections.abc import Iterator
 from types import ModuleType
@@ -20,14 +20,14 @@ from minicnn.stack import Stack
 ENGINES = ("auto", "layerwise", "fused", "cuda_graph")
 
 MOST_MEMORY = 2**30
-"""The bytes that activations and workspaces of a prediction may take, unless one image takes more."""
+"""Limit in bytes for activations and workspaces in a prediction, unless one image takes more."""
 
 
 def make_engine(name: str, model: Stack, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> Engine:
-    """Return the engine called ``name``; ``"auto"`` is the fastest that can compute the model.
+    """Return the engine called ``name``; ``"auto"`` selects the fastest that can compute the model.
 
-    That is the fused engine for float32 models on the CPU, and the captured one (``cuda_graph``) on a GPU.
-    Inside ``with ops.use("reference")`` it is the layerwise engine, with the reference kernels.
+    That is ``fused`` for float32 models on the CPU and ``cuda_graph`` on a GPU, but ``layerwise`` inside
+    ``with ops.use("reference")``.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def make_engine(name: str, model: Stack, loss: SoftmaxCrossEntropy, optimizer: O
         raise ConfigError(f"unknown engine {name!r}: expected one of {', '.join(ENGINES)}")
     if name == "layerwise" or (name == "auto" and ops.active() != "cpu"):
         return LayerwiseEngine(model, loss, optimizer)
-    # Loaded late: the compiled kernels take a while, and each device needs its own.
+    # Loaded late: importing Numba or CuPy is slow.
     if name == "fused" or (name == "auto" and model.device == "cpu" and model.dtype == np.float32):
         return load("minicnn.engine.cpu.engine").FusedEngine(model, loss, optimizer)
     if name == "cuda_graph" or model.device == "cuda":
@@ -49,9 +49,9 @@ def make_engine(name: str, model: Stack, loss: SoftmaxCrossEntropy, optimizer: O
 
 
 class Predictors:
-    """Computes the output of a model for any number of images; its arrays are reused by the next call.
+    """Computes the output of a model for any number of images; calls reuse its arrays.
 
-    Two threads may predict at once: each takes its own predictor.
+    Several threads may predict at once: each call takes its own predictor.
     """
 
     def __init__(self, model: Stack) -> None:
@@ -59,11 +59,11 @@ class Predictors:
         self.free: list[Any] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state of a copy, which makes its own predictors."""
+        """Return the state of a copy, without predictors."""
         return {"model": self.model, "free": []}
 
     def predict(self, images: Array, batch_size: int) -> np.ndarray:
-        """Return the output for ``images`` as they are stored, (N, *output_shape)."""
+        """Return the output for stored images, (N, *output_shape)."""
         module = self._module()
         if module is None:
             return np.concatenate([to_numpy(y) for y in self._layer_by_layer(images, batch_size)])
@@ -81,7 +81,7 @@ class Predictors:
         return output
 
     def _module(self) -> ModuleType | None:
-        """Return the module of the fastest predictor, or None if only the layers can compute the model."""
+        """Return the module of the fastest predictor; None if only the layers can compute the model."""
         model = self.model
         if ops.active() != "cpu" or model.dtype != np.float32:
             return None

@@ -1,12 +1,12 @@
-"""The fused engine: the model in blocks, each an image at a time, over arrays that are made once.
+"""The fused engine: blocks of layers, one image at a time, over arrays that are allocated once.
 
-A training step takes two rounds of threads, if no layer needs the whole batch at once:
+If no layer needs the whole batch at once, a training step is two rounds of threads:
 
-1. each thread takes its part of the batch from the pixels to the loss and back;
-2. each thread finishes the gradients of its part of the parameters and updates them. If gradients are
-   clipped, the update is a third round.
+1. each thread computes the loss and the backward pass of its part of the batch;
+2. each thread sums the gradients of its part of the parameters and updates them. Clipping makes the update
+   a third round.
 
-The results equal those of the layers to rounding; ``engine/layerwise.py`` is the reference.
+The results equal those of ``engine/layerwise.py`` up to rounding.
 """
 
 from itertools import groupby
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.arrays import check_array
-from minicnn.engine.audit import is_known
+from minicnn.engine.audit import is_exactly
 from minicnn.engine.base import Engine, StepResult, restored_on_error
 from minicnn.engine.cpu.blocks import Stage
 from minicnn.engine.cpu.kernels import loss as loss_kernel
@@ -30,13 +30,7 @@ from minicnn.stack import Stack
 
 
 class FusedEngine(Engine):
-    """Takes the same steps as ``LayerwiseEngine``, faster; for float32 models on the CPU.
-
-    Raises
-    ------
-    ConfigError
-        If the model has another dtype or is on another device.
-    """
+    """Takes the steps of ``LayerwiseEngine`` faster; only for float32 models on the CPU."""
 
     name = "fused"
 
@@ -51,11 +45,11 @@ class FusedEngine(Engine):
         if not supports(self.model):
             raise ConfigError(
                 f"the fused engine computes in float32 on the CPU, this model is {self.model.dtype} on "
-                f'{self.model.device}: make a Trainer with engine="auto", which chooses another engine'
+                f'{self.model.device}: make a Trainer with engine="auto"'
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state of a copy, which makes its own arrays at its first step."""
+        """Return the state of a copy, which allocates its own arrays at its first step."""
         return {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "network": None}
 
     def _step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
@@ -64,7 +58,7 @@ class FusedEngine(Engine):
         network = self._network(N)
         network.audit.check(training=True)
         self._images, self._labels = images, np.ascontiguousarray(labels, np.int64)
-        # An overflow shows in the loss, and is reported with its cause.
+        # An overflow makes the loss non-finite, which is reported with its cause.
         with restored_on_error(self.model), np.errstate(all="ignore"):
             network.begin(N, training=True)
             self._run(self._stages, N)
@@ -78,7 +72,7 @@ class FusedEngine(Engine):
         return StepResult(float(loss), int(sum(self._losses[:, 1])))
 
     def _network(self, N: int) -> Network:
-        """Return the blocks with room for N images; a smaller batch uses the first part of the arrays."""
+        """Return a network for at least N images; a smaller batch uses the first part of its arrays."""
         network, parts = self.network, num_threads()
         fits = network is not None and network.model is self.model and network.capacity >= N
         if fits and network.fits() and self._fuses_loss() == self._fused_loss:
@@ -104,7 +98,7 @@ class FusedEngine(Engine):
         self.model.preprocessing(self._images[first:last], self.model.dtype, x)
 
     def _fuses_loss(self) -> bool:
-        return is_known(self.loss, SoftmaxCrossEntropy)  # a subclass may compute something else
+        return is_exactly(self.loss, SoftmaxCrossEntropy)  # a subclass may compute something else
 
     def _loss(self, part: int, first: int, last: int) -> None:
         """Compute the loss and its gradient in one pass over the logits."""
@@ -126,7 +120,7 @@ class FusedEngine(Engine):
         self.network.gradients[-1].reshape(-1, K)[:last] = dlogits
 
     def _run(self, stages: list[Stage], N: int) -> None:
-        """Run the stages; those between two whole-batch stages share one round of threads."""
+        """Run the stages, consecutive ones that are not ``whole`` in one round of threads."""
         self._losses[:] = 0
         parts = min(self.network.parts, N)
         for whole, group in groupby(stages, key=lambda stage: stage.whole):

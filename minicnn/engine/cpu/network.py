@@ -1,4 +1,4 @@
-"""A model as blocks on the CPU."""
+"""The blocks of a model on the CPU."""
 
 import numpy as np
 
@@ -29,16 +29,16 @@ class Network(network.Network):
         return self.activations[-1].reshape(self.capacity, *self.model.output_shape)
 
     def fits(self) -> bool:
-        """Whether the model and the number of threads are still those that this was made for."""
+        """Whether the model and the number of threads are unchanged."""
         return self.parts == num_threads() and self.audit.holds()
 
     def begin(self, N: int, training: bool) -> None:
-        """Prepare all blocks for N images, after ``audit`` has checked all arrays."""
+        """Prepare all blocks for N images; ``audit`` must have checked all arrays."""
         for block in self.blocks:
             block.take_weights(training)
             block.begin(N, training)
 
     def pack(self, part: int, training: bool) -> None:
-        """Pack all weights for the kernels of a part: they may have changed since the last step."""
+        """Pack all weights for the kernels of a part."""
         for block in self.blocks:
             block.pack(part, training)

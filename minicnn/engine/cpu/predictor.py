@@ -8,12 +8,12 @@ from minicnn.stack import Stack
 
 __all__ = ["Predictor", "chunk", "supports"]
 
-# Most images that a thread predicts at a time: enough for the matrix products, few enough for the cache.
+# Images per thread at a time, at most: enough for the matrix products, few enough for the cache.
 _CHUNK = 64
 
 
 def chunk(model: Stack, batch_size: int, N: int, most_memory: int) -> tuple[int, int]:
-    """Return the least and the largest number of images that each thread takes at a time."""
+    """Return the smallest and the largest number of images that a thread may predict at a time."""
     activations, workspace = model.image_memory
     room = (most_memory // num_threads() - workspace) // activations
     size = max(1, min(_CHUNK, -(-batch_size // num_threads()), room))

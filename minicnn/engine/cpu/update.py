@@ -1,4 +1,4 @@
-"""The optimizer's step, shared among the threads that have computed the gradients."""
+"""The optimizer's step, in the threads that computed the gradients."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ from minicnn.runtime.threads import run_parts, uninterrupted
 
 
 class _Parameter(NamedTuple):
-    """One parameter with all that its update reads and writes, as flat float32 arrays of one size."""
+    """A parameter, its gradient and its moments, as flat float32 arrays of equal size."""
 
     w: np.ndarray
     g: np.ndarray
@@ -24,12 +24,7 @@ class _Parameter(NamedTuple):
     decay: float
 
 
-class _Piece(NamedTuple):
-    """Numbers ``first`` to ``last`` of a parameter whose gradient is finished."""
-
-    parameter: _Parameter
-    first: int
-    last: int
+_Piece = tuple[_Parameter, int, int]  # numbers ``first`` to ``last``, whose gradient is complete
 
 
 class Update:
@@ -40,10 +35,10 @@ class Update:
         self.parameters: dict[tuple[int, str], _Parameter] = {}
 
     def step(self, optimizer: Optimizer, N: int) -> None:
-        """Finish all gradients of a batch of N and update all parameters, in threads.
+        """Complete all gradients of a batch of N and update all parameters, in threads.
 
-        If gradients are clipped, their norm is only known when all are finished, which takes a second round
-        of threads. A custom optimizer is called when all gradients are known.
+        Clipping needs the norm of all gradients, so its updates are a second round of threads. The step of a
+        custom optimizer is called after the first round.
         """
         model, parts, kernel = self.network.model, self.network.parts, fused_kernel(optimizer)
         if kernel is None:
@@ -66,19 +61,16 @@ class Update:
 
         def finish(part: int) -> None:
             pieces[part] = list(self._finish(part, N))
-            squares[part] = sum(update.square_sum(p.parameter.g, p.first, p.last) for p in pieces[part])
+            squares[part] = sum(update.square_sum(p.g, first, last) for p, first, last in pieces[part])
 
         run_parts(finish, parts)
         clip = optimizer.clip_scale(float(squares.sum()))
         run_parts(lambda part: apply_to(pieces[part], clip), parts)
 
     def _take_parameters(self, optimizer: Optimizer) -> None:
-        """Take the arrays of all parameters, which ``begin_step`` has checked.
+        """Collect the arrays of all parameters, which ``begin_step`` has checked.
 
-        Raises
-        ------
-        StateError
-            If a gradient was replaced during the step: its block would not write into the new array.
+        Raises StateError if a gradient was replaced during the step: blocks write into the old array.
         """
         for index, block in enumerate(self.network.trained):
             layer = block.layer
@@ -96,10 +88,10 @@ class Update:
                 )
 
     def _finish(self, part: int, N: int) -> Iterator[_Piece]:
-        """Finish the gradients of this part, piece by piece: each is used while it is in the cache."""
+        """Complete this part's gradients, piece by piece: each is used while it is in the cache."""
         for index, block in enumerate(self.network.trained):
             for name, first, last in block.gradients(part, self.network.parts, N):
-                yield _Piece(self.parameters.get((index, name)), first, last)
+                yield self.parameters.get((index, name)), first, last
 
 
 def _moments(optimizer: Optimizer, key: str, w: np.ndarray) -> list[np.ndarray]:

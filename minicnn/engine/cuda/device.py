@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.backend import Array
 
 SOURCES = {path.stem: path for path in (Path(__file__).parent / "kernels").glob("*.cu")}
-THREADS = 256  # in a block, unless a kernel needs another number
+THREADS = 256  # per block, unless a kernel sets its own
 PRELUDE = '#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS)'
 
 
@@ -28,13 +28,13 @@ class Launch(NamedTuple):
 
 
 class Kernels:
-    """Compiled kernels that are launched with a fixed number of threads per block."""
+    """Compiled kernels, launched with a fixed number of threads per block."""
 
     def __init__(self, module: Any, threads: int) -> None:
         self._module, self._threads = module, threads
 
     def launch(self, name: str, grid: int | tuple[int, ...], *arguments: Any) -> Launch:
-        """Return a launch of a kernel; Python's numbers are passed as int and float, of 32 bits."""
+        """Return a launch of a kernel; Python numbers are passed as 32-bit int and float."""
         types = {int: np.int32, bool: np.int32, float: np.float32}
         passed = tuple(types[type(a)](a) if type(a) in types else a for a in arguments)
         grid = grid if isinstance(grid, tuple) else (grid,)
@@ -42,28 +42,28 @@ class Kernels:
 
 
 class Device:
-    """The array module, and the precision for which kernels are compiled."""
+    """The array module, and the precision of the kernels."""
 
     def __init__(self, xp: ModuleType, precision: str) -> None:
         self.xp = xp
         self.precision = precision
 
     def zeros(self, *shape: int, dtype: Any = np.float32) -> Array:
-        """Return an array on the device."""
+        """Return an array of zeros on the device."""
         return self.xp.zeros(shape, dtype)
 
     def laid_out(self, array: Array) -> Array:
-        """Return the array in C order, as kernels read it: itself, or a copy."""
+        """Return the array in C order, copied if necessary."""
         return array if array.flags.c_contiguous else self.xp.ascontiguousarray(array)
 
     def compile(self, *files: str, threads: int = THREADS, **constants: int | str) -> Kernels:
-        """Return the kernels of these files, compiled as one source with these constants."""
+        """Compile these files with these constants."""
         code = source(*files, precision=self.precision, THREADS=threads, **constants)
         return Kernels(_compiled(self.xp, code), threads)
 
 
 def source(*files: str, precision: str = "fp32", **constants: int | str) -> str:
-    """Return the files as one source, after the constants: numbers, or types by their names."""
+    """Return the constants (numbers, or names of types) and the files as one source."""
     lines = [PRELUDE, f"#define PRECISION {precision.upper()}"]
     for name, value in constants.items():
         lines.append(f"typedef {value} {name};" if isinstance(value, str) else f"const int {name} = {value};")

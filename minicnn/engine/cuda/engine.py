@@ -1,10 +1,9 @@
-"""The captured engine: a whole training step as one graph of kernels over arrays that never move.
+"""The captured engine: a training step is one graph of kernels over arrays that never move.
 
-The data set lies on the device as it is stored. A step gathers its batch there, preprocesses it, and runs
-forward, backward and update with the kernels of ``engine/cuda/kernels``. It is captured once for each batch
-size and then replayed: the host sends rows and learning rate in one small copy, and reads the loss only every
-``LOOK_EVERY`` steps. The results equal those of the layers to the rounding of the model's ``precision``;
-``engine/layerwise.py`` is the reference.
+The stored data set is copied to the device once. A step gathers and preprocesses its batch there, and runs
+forward, backward and update. It is captured once per batch size and then replayed: the host sends the rows
+and the learning rate in one small copy, and reads the loss only every ``LOOK_EVERY`` steps. The results equal
+those of ``engine/layerwise.py`` up to the rounding of the model's ``precision``.
 """
 
 import copy
@@ -15,7 +14,7 @@ import numpy as np
 
 from minicnn.backend import Array
 from minicnn.data import Augmentation
-from minicnn.engine.audit import fused_kernel, is_known
+from minicnn.engine.audit import fused_kernel, is_exactly
 from minicnn.engine.base import Engine, Seen, StepResult, check_data
 from minicnn.engine.cuda import network
 from minicnn.engine.cuda.device import Launch
@@ -27,9 +26,9 @@ from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.optimizers import Optimizer
 from minicnn.stack import Stack
 
-# Steps between two readings of the loss; in between, the device does not wait for the host.
+# Steps between two reads of the loss, which make the device wait for the host.
 LOOK_EVERY = 64
-# A small batch ends before the host can launch the next one, so several steps share a graph.
+# A small batch is done before the host can launch the next one, so several steps share a graph.
 _IMAGES_PER_GRAPH, _MOST_STEPS = 1024, 8
 _MOST_GRAPHS = 16  # cached, one for each batch size and change of settings
 
@@ -37,29 +36,23 @@ _TOTALS = np.dtype([("loss", "f8"), ("correct", "i8"), ("broken", "i8")])  # Tot
 
 
 class _Graph(NamedTuple):
-    """Captured steps, and what the host writes before each replay."""
+    """Captured steps, and the memory that the host writes before each replay."""
 
     graph: Any
     control: Array  # on the device: the records of the steps, then their rows
     copies: np.ndarray  # (LOOK_EVERY, size of control), in pinned memory
-    launches: list[Launch]  # keep the arrays of the kernels alive
+    launches: list[Launch]  # keep the kernels' arrays alive
 
 
 class CudaGraphEngine(Engine):
-    """Takes the same steps as ``LayerwiseEngine``, faster; for float32 models on a GPU.
-
-    Raises
-    ------
-    ConfigError
-        If there are no kernels for the model, the loss or the optimizer, such as for a custom class.
-    """
+    """Takes the steps of ``LayerwiseEngine`` faster; only for float32 on a GPU, without custom classes."""
 
     name = "cuda_graph"
 
     def __init__(self, model: Stack, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> None:
         if not supports(model, loss, optimizer):
             raise ConfigError(
-                "the cuda_graph engine computes in float32 on a GPU and knows the library's own layers, loss "
+                "the cuda_graph engine computes in float32 on a GPU with minicnn's own layers, loss "
                 f"and optimizers; this model is {model.dtype} on {model.device}: use "
                 'engine="auto", which falls back to the layerwise engine'
             )
@@ -72,20 +65,20 @@ class CudaGraphEngine(Engine):
         self.moments: list[Array] = []  # in the captured graphs
         self.data: Images | None = None
         self.graphs: dict[Any, tuple[_Graph, _Graph]] = {}
-        self.slot = 0  # of ``_Graph.copies``, for the next launch
+        self.slot = 0  # the row of ``_Graph.copies`` for the next launch
         self.rng = np.random.default_rng(0)
-        self.waiting: list[tuple[np.ndarray, np.void]] = []  # rows and record of steps not launched yet
+        self.waiting: list[tuple[np.ndarray, np.void]] = []  # rows and records of pending steps
         self.unseen: list[np.ndarray] = []  # rows of launched steps whose loss has not been read
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state of a copy, which makes its own arrays at its first step."""
+        """Return the state of a copy, which allocates its own arrays at its first step."""
         return {"model": self.model, "loss": self.loss, "optimizer": self.optimizer}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)
 
     def train_step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
-        """Take one step on a batch, images (N, H, W, C) as stored and labels (N,). See ``load``."""
+        """Take one step on a batch: see ``Engine.train_step``."""
         self._bring(images, labels, None)
         self.step(np.arange(len(images)))
         seen = self.finish()
@@ -94,15 +87,7 @@ class CudaGraphEngine(Engine):
     def load(
         self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None = None, seed: int = 0
     ) -> None:
-        """Copy a data set to the device, where ``step`` takes its batches from.
-
-        Raises
-        ------
-        ShapeError, DTypeError, DataError
-            If it has other shapes, or labels are not whole numbers from 0 to K − 1.
-        DeviceError
-            If the GPU has too little memory.
-        """
+        """Check the data set and copy it to the device; raises also DeviceError, if memory runs out."""
         self._bring(images, labels, augmentation)
         self.rng = np.random.default_rng(seed)  # for augmentation and dropout
 
@@ -124,7 +109,7 @@ class CudaGraphEngine(Engine):
         self.images = images
 
     def _settle(self) -> None:
-        """Launch the waiting steps, and drop results that were not read."""
+        """Launch the pending steps, and drop unread results."""
         self.launch()
         with self.stream:
             self.totals.fill(0)
@@ -136,18 +121,13 @@ class CudaGraphEngine(Engine):
         self.one = self.many = None
 
     def step(self, rows: np.ndarray) -> Seen | None:
-        """Take one step on these rows of the data set, now or together with the next ones.
-
-        Returns
-        -------
-        Seen or None
-            The results since the last answer, every ``LOOK_EVERY`` steps.
+        """Take one step on these rows, now or together with the next ones; return new results sometimes.
 
         Raises
         ------
         NonFiniteError
-            If the loss of one of these steps was NaN or infinite; the message names the layer where that
-            began. From that step on nothing was updated.
+            If the loss of a recent step was NaN or infinite; the message names the layer that caused it. That
+            step and all later ones updated nothing.
         """
         rows = np.array(rows, np.int32)  # a copy, as the step may wait
         if rows.ndim != 1 or len(rows) == 0 or rows.min() < 0 or rows.max() >= len(self.images):
@@ -165,7 +145,7 @@ class CudaGraphEngine(Engine):
         return self.finish() if len(self.unseen) >= LOOK_EVERY else None
 
     def _prepare(self, rows: np.ndarray) -> None:
-        """Capture graphs for the step that has begun, if needed, and let it wait."""
+        """Capture graphs for this step if needed, and add it to the pending ones."""
         self._hold_moments()
         key = self._key(len(rows))
         if self.waiting and key != self.key:
@@ -176,7 +156,7 @@ class CudaGraphEngine(Engine):
         self.waiting.append((rows, self.update.record(self.rng.integers(2**32))))
 
     def _hold_moments(self) -> None:
-        """Get or make the moments of the optimizer; graphs with other moments are dropped."""
+        """Get or make the optimizer's moments; if they were replaced, drop the graphs."""
         now = [moment for layer, name, _ in self.grads for moment in self.update.moments(layer, name)]
         if len(now) != len(self.moments) or not all(map(is_, now, self.moments)):
             self.launch()
@@ -184,7 +164,7 @@ class CudaGraphEngine(Engine):
             self.moments = now
 
     def finish(self) -> Seen | None:
-        """Wait for all steps, and return the results since the last answer, if there are any."""
+        """Wait for all steps, and return the new results, if any."""
         self.launch()
         if not self.unseen:
             return None
@@ -199,12 +179,12 @@ class CudaGraphEngine(Engine):
         return Seen(sum(map(len, batches)), float(totals["loss"]), int(totals["correct"]))
 
     def unload(self) -> None:
-        """Launch the waiting steps, and release the data set in main memory."""
+        """Launch the pending steps, and release the data set in main memory."""
         self._settle()
         self.images = None
 
     def _error(self, batches: list[np.ndarray]) -> NonFiniteError:
-        """Return the error for the first batch whose loss is not finite; it names the layer."""
+        """Return the error for the first batch with a non-finite loss."""
         reason, ago = f"caused by the rounding of {self.model.precision}; lower the learning rate", 0
         for number, rows in enumerate(batches):
             x = self.model.preprocess(self.images[rows])
@@ -212,13 +192,13 @@ class CudaGraphEngine(Engine):
             if not bool(self.device.xp.isfinite(logits).all()):
                 reason, ago = blame(self.model, x), len(batches) - 1 - number
                 break
-        self.optimizer.steps -= ago + 1  # those updated nothing
+        self.optimizer.steps -= ago + 1  # these steps updated nothing
         error = NonFiniteError(f"the loss is not finite: {reason}")
         error.steps_ago = ago
         return error
 
     def _fit(self, N: int) -> None:
-        """Check the arrays of the model, and make the network for N images if needed."""
+        """Check the model's arrays, and make a network for N images if needed."""
         network = self.network
         if network is not None and network.model is self.model and network.capacity >= N and network.fits():
             network.audit.check(training=True)
@@ -227,18 +207,18 @@ class CudaGraphEngine(Engine):
             self._drop_graphs()
             self.network = None  # frees its memory before more is allocated
             self.network = Network(self.model, N, training=True)
-            # Once: making a view of a device array is slow compared with a step.
+            # Only once: compared with a step, making a view of a device array is slow.
             self.grads = [(g.layer, g.name, g.first) for g in self.network.parameters(N)]
         for layer, name, gradient in self.grads:
             layer.grads[name] = gradient
 
     def launch(self) -> None:
-        """Launch the waiting steps, one by one."""
+        """Launch the pending steps, one by one."""
         for step in list(self.waiting):
             self._replay(self.one, [step])
 
     def _replay(self, graph: _Graph, steps: list[tuple[np.ndarray, np.void]]) -> None:
-        """Send rows and records of the steps to the device, and launch them."""
+        """Send the steps' rows and records to the device, and launch them."""
         rows, records = zip(*steps, strict=True)
         if self.slot == LOOK_EVERY:
             self.stream.synchronize()
@@ -254,7 +234,7 @@ class CudaGraphEngine(Engine):
         self.unseen += rows
 
     def _key(self, N: int) -> tuple[Any, ...]:
-        """Return everything that is fixed in a graph, apart from addresses of arrays."""
+        """Return everything that is fixed in a graph, apart from array addresses."""
         smoothing, preprocessing = self.loss.label_smoothing, self.model.preprocessing
         return N, smoothing, preprocessing, *self.update.settings(), *self.network.numbers()
 
@@ -290,7 +270,7 @@ class CudaGraphEngine(Engine):
         return _Graph(graph, control, copies, launches)
 
     def _step(self, N: int, step: Array, rows: Array) -> list[Launch]:
-        """Return the launches from the rows of a batch to the parts of all gradients."""
+        """Return the launches of a step, except the update."""
         network = self.network
         arrays = network.activations[-1], network.labels, network.gradients[-1], self.totals
         numbers = float(self.loss.label_smoothing), N, self.model.output_shape[0]
@@ -304,6 +284,6 @@ class CudaGraphEngine(Engine):
 
 
 def supports(model: Stack, loss: SoftmaxCrossEntropy, optimizer: Optimizer) -> bool:
-    """Whether there are kernels for everything that a step needs."""
-    known = is_known(loss, SoftmaxCrossEntropy) and fused_kernel(optimizer) is not None
+    """Whether there are kernels for the model, the loss and the optimizer."""
+    known = is_exactly(loss, SoftmaxCrossEntropy) and fused_kernel(optimizer) is not None
     return known and network.supports(model)

@@ -1,4 +1,4 @@
-"""A model as blocks on a GPU, and the data set that lies beside it."""
+"""The blocks of a model on a GPU, and the data set there."""
 
 import math
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ from minicnn.errors import DeviceError
 from minicnn.preprocessing import Preprocessing
 from minicnn.stack import Stack
 
-# What precedes each step, see ``step.cu``.
+# Sent to the device before each step: Step in step.cu.
 STEP = np.dtype([("learning_rate", "f4"), ("correction_1", "f4"), ("correction_2", "f4"), ("draw", "u4")])
 
 
 class Images:
-    """A data set on the device as it is stored, and the gathering of batches from it: see ``batch.cu``."""
+    """A stored data set on the device; ``gather`` makes batches of it: see ``batch.cu``."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Images:
         return np.ascontiguousarray(images, np.uint8 if self.whole else np.float32)
 
     def replace(self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None) -> bool:
-        """Take other images in the place of these, if they fit there."""
+        """Replace the data set in place and return True, if shapes, dtype and augmentation are the same."""
         whole = images.dtype == np.uint8
         if (images.shape, whole, augmentation) != (self.images.shape, self.whole, self.augmentation):
             return False
@@ -56,20 +56,20 @@ class Images:
     def gather(
         self, preprocessing: Preprocessing, N: int, rows: Array, step: Array, x: Array, y: Array
     ) -> Launch:
-        """Return the launch that puts images ``rows`` (N) into x, as network input, and labels into y."""
+        """Return the launch that writes images ``rows`` (N) to x, as network input, and their labels to y."""
         std, mean = preprocessing.std, preprocessing.mean
         scaling = float(1 / (255 * std if self.whole else std)), float(mean / std)
         return self.kernels.launch("gather", N, self.images, self.labels, rows, step, *scaling, x, y)
 
 
 def device_of(model: Stack) -> Device:
-    """Return the device that holds the model's arrays."""
+    """Return the device of the model's arrays."""
     return Device(array_module(next(iter(model.arrays().values()))), model.precision)
 
 
 @contextmanager
 def enough_memory(what: str) -> Iterator[None]:
-    """Raise DeviceError, which names ``what``, if the memory of the GPU runs out inside the block."""
+    """Raise DeviceError, naming ``what``, if the GPU's memory runs out inside the block."""
     try:
         yield
     except Exception as reason:
@@ -96,16 +96,16 @@ class Network(network.Network):
         largest = max(block.output_size for block in blocks)
         if capacity * max(largest, math.prod(model.input_shape)) >= 2**31:  # the kernels count in 32 bits
             raise DeviceError(
-                f"a batch of {capacity:,} images has too many activations: take a smaller batch_size"
+                f"a batch of {capacity:,} images has too many activations: use a smaller batch_size"
             )
-        with enough_memory(f"batches of {capacity:,} images; take a smaller batch_size"):
+        with enough_memory(f"batches of {capacity:,} images; use a smaller batch_size"):
             super().__init__(audit, blocks, capacity, self.device.zeros)
             self.labels = self.device.zeros(capacity, dtype=np.int32)
             if training:
                 self.connect_gradients()
 
     def fits(self) -> bool:
-        """Whether the model, its precision and its arrays are still those that this was made for."""
+        """Whether the model, its precision and its arrays are unchanged."""
         if self.precision != self.model.precision or not self.audit.holds():
             return False
         now = list(self.model.arrays().values())
@@ -116,11 +116,11 @@ class Network(network.Network):
         return tuple(getattr(layer, name) for layer, name in self.tunable)
 
     def parameters(self, N: int) -> list[Gradient]:
-        """Return all parameters, and where ``backward`` leaves their gradients."""
+        """Return the gradients of all parameters, as ``backward`` leaves them."""
         return [gradient for block in self.trained for gradient in block.gradients(N)]
 
 
 def supports(model: Stack) -> bool:
-    """Whether there are kernels for all of ``model``: float32 arrays on a GPU, the library's own layers."""
+    """Whether there are kernels for ``model``: float32 on a GPU, with built-in layers."""
     trained = any(layer.params for layer in model.layers)
     return model.device == "cuda" and model.dtype == np.float32 and trained and knows(model.layers)

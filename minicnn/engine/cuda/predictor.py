@@ -9,7 +9,7 @@ __all__ = ["Predictor", "chunk", "supports"]
 
 
 def chunk(model: Stack, batch_size: int, N: int, most_memory: int) -> tuple[int, int]:
-    """Return the least and the largest number of images that are computed at a time."""
+    """Return the smallest and the largest number of images that may be predicted at a time."""
     return min(batch_size, N), batch_size
 
 
@@ -29,11 +29,9 @@ class Predictor:
         x, y = network.activations[0], network.labels
         for first in range(0, len(images), self.chunk):
             chunk = images[first : first + self.chunk]
-            N, held = len(chunk), Images(self.model, chunk, np.zeros(len(chunk)))
-            for launch in [
-                held.gather(self.model.preprocessing, N, self.rows, self.step, x, y),
-                *network.forward(N, self.step, False),
-            ]:
+            N, data = len(chunk), Images(self.model, chunk, np.zeros(len(chunk)))
+            gather = data.gather(self.model.preprocessing, N, self.rows, self.step, x, y)
+            for launch in [gather, *network.forward(N, self.step, False)]:
                 launch()
             output = network.activations[-1].reshape(self.chunk, *self.model.output_shape)
             outputs.append(network.xp.asnumpy(output[:N]))

@@ -1,4 +1,4 @@
-"""The optimizer's step on a GPU: tables of all parameters, and the launches that update them."""
+"""The optimizer's step on a GPU."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ _PARAMETER = np.dtype(
 )  # fmt: skip
 _PIECE = np.dtype([("parameter", "i4"), ("first", "i4")])
 _PIECE_SIZE = 4 * 256  # numbers of a parameter that one block of threads updates
-# The numbers of an optimizer that change from step to step; the others are fixed in a graph.
+# The optimizer's numbers that are sent with each step; the others are fixed in a graph.
 _CHANGING = frozenset(STEP.names)
 
 
@@ -30,7 +30,7 @@ class Update:
         self.device, self.optimizer, self.totals = device, optimizer, totals
 
     def record(self, draw: int) -> np.void:
-        """Return the record of the step that has begun: see ``step.cu``."""
+        """Return the record of the current step: see ``step.cu``."""
         numbers, record = self.optimizer.numbers(), np.zeros((), STEP)
         record["draw"] = draw
         for field in _CHANGING.intersection(numbers._fields):
@@ -38,12 +38,12 @@ class Update:
         return record[()]
 
     def settings(self) -> tuple[Any, ...]:
-        """Return the numbers of the optimizer that are fixed in a graph."""
+        """Return the optimizer's settings that are fixed in a graph."""
         o = self.optimizer
         return *self._fixed_numbers(), o.weight_decay, o.decay_all, o.global_clipnorm
 
     def _fixed_numbers(self) -> list[Any]:
-        """Return the arguments of the kernel that are fixed in a graph."""
+        """Return the kernel's arguments that are fixed in a graph."""
         numbers = self.optimizer.numbers()._asdict()
         fixed = [value for name, value in numbers.items() if name not in _CHANGING]
         return [value if isinstance(value, bool) else float(value) for value in fixed]
@@ -58,7 +58,7 @@ class Update:
         return moments
 
     def tables(self, gradients: list[Gradient]) -> tuple[Array, Array]:
-        """Return the tables of ``update.cu``: the parameters, and the pieces for its blocks of threads."""
+        """Return the tables of parameters and pieces in ``update.cu``."""
         table, pieces = np.zeros(len(gradients), _PARAMETER), []
         for row, (layer, name, first, stride, count) in enumerate(gradients):
             w, entry, moments = layer.params[name], table[row], self.moments(layer, name)
@@ -72,7 +72,7 @@ class Update:
         return asarray(table.view(np.uint8)), asarray(np.array(pieces, _PIECE).view(np.uint8))
 
     def launches(self, tables: tuple[Array, Array], step: Array) -> list[Launch]:
-        """Return the launches that update all parameters; two more clip the gradients."""
+        """Return the launches that clip the gradients, if the optimizer does, and update all parameters."""
         parameters, pieces = tables
         most, blocks = self.optimizer.global_clipnorm, pieces.size // _PIECE.itemsize
         kernels = self.device.compile("step", "update", CLIP=int(most is not None))

@@ -256,7 +256,7 @@ def test_auto_takes_it_for_what_it_knows(cupy):
         engine = auto(**others)
         assert engine.name == "layerwise"
         assert np.isfinite(engine.train_step(images, labels).loss)
-    with pytest.raises(ConfigError, match="knows the library's own layers"):
+    with pytest.raises(ConfigError, match="minicnn's own layers"):
         make_engine("cuda_graph", make("norm"), mc.SoftmaxCrossEntropy(), SGD(0.1))
 
 
@@ -302,7 +302,7 @@ def test_too_little_memory_raises_and_is_given_back(cupy, monkeypatch):
 
     monkeypatch.setattr(cupy, "zeros", small)
     with pytest.raises(
-        mc.errors.DeviceError, match="too little memory for batches of 4 images; take a smaller"
+        mc.errors.DeviceError, match="too little memory for batches of 4 images; use a smaller"
     ):
         fast.train_step(images, labels)
     assert fast.network is None

@@ -14,7 +14,7 @@ from minicnn.layers import BatchNorm, Conv2D, Dense, Layer
 __all__ = ["Block", "Stage", "laid_out", "make_blocks", "zeros"]
 
 BLOCKS: dict[type[Layer], type[Block]] = {Conv2D: ConvBlock, BatchNorm: NormBlock, Dense: DenseBlock}
-"""The layers with a fast block; all others are called as they are."""
+"""The layers with a fast block; all others get a ``FallbackBlock``."""
 
 
 def make_blocks(layers: list[Layer], parts: int) -> list[Block]:

@@ -1,4 +1,4 @@
-"""What a block is: one layer, or several that are computed together, over arrays made once."""
+"""The base class of all blocks."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,10 +12,9 @@ _CACHE_LINE = 64  # bytes
 
 
 class Stage(NamedTuple):
-    """A piece of a step.
+    """``run(part, first, last)`` computes images ``first`` to ``last`` with workspace ``part``.
 
-    ``run(part, first, last)`` computes images ``first`` to ``last`` of the batch with workspace ``part``. A
-    whole stage runs once, for all images; any other runs for each part of the batch in another thread.
+    A ``whole`` stage runs once for all images; any other runs in a thread for each part of the batch.
     """
 
     run: Callable[[int, int, int], None]
@@ -31,7 +30,7 @@ class Piece(NamedTuple):
 
 
 def zeros(size: int, dtype: type = np.float32) -> np.ndarray:
-    """Return ``size`` zeros aligned to a cache line: a register across two lines is loaded twice."""
+    """Return ``size`` zeros, aligned to a cache line: a load across two lines is slower."""
     line = _CACHE_LINE // np.dtype(dtype).itemsize
     array = np.zeros(size + line, dtype)
     start = -(array.ctypes.data // array.itemsize) % line
@@ -48,28 +47,27 @@ def share(n: int, part: int, parts: int) -> tuple[int, int]:
 
 
 def laid_out(arrays: dict[str, np.ndarray] | list[np.ndarray], key: str | int) -> np.ndarray:
-    """Make the array ``key`` contiguous and writable, as kernels need it, and return it flat."""
+    """Make ``arrays[key]`` contiguous and writable, as kernels need it, and return it flat."""
     if not arrays[key].flags.carray:
         arrays[key] = np.require(arrays[key], requirements="CAW")
     return arrays[key].reshape(-1)
 
 
 class Block:
-    """A layer with the layers behind it that are computed together with it.
+    """A layer and the layers after it that are computed together with it.
 
-    A block reads and writes flat float32 arrays, which hold the whole batch: x and y, and their
-    gradients dx and dy. It computes what the layers do.
+    A block reads and writes flat float32 arrays of the whole batch: x and y, and their gradients dx and dy.
 
     Attributes
     ----------
     layer : Layer
-        The first, which alone may have parameters.
+        The first layer, the only one that may have parameters.
     parts : int
-        The number of workspaces, the most parts that a batch is cut into.
+        The number of workspaces: the most parts that a batch is split into.
     weights : dict
-        The layer's flat parameters at the beginning of the step: see ``take_weights``.
+        The layer's parameters, flat: see ``take_weights``.
     own_gradients : dict
-        The arrays that ``gradients`` writes to, for the parameters whose gradient this block computes.
+        The arrays that ``gradients`` writes to; empty if the layer computes its gradients itself.
     """
 
     def __init__(self, layers: list[Layer], parts: int) -> None:
@@ -82,29 +80,26 @@ class Block:
         self.output_size = math.prod(layers[-1].output_shape)
 
     def connect(self, capacity: int, x: np.ndarray, y: np.ndarray) -> None:
-        """Take the arrays for x and y of up to ``capacity`` images."""
+        """Set the arrays for x and y of up to ``capacity`` images."""
         self.capacity, self.x, self.y = capacity, x, y
 
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
-        """Take the arrays for dx, or None where it is not needed, and dy."""
+        """Set the arrays for dx (None if it is not needed) and dy, and allocate what only training needs."""
         self.dx, self.dy = dx, dy
 
     def take_weights(self, training: bool) -> None:
-        """Take the layer's parameters, which have been checked: kernels see no others until the next step.
-
-        In training the layer gets contiguous arrays, if its own are not; a prediction does not change it.
-        """
+        """Set ``weights`` to the layer's checked parameters, contiguous; only training changes the layer."""
         params = self.layer.params if training else dict(self.layer.params)
         self.weights = {name: laid_out(params, name) for name in params}
 
     def begin(self, N: int, training: bool) -> None:
-        """Prepare a training step on N images, or a prediction, in one thread for all."""
+        """Prepare a training step on N images, or a prediction, before any thread starts."""
         if training:
             self.N = N
             self.layer.grads.update(self.own_gradients)
 
     def pack(self, part: int, training: bool) -> None:
-        """Pack the weights for the kernels of this part: they may have changed."""
+        """Pack the weights for the kernels of this part."""
 
     def forward(self, training: bool) -> list[Stage]:
         """Return the stages that compute y."""
@@ -115,13 +110,10 @@ class Block:
         raise NotImplementedError
 
     def gradients(self, part: int, parts: int, N: int) -> Iterator[Piece]:
-        """Finish this part of the gradients of the parameters, in ``layer.grads``, piece by piece.
-
-        Called when all dx are known. Each piece is yielded at once, to be used while it is in the cache.
-        """
+        """Complete this part of ``layer.grads`` after the backward pass, and yield its pieces one by one."""
         if part == 0:
             for name, w in self.layer.params.items():
                 yield Piece(name, 0, w.size)
 
     def commit(self) -> None:
-        """Update the layer's state after the step, now that the loss is known to be finite."""
+        """Update the layer's state after a step with a finite loss."""

@@ -1,4 +1,4 @@
-"""Conv2D, with the ReLU and the max-pool behind it: see ``engine/cpu/kernels/conv.py``."""
+"""Conv2D with a ReLU and a max-pool: see ``engine/cpu/kernels/conv.py``."""
 
 import math
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ from minicnn.engine.cpu.kernels.geometry import Geometry
 from minicnn.engine.cpu.kernels.simd import LANES
 from minicnn.layers import Layer
 
-# Numbers of a window, times the cells of the pool, that are multiplied as fast as an open result is listed.
+# Up to this depth times the cells of the pool, a dense product is faster than listing the open outputs.
 _SHORT = 16 * LANES
-# A switch, the number of a pooling window's cell, is one byte; one more means "closed".
+# A switch is one byte: the number of a cell of the pooling window, or one more for "closed".
 MOST_CELLS = 255
 NO_SWITCHES = zeros(0, np.uint8)
-"""What the kernels get for the switches in a prediction."""
+"""The switches in a prediction."""
 
 
 class ConvBlock(Block):
-    """Conv2D, and if they are there a ReLU and a max-pool, in either order."""
+    """Conv2D, optionally with a ReLU and a max-pool in either order."""
 
     def __init__(self, layers: list[Layer], parts: int) -> None:
         super().__init__(layers, parts)
@@ -32,7 +32,7 @@ class ConvBlock(Block):
         self.workspaces = [_workspace(self.g, starts, self.bias) for _ in range(parts)]
 
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
-        """Take the arrays for dx and dy, and make what only training needs."""
+        """Set the arrays for dx and dy, and allocate what only training needs."""
         super().connect_gradients(dx, dy)
         g = self.g
         switches = zeros(self.capacity * g.PH * g.PW * g.pitch, np.uint8)
@@ -44,7 +44,7 @@ class ConvBlock(Block):
             self.own_gradients["b"] = self.db[: g.OC]
 
     def begin(self, N: int, training: bool) -> None:
-        """Take the bias, and announce where the gradients will be."""
+        """Copy the bias."""
         super().begin(N, training)
         if self.layer.use_bias:
             self.bias[: self.g.OC] = self.weights["b"]
@@ -60,7 +60,7 @@ class ConvBlock(Block):
             self.gradient.pack(W, part)
 
     def forward(self, training: bool) -> list[Stage]:
-        """Return the stage that computes y, and in training the switches."""
+        """Return the stage that computes y and, in training, the switches."""
 
         def run(part: int, first: int, last: int) -> None:
             conv.forward(self.g, self.workspaces[part], self.x, self.y, first, last)
@@ -68,7 +68,7 @@ class ConvBlock(Block):
         return [Stage(run)]
 
     def backward(self) -> list[Stage]:
-        """Return the stage that computes dx, and what this part gives to dW and db."""
+        """Return the stage that computes dx, and this part's sums of dW and db."""
         dx = EMPTY if self.dx is None else self.dx
 
         def run(part: int, first: int, last: int) -> None:
@@ -79,7 +79,7 @@ class ConvBlock(Block):
         return [Stage(run)]
 
     def gradients(self, part: int, parts: int, N: int) -> Iterator[Piece]:
-        """Add up what the parts gave to dW and db."""
+        """Add up the parts' dW and db."""
         if part == 0:
             used = min(self.parts, N)
             self.gradient.collect(self.gradient.dw[:used].sum(axis=0), self.dW.reshape(-1, self.g.OC))
@@ -88,7 +88,7 @@ class ConvBlock(Block):
 
 
 def _workspace(g: Geometry, starts: np.ndarray, bias: np.ndarray) -> conv.Workspace:
-    """Return what one thread needs for one image."""
+    """Return the workspace of one thread, for one image."""
     tiles = g.band * g.TW
     lines = 2 * g.TH or (g.OH if g.overlap else g.pool_KH)
     return conv.Workspace(
@@ -103,20 +103,17 @@ def _padded_size(g: Geometry) -> int:
 
 
 def gradient_kind(g: Geometry, need_dx: bool) -> type:
-    """Return the backward pass that has the least to compute."""
+    """Return the cheapest backward pass."""
     cells = g.pool_KH * g.pool_KW
     if g.TH and (g.PH, g.PW) == (g.OH, g.OW) and cells == 1:
-        return WinogradGradient  # every output, or every open one, has a gradient
+        return WinogradGradient  # without a pool, every open output has a gradient
     if not need_dx and not g.overlap and cells * g.depth <= _SHORT:
         return DenseGradient
     return SparseGradient
 
 
 class _Gradient:
-    """One way to compute the backward pass: a kernel with buffers for each part.
-
-    ``dw`` and ``db`` hold what each part gave, in the kernel's order.
-    """
+    """Base: a kernel for the backward pass, with buffers for each part; ``dw`` is in the kernel's order."""
 
     def __init__(self, g: Geometry, parts: int, dw_size: int) -> None:
         self.g = g
@@ -124,7 +121,7 @@ class _Gradient:
         self.db = zeros(parts * g.pitch).reshape(parts, -1)
 
     def pack(self, W: np.ndarray, part: int) -> None:
-        """Lay out the filters as the kernel of this part reads them for dx."""
+        """Lay out the filters for this part's dx."""
 
     def collect(self, dw: np.ndarray, dW: np.ndarray) -> None:
         """Write the sum of the parts' dw to dW (depth, OC)."""
@@ -136,7 +133,7 @@ class _Gradient:
 
 
 class DenseGradient(_Gradient):
-    """dW alone, as a dense product, where listing the open results would cost more than it saves."""
+    """dW as a dense product, without dx: faster than listing the open outputs of small windows."""
 
     kernel = staticmethod(conv.dense_gradient)
 
@@ -154,7 +151,7 @@ class DenseGradient(_Gradient):
 
 
 class SparseGradient(_Gradient):
-    """The backward pass over the open results alone."""
+    """The backward pass over the open outputs only."""
 
     kernel = staticmethod(sparse.backward)
 
@@ -171,12 +168,12 @@ class SparseGradient(_Gradient):
         ]  # fmt: skip
 
     def pack(self, W: np.ndarray, part: int) -> None:
-        """Write each filter as rows of whole registers, filled up with zeros."""
+        """Write each filter as rows of whole registers, padded with zeros."""
         runs = W.reshape(-1, self.g.length, self.g.OC).transpose(2, 0, 1)
         self.buffers[part].w.reshape(self.shape)[:, :, : self.g.length] = runs
 
     def collect(self, dw: np.ndarray, dW: np.ndarray) -> None:
-        """Cut the rows of the filters, and transpose them."""
+        """Remove the padding, and transpose."""
         dW[:] = dw.reshape(self.shape)[:, :, : self.g.length].reshape(self.g.OC, -1).T
 
 

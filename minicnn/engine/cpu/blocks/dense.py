@@ -1,4 +1,4 @@
-"""Dense, with the ReLU behind it: see ``engine/cpu/kernels/dense.py``."""
+"""Dense with a ReLU: see ``engine/cpu/kernels/dense.py``."""
 
 from collections.abc import Iterator
 
@@ -9,19 +9,19 @@ from minicnn.engine.cpu.kernels import dense
 from minicnn.engine.cpu.kernels.gemm import PANEL, panels_size
 from minicnn.layers import Layer
 
-# Numbers of dW that are updated at a time: with W and its moments they fit into the L2 cache.
+# Numbers of dW per update: with W and its moments they fit into the L2 cache.
 _PIECE = 64 * 1024
 
 
 class DenseBlock(Block):
-    """Dense, and a ReLU if there is one."""
+    """Dense, optionally with a ReLU."""
 
     def __init__(self, layers: list[Layer], parts: int) -> None:
         super().__init__(layers, parts)
         self.bias = zeros(self.output_size)
 
     def connect(self, capacity: int, x: np.ndarray, y: np.ndarray) -> None:
-        """Take the arrays for x and y."""
+        """Set the arrays for x and y, and allocate the workspaces."""
         super().connect(capacity, x, y)
         units = self.output_size
         self.rows = -(-capacity // self.parts)  # of one part, at most
@@ -35,7 +35,7 @@ class DenseBlock(Block):
         ]  # fmt: skip
 
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
-        """Take the arrays for dx and dy, and make what only training needs."""
+        """Set the arrays for dx and dy, and allocate what only training needs."""
         super().connect_gradients(dx, dy)
         D, units = self.input_size, self.output_size
         self.dz, dz_panels = zeros(self.capacity * units), zeros(panels_size(self.capacity, units))
@@ -52,7 +52,7 @@ class DenseBlock(Block):
             self.own_gradients["b"] = self.db
 
     def begin(self, N: int, training: bool) -> None:
-        """Take the bias, and announce where the gradients will be."""
+        """Set the sizes, and copy the bias."""
         super().begin(N, training)
         self.sizes = dense.Sizes(N, self.input_size, self.output_size, relu=len(self.layers) > 1)
         if self.layer.use_bias:
@@ -78,7 +78,7 @@ class DenseBlock(Block):
         return [Stage(run)]
 
     def gradients(self, part: int, parts: int, N: int) -> Iterator[Piece]:
-        """Compute this part of the rows of dW, over the whole batch; the first part has db too."""
+        """Compute this part of the rows of dW over the whole batch; the first part also computes db."""
         workspace, D, units = self.workspaces[part], self.input_size, self.output_size
         first, last = share(D, part, parts)
         rows = max(_PIECE // units, dense.STRIPE)

@@ -1,4 +1,4 @@
-"""Any layer that has no faster implementation: the block calls the layer itself."""
+"""Layers without a fast block."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from minicnn.engine.cpu.blocks.base import Block, Stage
 
 
 class FallbackBlock(Block):
-    """Calls the layer, in training with the whole batch, in prediction with any part of it."""
+    """Calls the layer: in training with the whole batch, in prediction with parts of it."""
 
     def forward(self, training: bool) -> list[Stage]:
         """Return the stage that calls ``layer.forward``."""
@@ -33,7 +33,7 @@ class FallbackBlock(Block):
         return [Stage(run, whole=True)]
 
     def commit(self) -> None:
-        """Free the layer's cache, which is still there if its backward pass was not needed."""
+        """Free the layer's cache, in case its backward pass was not needed."""
         self.layer.forget()
 
     @staticmethod

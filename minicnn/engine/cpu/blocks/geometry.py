@@ -1,4 +1,4 @@
-"""The sizes that the kernels of a block need, from its layers."""
+"""The sizes that kernels need, computed from layers."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from minicnn.engine.cpu.kernels.geometry import Geometry
 from minicnn.engine.cpu.kernels.simd import LANES
 from minicnn.layers import BatchNorm, Conv2D, Layer, MaxPool2D, ReLU
 
-# What one band of Winograd tiles takes of the L2 cache, as it is transformed; in bytes.
+# Bytes of one band of transformed Winograd tiles: part of the L2 cache.
 _BAND = 128 * 1024
 _NO_PADDING = (0, 0), (0, 0)
 
 
 def conv_geometry(layers: list[Layer]) -> Geometry:
-    """Return the sizes of a convolution with the ReLU and the pool behind it."""
+    """Return the sizes of a convolution with its ReLU and pool."""
     conv: Conv2D = layers[0]
     (H, W, C), (OH, OW, OC) = conv.input_shape, conv.output_shape
     (KH, KW), (SH, SW), (DH, DW), ((top, bottom), (left, right)) = conv.window
@@ -32,7 +32,7 @@ def conv_geometry(layers: list[Layer]) -> Geometry:
 
 
 def norm_geometry(layers: list[Layer]) -> Geometry:
-    """Return the sizes of a normalization: those of a 1 × 1 convolution with what is behind it."""
+    """Return the sizes of a normalization, as those of a 1 × 1 convolution, with its ReLU and pool."""
     norm: BatchNorm = layers[0]
     *pixels, C = norm.input_shape
     H, W = pixels if len(pixels) == 2 else (1, int(np.prod(pixels)))
@@ -44,7 +44,7 @@ def norm_geometry(layers: list[Layer]) -> Geometry:
 
 
 def _followers(layers: list[Layer], H: int, W: int) -> dict[str, int]:
-    """Return the sizes of what is behind an H × W image; no pool is a pool of 1 × 1."""
+    """Return the sizes of the ReLU and pool after an H × W image; no pool is a 1 × 1 pool."""
     pool = next((layer for layer in layers if isinstance(layer, MaxPool2D)), None)
     kernel, stride, ((top, bottom), (left, right)) = pool.window if pool else ((1, 1), (1, 1), _NO_PADDING)
     PH = (H + top + bottom - kernel[0]) // stride[0] + 1
@@ -66,7 +66,7 @@ def run_starts(g: Geometry, conv: Conv2D) -> np.ndarray:
 
 
 def window_starts(g: Geometry) -> np.ndarray:
-    """Return where the window of each cell of each pooling window begins; a last column is for "closed"."""
+    """Return the start of the window of each cell of each pooling window; the last column is for "closed"."""
     ph, pw, i, j = np.ix_(range(g.PH), range(g.PW), range(g.pool_KH), range(g.pool_KW))
     h = ph * g.pool_SH + i - g.pool_top
     w = pw * g.pool_SW + j - g.pool_left

@@ -1,4 +1,4 @@
-"""BatchNorm, with the ReLU and the max-pool behind it: see ``engine/cpu/kernels/norm.py``."""
+"""BatchNorm with a ReLU and a max-pool: see ``engine/cpu/kernels/norm.py``."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from minicnn.layers import BatchNorm, Layer
 
 
 class NormBlock(Block):
-    """BatchNorm, and if they are there a ReLU and a max-pool, in either order."""
+    """BatchNorm, optionally with a ReLU and a max-pool in either order."""
 
     def __init__(self, layers: list[Layer], parts: int) -> None:
         super().__init__(layers, parts)
@@ -25,7 +25,7 @@ class NormBlock(Block):
         ]
 
     def connect_gradients(self, dx: np.ndarray | None, dy: np.ndarray) -> None:
-        """Take the arrays for dx and dy, and make what only training needs."""
+        """Set the arrays for dx and dy, and allocate what only training needs."""
         super().connect_gradients(dx, dy)
         switches = zeros(self.capacity * self.g.PH * self.g.PW * self.g.pitch, np.uint8)
         self.workspaces = [workspace._replace(switches=switches) for workspace in self.workspaces]
@@ -34,7 +34,7 @@ class NormBlock(Block):
         self.own_gradients = {"gamma": self.dgamma, "beta": self.dbeta}
 
     def begin(self, N: int, training: bool) -> None:
-        """Announce where the gradients will be; a prediction normalizes with the running averages."""
+        """Set the statistics and parameters; a prediction uses the running averages."""
         super().begin(N, training)
         if not training:
             self.mean[:] = self.layer.state["running_mean"]
@@ -43,7 +43,7 @@ class NormBlock(Block):
         self.channels = norm.Channels(self.mean, self.inv_std, gamma, beta, self.mean_dz, self.mean_dz_x_hat)
 
     def forward(self, training: bool) -> list[Stage]:
-        """Return the stages: the moments of each part, those of the batch, the normalization."""
+        """Return the stages: in training the moments of the parts and of the batch; the normalization."""
         moments = [Stage(self._moments), Stage(self._combine, whole=True)] if training else []
         return [*moments, Stage(self._normalize)]
 
@@ -64,7 +64,7 @@ class NormBlock(Block):
         norm.forward(self.g, self.workspaces[part], self.channels, self.x, self.y, first, last)
 
     def backward(self) -> list[Stage]:
-        """Return the stages: dγ and dβ of each part, those of the batch, dx."""
+        """Return the stages: dγ and dβ of the parts, then of the batch, then dx."""
         stages = [Stage(self._backward_sums), Stage(self._add_up, whole=True)]
         return stages if self.dx is None else [*stages, Stage(self._backward)]
 
@@ -82,7 +82,7 @@ class NormBlock(Block):
         norm.backward(self.g, self.channels, self.x, self.dz, self.dx, first, last)
 
     def commit(self) -> None:
-        """Update the running averages, unless the batch is a single value."""
+        """Update the running averages, unless a channel has a single value."""
         layer: BatchNorm = self.layer
         if self.N * self.g.OH * self.g.OW > 1:
             layer.update_running(self.mean, self.var)

@@ -1,4 +1,4 @@
-"""The base of all CUDA blocks: one layer or several as kernel launches, over arrays that never move."""
+"""The base class of all CUDA blocks."""
 
 import math
 from collections.abc import Sequence
@@ -9,22 +9,22 @@ from minicnn.backend import Array
 from minicnn.engine.cuda.device import THREADS, Device, Launch
 from minicnn.layers import Layer
 
-# Enough blocks of threads to keep a large GPU busy: sums are cut into parts until there are this many.
+# Blocks of threads that keep a large GPU busy: sums are split into parts up to this many.
 BUSY = 256
 
 
 class Gradient(NamedTuple):
-    """The gradient of a parameter, as the sum of ``count`` parts that begin ``stride`` numbers apart."""
+    """A parameter's gradient, the sum of ``count`` parts that start ``stride`` numbers apart."""
 
     layer: Layer
     name: str
-    first: Array  # the first part, which the sum will replace
+    first: Array  # the first part; the sum replaces it
     stride: int
     count: int
 
 
 class Block:
-    """One layer, or several, over flat arrays x and y (capacity · size) and their gradients dx and dy."""
+    """One or more layers as kernel launches, over flat arrays x and y and their gradients dx and dy."""
 
     threads = THREADS
 
@@ -34,7 +34,7 @@ class Block:
         self.output_size = math.prod(group[-1].output_shape)
 
     def connect(self, capacity: int, x: Array, y: Array) -> None:
-        """Set the arrays for x and y, and allocate what the forward pass needs."""
+        """Set the arrays for x and y, for ``capacity`` images, and allocate what the forward pass needs."""
         self.capacity, self.x, self.y = capacity, x, y
 
     def connect_gradients(self, dx: Array | None, dy: Array) -> None:
@@ -50,11 +50,11 @@ class Block:
         raise NotImplementedError
 
     def gradients(self, N: int) -> list[Gradient]:
-        """Return the gradients of the parameters, as ``backward(N)`` leaves them."""
+        """Return the parameters' gradients, as ``backward(N)`` leaves them."""
         return []
 
     def commit(self, N: int, totals: Array) -> list[Launch]:
-        """Return the launches that update running averages if the loss was finite."""
+        """Return the launches that update the layer's state if the loss was finite."""
         return []
 
     def _compile(self, *files: str, **constants: int) -> None:

@@ -1,4 +1,4 @@
-"""Conv2D and Dense on a GPU, with the ReLU and the 2 × 2 MaxPool2D behind them."""
+"""Conv2D and Dense on a GPU, with a ReLU and a 2 × 2 MaxPool2D."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from minicnn.engine.cuda.device import Device, Launch
 from minicnn.layers import Layer
 
 TILE_M, TILE_K = 64, 16
-_LEAST = 4 * TILE_K  # numbers in a part of a sum, at least
+_LEAST = 4 * TILE_K  # minimum length of a part of a sum
 _ONE_PIXEL = (1, 1), (1, 1), (1, 1), ((0, 0), (0, 0))
 
 
 class ConvBlock(Block):
-    """Conv2D, or Dense as a 1 × 1 convolution of one pixel, and what follows it: see ``conv.cu``."""
+    """Conv2D, or Dense as a 1 × 1 convolution of one pixel, with its followers: see ``conv.cu``."""
 
     threads = 128
 
@@ -81,11 +81,11 @@ class ConvBlock(Block):
 
 
 def _most_parts(length: int, tiles: int) -> int:
-    """Return into how many parts a sum of ``length`` numbers is cut at most, for each of ``tiles`` tiles."""
+    """Return the maximum number of parts of a sum of ``length`` numbers, for each of ``tiles`` tiles."""
     return max(1, min(BUSY // tiles, length // _LEAST))
 
 
 def _parts(length: int, tiles: int) -> tuple[int, int]:
-    """Return into how many parts a sum is cut, and the length of a part."""
+    """Return the number of parts of a sum, and their length."""
     share = -(-length // (_most_parts(length, tiles) * TILE_K)) * TILE_K
     return -(-length // share), share

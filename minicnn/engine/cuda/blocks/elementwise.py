@@ -1,4 +1,4 @@
-"""ReLU, LeakyReLU and Dropout on a GPU where no other block includes them: see ``elementwise.cu``."""
+"""ReLU, LeakyReLU and Dropout on a GPU, unless another block includes them: see ``elementwise.cu``."""
 
 import zlib
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class ActivationBlock(_ElementwiseBlock):
 
 
 class DropoutBlock(_ElementwiseBlock):
-    """Dropout. Its masks are drawn on the GPU: others than the layer's, with the same distribution."""
+    """Dropout. Its masks are drawn on the GPU, so they differ from the layer's."""
 
     def _dropout(self, N: int, x: Array, y: Array, step: Array, rate: float) -> Launch:
         size, salt = N * self.input_size, np.uint32(zlib.crc32(self.layer.name.encode()))

@@ -1,4 +1,4 @@
-"""BatchNorm on a GPU, with the ReLU and the 2 × 2 MaxPool2D behind it."""
+"""BatchNorm on a GPU, with a ReLU and a 2 × 2 MaxPool2D."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from minicnn.engine.cuda.blocks.base import BUSY, Block, Gradient, epilogue
 from minicnn.engine.cuda.device import Device, Launch
 from minicnn.layers import Layer
 
-_LEAST = 16  # rows in a share, at least
+_LEAST = 16  # minimum number of rows in a part
 
 
 class NormBlock(Block):
-    """BatchNorm and what follows it: see ``norm.cu``."""
+    """BatchNorm with its followers: see ``norm.cu``."""
 
     def __init__(self, device: Device, group: Sequence[Layer]) -> None:
         super().__init__(device, group)
@@ -22,13 +22,13 @@ class NormBlock(Block):
         self._compile("step", "epilogue", "norm", **constants)
 
     def connect(self, capacity: int, x: Array, y: Array) -> None:
-        """Set the arrays for x and y, and allocate the switches and the batch's averages."""
+        """Set the arrays for x and y, and allocate the switches and the batch's statistics."""
         super().connect(capacity, x, y)
         self.switches = self.device.zeros(capacity * self.output_size, dtype=np.uint8)
         self.mean, self.var = self.device.zeros(self.C), self.device.zeros(self.C)
 
     def connect_gradients(self, dx: Array | None, dy: Array) -> None:
-        """Set the arrays for dx and dy, and allocate the parts of sums and the gradients."""
+        """Set the arrays for dx and dy, and allocate the parts of the sums and the gradients."""
         super().connect_gradients(dx, dy)
         most = min(BUSY, -(-self._rows(self.capacity) // _LEAST))
         self.parts = self.device.zeros(2, most, self.C)
@@ -38,13 +38,13 @@ class NormBlock(Block):
         return N * self.input_size // self.C
 
     def _shares(self, N: int) -> tuple[int, int, int]:
-        """Return the number of rows, into how many shares they are cut, and the rows in a share."""
+        """Return the number of rows, of parts, and of rows in a part."""
         M = self._rows(N)
         share = max(-(-M // BUSY), _LEAST)
         return M, -(-M // share), share
 
     def forward(self, N: int, step: Array, training: bool) -> list[Launch]:
-        """Return the launches that compute the batch's averages, in training, and y."""
+        """Return the launches that compute y and, in training, the batch's statistics."""
         layer, launches = self.layer, []
         averages = layer.state["running_mean"], layer.state["running_var"]
         if training:
@@ -79,7 +79,7 @@ class NormBlock(Block):
         return [Gradient(self.layer, "gamma", dgamma, 0, 1), Gradient(self.layer, "beta", dbeta, 0, 1)]
 
     def commit(self, N: int, totals: Array) -> list[Launch]:
-        """Return the launch that updates the running averages; a single value has no variance."""
+        """Return the launch that updates the running averages; none if a channel has a single value."""
         if self._rows(N) == 1:
             return []
         state, momentum = self.layer.state, self.layer.momentum

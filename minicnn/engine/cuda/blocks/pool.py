@@ -1,4 +1,4 @@
-"""Pools with any window on a GPU."""
+"""Pools on a GPU, with any window."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from minicnn.layers import Layer
 
 
 class PoolBlock(Block):
-    """A pool, also over the whole image: see ``pool.cu``."""
+    """A pool, or a global pool: see ``pool.cu``."""
 
     def __init__(self, device: Device, group: Sequence[Layer]) -> None:
         super().__init__(device, group)
