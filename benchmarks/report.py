@@ -1,4 +1,4 @@
-"""What every benchmark leaves: a table on the screen, JSON and a plot in ``benchmarks/results/``."""
+"""The output of every benchmark: a table on the screen, JSON and a plot in ``benchmarks/results/``."""
 
 import json
 import os
@@ -10,24 +10,20 @@ from matplotlib.figure import Figure
 
 from minicnn import plots
 from minicnn.files import replacing
-from minicnn.info import blas, processor, versions
-from minicnn.runtime.threads import num_threads
+from minicnn.info import environment
 
 RESULTS = Path(__file__).parent / "results"
-# Variables that make a library use less than the processor offers; the JSON records those that are set.
-HELD_BACK = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+# Variables that limit the instructions that a library uses; the JSON records those that are set.
+LIMITING = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 
 
 def machine() -> dict[str, Any]:
     """Describe the machine: processor, cores, threads, BLAS, versions."""
     return {
-        "processor": processor(),
+        **environment(),
         "cores": os.cpu_count(),
-        "threads": num_threads(),
-        "blas": blas(),
         "precision": "float32",
-        "variables": {name: os.environ[name] for name in HELD_BACK if name in os.environ},
-        "versions": versions(),
+        "variables": {name: os.environ[name] for name in LIMITING if name in os.environ},
     }
 
 

@@ -1,6 +1,6 @@
 """The line of code that fixes data of a wrong kind, for the end of an error message.
 
-Each function returns such a line, or "" where none is sure to be right. ``images`` and ``labels`` in it are
+Each function returns such a line, or "" if none is certain to be right. ``images`` and ``labels`` in it are
 the arrays that the message is about.
 """
 
@@ -23,7 +23,7 @@ def ending(line: str) -> str:
 
 
 def array_line(value: Any, name: str) -> str:
-    """Return the line that makes an array of a list, a tensor, a table."""
+    """Return the line that makes an array of a list, a tensor or a table."""
     try:
         found = np.asarray(value)
     except Exception:  # of another library, or of NumPy for rows of different lengths
@@ -56,18 +56,18 @@ def shape_line(shape: Shape, fits: Callable[[Shape], bool], side: tuple[int, int
 
 
 def _rows(name: str, pixels: int, side: tuple[int, int] | None) -> list[str]:
-    """Return the line that makes gray images of rows of so many pixels, if a row is one image."""
+    """Return the line that makes gray images of rows of ``pixels`` pixels, if a row may be one image."""
     H, W = side or (math.isqrt(pixels),) * 2
     return [f"{name}.reshape(-1, {H}, {W}, 1)"] if pixels == H * W > 0 else []
 
 
 def channels_first(shape: Shape) -> bool:
-    """Whether the shape is (N, C, H, W): images are not 1 or 3 pixels high, with that many channels."""
+    """Whether the shape is (N, C, H, W), and not (N, H, W, C) of images 1 to 4 pixels high."""
     return len(shape) == 4 and shape[1] in COLORS and min(shape[2:]) >= 8 and shape[3] not in COLORS
 
 
 def channel_line(images: np.ndarray, channels: int) -> str:
-    """Return the line that gives images (N, H, W, C) so many channels, and keeps what they show."""
+    """Return the line that gives images (N, H, W, C) this number of channels without losing content."""
     C = images.shape[-1]
     if C == 1 and channels == 3:
         return "images = images.repeat(3, axis=3)"
@@ -113,7 +113,7 @@ def stack_line(images: np.ndarray) -> str:
 
 
 def label_line(labels: np.ndarray, n: int) -> str:
-    """Return the line that makes labels an integer for each of n images, or brings them nearer to it."""
+    """Return the line that makes labels an integer for each of n images, or a first step toward it."""
     if labels.ndim == 2 and len(labels) == n and _is_one_hot(labels):
         return "labels = labels.argmax(axis=1)"
     if labels.ndim != 1:
@@ -148,7 +148,7 @@ def is_whole(values: np.ndarray) -> bool:
 
 
 def counting_line(labels: np.ndarray, classes: int) -> str:
-    """Return the line that makes integer labels of another numbering 0 … classes − 1."""
+    """Return the line that renumbers integer labels from 0 to classes − 1."""
     low, high = int(labels.min()), int(labels.max())
     if low >= 1 and high == classes:
         return "labels = labels - 1"

@@ -1,4 +1,4 @@
-"""``evaluate``: how well a model does on a labeled data set."""
+"""`evaluate`: the loss and the scores of a model on a labeled data set."""
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def evaluate(model: Sequential, data: Dataset, batch_size: int = 256, flip_tta: 
     Raises
     ------
     ConfigError
-        If the model is no classifier.
+        If the model is not a classifier.
     DataError, ShapeError, DTypeError, NonFiniteError
         If the model cannot take the data; see ``match_classes`` and ``Sequential.logits``.
     NonFiniteError
@@ -56,14 +56,10 @@ def check_classifier(model: Sequential) -> None:
 
 
 def match_classes(data: Dataset, model: Sequential, class_names: tuple[str, ...] | None = None) -> Dataset:
-    """Return ``data`` with labels that number the model's outputs, matched by the names of the classes.
+    """Return ``data`` with the labels of the model's outputs, matched by class name.
 
-    ``class_names`` are by default the model's; if it has none yet, the labels stay as they are.
-
-    Raises
-    ------
-    DataError
-        If ``data`` is no Dataset, or its classes are not those of the model, or not as many as its outputs.
+    ``class_names`` are by default the model's; if it has none yet, labels stay unchanged. Raises DataError if
+    ``data`` is not a Dataset, or its classes are not the model's, or not as many as its outputs.
     """
     check_dataset(data)
     class_names = class_names or model.class_names

@@ -1,4 +1,4 @@
-"""`train_recipe`: a recipe from the data to the report, as the command line runs it."""
+"""`train_recipe`: train by a recipe and write the report, as the command line does."""
 
 import sys
 from pathlib import Path
@@ -31,10 +31,10 @@ def train_recipe(
 ) -> report.Run:
     """Train by a recipe, use the test set once, and write the run with its report.
 
-    Progress is printed to stderr. During training the best model so far is in ``checkpoint.safetensors``; it
-    stays there if training is interrupted. A recipe that mirrors its training images is also tested with
-    ``flip_tta``, which gives ``mirrored_accuracy``. The preprocessing, which is two numbers, is fitted to all
-    of ``train``, including the images that are held out.
+    Progress is printed to stderr. ``checkpoint.safetensors`` holds the best model so far, also after an
+    interrupt. A recipe that mirrors its training images is also tested with ``flip_tta``, which gives
+    ``mirrored_accuracy``. The preprocessing, two numbers, is fitted to all of ``train``, including the images
+    that are held out.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def train_recipe(
     out, force
         See ``report.run_folder``; the default folder is ``runs/`` and the recipe's name.
     seed : int
-        Of all random numbers.
+        Seed of all random numbers.
     device : "cpu", "cuda" or "auto"
 
     Raises
@@ -60,7 +60,7 @@ def train_recipe(
         trainer = recipe.trainer(train, seed, device)
         test = _check_test_set(test, trainer.model)
         _introduce(recipe, trainer, train, test, seed, folder)
-        # The folder is claimed: whatever is there may be replaced.
+        # run_folder has checked that files there may be replaced.
         checkpoint = Checkpoint(folder / report.CHECKPOINT, overwrite=True)
         options = recipe.fit_options()
         options["callbacks"].append(checkpoint)
@@ -97,7 +97,7 @@ def _check_test_set(test: Dataset, model: Sequential) -> Dataset:
 def _introduce(
     recipe: Recipe, trainer: Trainer, train: Dataset, test: Dataset, seed: int, folder: Path
 ) -> None:
-    """Print what is about to happen."""
+    """Print recipe, data, device, folder and network."""
     engine = f"{trainer.engine.name} engine, {num_threads()} threads"
     replaced = [folder / name for name in (report.MODEL, report.CHECKPOINT) if (folder / name).exists()]
     lines = [

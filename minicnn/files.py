@@ -1,4 +1,4 @@
-"""Writing files so that none is ever half-written: to a temporary file, which is then renamed."""
+"""Writing files completely or not at all: to a temporary file, which is then renamed."""
 
 import hashlib
 import os
@@ -32,14 +32,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     If the block fails, ``path`` stays as it was, and the temporary file is removed. The data is on disk
     before the renaming, so that a power cut leaves the old file or the new one. The temporary files of
-    killed processes are removed by ``remove_stale``.
-
-    Raises
-    ------
-    ConfigError, OutputError
-        If ``check_file`` raises it.
-    OutputError
-        If the file cannot be written.
+    killed processes are removed by ``remove_stale``. Raises the errors of ``check_file``, and OutputError if
+    the file cannot be written.
     """
     path = check_file(path)
     try:
@@ -64,10 +58,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def check_path(path: Any, name: str = "path") -> Path:
     """Return ``path`` as a Path; ``name`` is for the message.
 
-    Raises
-    ------
-    ConfigError
-        If it is not text, or holds NUL or bytes that are not UTF-8, which cannot be opened or printed.
+    Raises ConfigError if it is not text, or holds NUL or bytes that are not UTF-8.
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str):
@@ -80,12 +71,8 @@ def check_path(path: Any, name: str = "path") -> Path:
 def check_file(path: str | os.PathLike[str]) -> Path:
     """Check that a file can be written at ``path``, make its folder, and return the target of links.
 
-    Raises
-    ------
-    ConfigError
-        If ``check_path`` raises it.
-    OutputError
-        If the folder cannot be made or written, or ``path`` exists and is not a regular file.
+    Raises the errors of ``check_path`` and ``make_folder``, and OutputError if ``path`` exists and is not a
+    regular file.
     """
     path = Path(os.path.realpath(check_path(path)))  # a link stays a link
     make_folder(path.parent)
@@ -105,12 +92,7 @@ def check_file(path: str | os.PathLike[str]) -> Path:
 def make_folder(path: str | Path) -> Path:
     """Make the folder ``path`` and its parents if they do not exist; check that it can be written.
 
-    Raises
-    ------
-    ConfigError
-        If ``check_path`` raises it.
-    OutputError
-        If the folder cannot be made or written.
+    Raises the errors of ``check_path``, and OutputError if the folder cannot be made or written.
     """
     path = check_path(path)
     try:
@@ -146,10 +128,7 @@ def remove_stale(folder: Path) -> None:
 def lock_folder(folder: Path) -> int | None:
     """Lock a folder until the returned descriptor is closed; return None where there are no locks.
 
-    Raises
-    ------
-    BlockingIOError
-        If another process holds the lock.
+    Raises BlockingIOError if another process holds the lock.
     """
     if fcntl is None:
         return None

@@ -1,6 +1,6 @@
 """Names of Keras, PyTorch and scikit-learn, and what to write instead: the table behind ``hints.py``.
 
-Names that are spelled much like the right one, such as MaxPooling2D or stride, need no entry.
+Names that are similar to the right one, such as MaxPooling2D or stride, need no entry.
 """
 
 Hint = str | tuple[str, str]
@@ -20,7 +20,7 @@ _AUGMENTATION = "trainer.fit(train, augmentation=mc.data.Augmentation(flip=True,
 _WRAP = "mc.data.Dataset(images, labels)"
 _INPUT = _MODEL, "the model has the input's shape"
 _INFERRED = "", "leave it out, as Sequential infers the input's size"
-_ACTIVATION = "mc.layers.ReLU()", "an activation is a layer of its own, and the softmax is in the loss"
+_ACTIVATION = "mc.layers.ReLU()", "an activation is a separate layer, and the softmax is in the loss"
 _SCHEDULE = "callbacks=[mc.train.LearningRateSchedule(mc.schedules.Cosine(0.05))]"
 _DECAY = "mc.optimizers.SGD(0.05, weight_decay=2e-4)", "an L2 penalty of λ is a weight_decay of 2·λ"
 _NO_ZEROING = "", "leave it out, as backward assigns the gradients and never adds to them"
@@ -104,7 +104,7 @@ _TABLE: dict[str, dict[str, Hint]] = {
     },
     "History.": {
         "epoch epochs": 'history["epoch"]',
-        "history": ('history["loss"]', "it is the table itself"),
+        "history": ('history["loss"]', "a History is the table itself"),
         "keys": "history.columns()",
     },
     "Dataset.": {
@@ -145,7 +145,7 @@ _TABLE: dict[str, dict[str, Hint]] = {
         "params": ("", "leave it out, as Trainer gives the model to the optimizer"),
     },
     "Adam()": {"betas": "beta_1=0.9, beta_2=0.999", "eps": "epsilon"},
-    "SoftmaxCrossEntropy()": {"from_logits": ("", "leave it out, as logits are what it takes")},
+    "SoftmaxCrossEntropy()": {"from_logits": ("", "leave it out, as it always takes logits")},
     "Layer()": {
         "activation": _ACTIVATION,
         "data_format": ("", "leave it out, as images are (N, H, W, C)"),
@@ -163,7 +163,7 @@ _TABLE: dict[str, dict[str, Hint]] = {
     "LeakyReLU()": {"alpha": "negative_slope"},
     "Dropout()": {"p": "rate"},
     "Callback()": {
-        "mode": ("", "leave it out, as the monitor tells whether higher is better"),
+        "mode": ("", "leave it out, as the monitor implies whether higher is better"),
         "verbose": _QUIET,
     },
     "Checkpoint()": {

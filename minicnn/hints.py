@@ -1,4 +1,4 @@
-"""Errors for unknown names, which say what to write instead: see the table in ``foreign_names.py``."""
+"""Errors for unknown names that say what to write instead, from the table in ``foreign_names.py``."""
 
 import functools
 import inspect
@@ -18,7 +18,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Hinted:
-    """Base of the classes whose unknown attributes and constructor arguments are looked up in ``HINTS``.
+    """Base class that looks up unknown attributes and constructor arguments in ``HINTS``.
 
     As usual, an unknown attribute is an AttributeError and an unknown argument a TypeError.
     """

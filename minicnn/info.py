@@ -44,8 +44,8 @@ def processor() -> str:
 def blas() -> str:
     """Return the BLAS library that NumPy uses, with the core type that it chose.
 
-    The wheels of NumPy and of SciPy each bring their own library. A NumPy without one (from conda, or from a
-    Linux distribution) uses a shared library that is not part of a wheel.
+    The wheels of NumPy and SciPy each contain their own library. Other builds of NumPy (conda, a Linux
+    distribution) use a shared library.
     """
     numpy = Path(np.__file__).resolve().parent
     libraries = {Path(b["filepath"]): b for b in threadpool_info() if b["user_api"] == "blas"}
@@ -86,8 +86,13 @@ def _cupy_version() -> str:
     return "not installed"
 
 
+def environment() -> dict[str, Any]:
+    """Return what results and times on the CPU depend on, for the JSON of runs and benchmarks."""
+    return {"threads": num_threads(), "processor": processor(), "blas": blas(), "versions": versions()}
+
+
 def describe() -> dict[str, Any]:
-    """Return all of this by name, in printing order."""
+    """Return everything by name, in printing order."""
     return {
         **versions(),
         "cupy": _cupy_version(),

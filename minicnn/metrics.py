@@ -47,8 +47,8 @@ def wilson_interval(right: int, N: int) -> tuple[float, float]:
 
         (p + z²/2N ± z·√(p(1 − p)/N + z²/4N²)) / (1 + z²/N)
 
-    Unlike p ± z·√(p(1 − p)/N) it stays between 0 and 1 and has a width even if all or none were right. It
-    holds for new images and this one trained model: another seed is another model.
+    Unlike p ± z·√(p(1 − p)/N) it stays between 0 and 1, and has a width even if all or none were right. It is
+    about new images for this trained model, not about other seeds.
 
     Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22,
     1927; compared with others by Brown, Cai & DasGupta, "Interval Estimation for a Binomial Proportion",
@@ -65,11 +65,11 @@ def wilson_interval(right: int, N: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether a confidence of 80 % is right in 80 % of the cases; every array is (bins,).
+    """Confidence and accuracy in bins of confidence; all arrays are (bins,) except ``edges``.
 
-    ``edges`` (bins + 1,): equally spaced between 0 and 1. ``confidence``, ``accuracy``: means over the images
-    whose highest probability is in the bin, 0 if there are none. ``count``: their number. ``error``: the
-    expected calibration error, Σ count · |accuracy − confidence| / N.
+    ``edges``, (bins + 1,): equally spaced between 0 and 1. ``confidence``, ``accuracy``: means over the
+    images whose highest probability is in the bin, 0 if there are none. ``count``: their number.
+    ``error``: the expected calibration error, Σ count · |accuracy − confidence| / N.
     """
 
     edges: np.ndarray
@@ -138,7 +138,7 @@ class Evaluation:
             return ""
         name, share = self.most_frequent
         return (
-            f"nothing was learned that shows: of {len(self.labels):,} images {self.accuracy:.2%} are right, "
+            f"nothing was learned: of {len(self.labels):,} images {self.accuracy:.2%} are right, "
             f"and always answering {name}, the most frequent class, gets {share:.2%} right"
         )
 

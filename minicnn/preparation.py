@@ -1,7 +1,7 @@
 """How the training images were prepared; saved with the model, so that a picture is prepared the same way.
 
 MNIST's digits fill 20 of 28 pixels, garments all of them, and photographs have no plain background. This is
-measured on the images themselves, whatever file they came from.
+measured on the images.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.checks import flag, number
 
-SAMPLE = 1000  # how many images are looked at
+SAMPLE = 1000  # how many images are measured
 PLAIN = 0.05  # a pixel of the background differs from black or white by at most this share
 LIT = 0.2  # a pixel of the object is at least this light, on the scale 0…1
 SECOND = 0.3  # a part with less than this share of the largest part's ink is not a second object
@@ -19,13 +19,13 @@ SLACK = 0.05  # an image may have so much less or more ink than any training ima
 
 @dataclass(frozen=True)
 class Preparation:
-    """What the training images have in common, as far as a picture can be made like them.
+    """What the training images have in common, so that a picture can be made like them.
 
     Parameters
     ----------
     margin : float, optional
         The share of height and width, below 0.5, that an object leaves empty on each side. None: the
-        images do not show one object on a black or white background, as photographs.
+        images do not show one object on a black or white background.
     negative : bool
         Whether the objects are dark on white.
     least_ink, most_ink : float
@@ -58,7 +58,7 @@ class Preparation:
     def of(cls, images: np.ndarray) -> "Preparation":
         """Return how images, (N, H, W, C) uint8 or floating on the scale 0…1, were prepared.
 
-        The margin is the median of what the longer side of an object leaves.
+        The margin is the median of what the longer side of an object leaves empty.
         """
         sample = images[:: -(-len(images) // SAMPLE)]
         if sample.shape[-1] != 1:
@@ -86,7 +86,7 @@ class Preparation:
         x = 1 - x if self.negative else x
         found = []
         if _second_part(x) > max(SECOND, self.second_part):
-            found.append("several objects stand out, and are taken for one: crop the picture")
+            found.append("several objects stand out, and are taken as one: crop the picture")
         if not (1 - SLACK) * self.least_ink <= x.mean() <= (1 + SLACK) * self.most_ink:
             less = "less" if x.mean() < self.least_ink else "more"
             found.append(f"it has {less} ink than the training images: the prediction may mean nothing")

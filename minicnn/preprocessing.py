@@ -1,4 +1,4 @@
-"""What stored images become before the first layer; saved with the model, so that all images get the same."""
+"""Preprocessing of images before the first layer; saved with the model, so it is the same everywhere."""
 
 # pyright: reportAttributeAccessIssue=false
 # Scale and Standardize define mean and std, which the base class uses.
@@ -20,7 +20,7 @@ from minicnn.text import shown
 class Preprocessing:
     """(x − mean) / std: the base class of `Scale` and `Standardize`.
 
-    x is on the scale 0…1: uint8 pixels are divided by 255, floats are taken as they are.
+    x is on the scale 0…1: uint8 pixels are divided by 255, floats are unchanged.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Preprocessing:
             If there are none, some are masked, or they are clearly on another scale: uint8 of 0 and 1 only,
             floats on 0…255, or not the scale of the images that the model was trained on.
         DTypeError
-            If they are no array, or neither uint8 nor floating.
+            If they are not an array, or neither uint8 nor floating.
         NonFiniteError
             If a pixel is NaN or infinite, or becomes so in float32.
         """
@@ -158,12 +158,12 @@ class Standardize(Preprocessing):
         ShapeError, DTypeError, NonFiniteError, DataError
             See ``check``.
         """
-        array_module(images)  # raises if they are no array
+        array_module(images)  # raises if it is not an array
         Scale().check(images, images.shape[1:])
         if images.min() == images.max():
             raise DataError(
                 f"expected images with some contrast to standardize by; every pixel of all {len(images):,} "
-                f"is {images.min()}: look at the data"
+                f"is {images.min()}: check the data"
             )
         return cls(*pixel_moments(images))
 
@@ -179,8 +179,8 @@ def pixel_moments(images: np.ndarray) -> tuple[float, float]:
 def check_pixels(images: Array) -> tuple[float, float]:
     """Return the smallest and the largest pixel of images (N, H, W, C).
 
-    Raises DTypeError if they are neither uint8 nor floating, NonFiniteError if a pixel is NaN or infinite, in
-    float32 too, and DataError if some are masked.
+    Raises DTypeError if they are neither uint8 nor floating, NonFiniteError if a pixel is NaN or infinite
+    (also in float32), and DataError if some are masked.
     """
     if isinstance(images, np.ma.MaskedArray) and np.ma.is_masked(images):
         raise DataError(
@@ -258,12 +258,12 @@ def _check_scale(images: Array, low: float, high: float, trained_on: tuple[float
 
 
 def _plain_background(images: Array, value: float) -> bool:
-    """Whether many pixels have exactly this value: those of a background do, noise does not."""
+    """Whether many pixels have exactly this value, as those of a background do, but noise does not."""
     return int((images == value).sum()) >= max(2, images.size / 1000)
 
 
 def _model_line(images: Array, image_shape: tuple[int, ...]) -> str:
-    """Return the line that gives the images the shape that a model takes, if there is one."""
+    """Return the line that gives the images the shape that a model takes, or ""."""
     if len(image_shape) != 3:
         return ""
     if images.shape[1:3] == image_shape[:2] and images.ndim == 4:

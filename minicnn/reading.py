@@ -1,4 +1,4 @@
-"""Reading files that others may have written: JSON and arrays, strictly and up to a size.
+"""Reading files from untrusted sources: JSON and arrays, strictly and up to a size.
 
 Every function raises ValueError or OSError with the reason.
 """
@@ -109,7 +109,7 @@ def npz(path: Path, kinds: Mapping[str, str], most: int) -> dict[str, np.ndarray
                     arrays[name] = _npy(stream, name, allowed, most)
                 most -= arrays[name].nbytes
             return arrays
-    # What zipfile raises for a file that is damaged, encrypted, or compressed by an unknown method.
+    # Raised by zipfile for files that are damaged, encrypted, or compressed by an unknown method.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, LookupError, OverflowError) as reason:
         raise ValueError(f"{path.name} is damaged: {reason}") from reason
 
@@ -125,7 +125,7 @@ def _npy(stream: IO[bytes], name: str, kinds: str, most: int) -> np.ndarray:
     start = stream.read(10)
     header = _HEADER.fullmatch(stream.read(int.from_bytes(start[8:], "little")).decode("latin-1"))
     if start[:8] != b"\x93NUMPY\x01\x00" or header is None:
-        raise ValueError(f"the array {name} has no header as np.savez writes it")
+        raise ValueError(f"the array {name} has no header such as np.savez writes")
     dtype, shape = np.dtype(header[1]), tuple(int(size) for size in header[2].split(",") if size.strip())
     size = math.prod(shape) * dtype.itemsize
     if dtype.kind not in kinds or min(shape, default=0) < 1:
@@ -134,5 +134,5 @@ def _npy(stream: IO[bytes], name: str, kinds: str, most: int) -> np.ndarray:
         raise ValueError(f"the array {name} would take {byte_size(size)}, expected at most {byte_size(most)}")
     content = stream.read(size + 1)
     if len(content) != size:
-        raise ValueError(f"the array {name} has another length than its header says")
+        raise ValueError(f"the array {name} has a length that differs from its header")
     return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))

@@ -47,7 +47,7 @@ def did_you_mean(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def byte_size(size: float) -> str:
-    """Return a number of bytes for people: 1.5 KiB, 3.0 GiB."""
+    """Return a number of bytes as text: 1.5 KiB, 3.0 GiB."""
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024 or unit == "TiB":
             break
@@ -65,7 +65,7 @@ def echo(text: Any, file: TextIO | None = None) -> None:
 
 
 def tolerate_every_terminal() -> None:
-    """Let stdout and stderr print "?" for characters they lack, and drop everything if they are closed."""
+    """Make stdout and stderr print "?" for characters they lack, and discard all text if they are closed."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

@@ -1,4 +1,4 @@
-"""Named networks and the recipes for training them, as the command line runs them.
+"""Recipes: named networks and how to train them, for the command line and for Python.
 
 >>> from minicnn import zoo
 >>> recipe = zoo.recipe("fashion-quick")
@@ -6,7 +6,7 @@
 >>> trainer.fit(train, **recipe.fit_options())
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,9 +29,9 @@ class Recipe:
     Attributes
     ----------
     name, about : str
-        Its name, and a one-line description.
+        The name and a one-line description.
     dataset : str
-        The data set it is made for, see ``data.names``.
+        Its data set, one of ``data.names``.
     network : function
         Takes the number of classes, returns a list of layers.
     epochs, batch_size : int
@@ -47,7 +47,7 @@ class Recipe:
     ema_decay : float, optional
         The decay of ``train.WeightEMA``; by default the weights are not averaged.
     standardize : bool
-        Whether pixels are standardized by the training images' mean and deviation, or scaled to 0…1.
+        Standardize pixels by the mean and deviation of the training images, instead of scaling to 0…1.
     """
 
     name: str
@@ -119,13 +119,7 @@ class Recipe:
 
 
 def recipe(name: str) -> Recipe:
-    """Return the recipe of that name, one of ``names``.
-
-    Raises
-    ------
-    ConfigError
-        If there is none.
-    """
+    """Return the recipe of that name; raise ConfigError if it is not one of ``names``."""
     if name not in _RECIPES:
         raise unknown_name(name, "the recipe", names)
     return _RECIPES[name]
@@ -152,19 +146,12 @@ def dense_head(classes: int, *units: int) -> list[Layer]:
     return [L.Flatten(), *hidden, L.Dense(classes, kernel_initializer="glorot_uniform")]
 
 
-def one_convolution(classes: int, filters: int = 32, padding: str = "same") -> list[Layer]:
-    """Return one convolution with a pool and a hidden layer of 100: the baseline of many notebooks."""
-    return [*conv_relu(filters, padding=padding), *dense_head(classes, 100)]
-
-
-def two_convolutions(classes: int) -> list[Layer]:
-    """Return 16 and 32 filters, each with a pool, and a hidden layer of 128."""
-    return [*conv_relu(16), *conv_relu(32), *dense_head(classes, 128)]
-
-
-def several_layers(classes: int) -> list[Layer]:
-    """Return 32 and 64 filters, each with a pool, and three dense layers."""
-    return [*conv_relu(32), *conv_relu(64), *dense_head(classes, 128, 64)]
+def plain(
+    classes: int, filters: Sequence[int] = (32,), units: Sequence[int] = (100,), padding: str = "same"
+) -> list[Layer]:
+    """Return convolutions, each with a pool, and hidden layers; by default the baseline of many notebooks."""
+    features = [layer for n in filters for layer in conv_relu(n, padding=padding)]
+    return [*features, *dense_head(classes, *units)]
 
 
 def vgg3(classes: int) -> list[Layer]:
@@ -206,7 +193,10 @@ _ONE_CYCLE: dict[str, Any] = {
     "schedule": schedules.OneCycle,
 }
 # Without clipping some seeds diverge at this learning rate: see docs/results.md.
-_QUICK = _ONE_CYCLE | {"network": two_convolutions, "global_clipnorm": 1.0}
+_QUICK = _ONE_CYCLE | {
+    "network": partial(plain, filters=(16, 32), units=(128,)),
+    "global_clipnorm": 1.0,
+}
 _BEST: dict[str, Any] = _ONE_CYCLE | {"label_smoothing": 0.05}
 _FLIP = Augmentation(flip=True, shift=1)
 
@@ -215,20 +205,20 @@ _ALL = (
     Recipe("fashion-quick", "two convolutions, in seconds", "fashion-mnist", epochs=5, **_QUICK),
     Recipe("mnist-quick", "two convolutions, in seconds", "mnist", epochs=3, **_QUICK),
     Recipe("mnist-baseline", "one convolution", "mnist",
-           partial(one_convolution, padding="valid"), **_NOTEBOOK),
+           partial(plain, padding="valid"), **_NOTEBOOK),
     Recipe("mnist-improved", "three convolutions with BatchNorm, and moved images", "mnist",
            batchnorm_small, epochs=6, augmentation=Augmentation(shift=1), **_ONE_CYCLE),
     Recipe("fashion-basic", "one convolution, pixels scaled to 0…1", "fashion-mnist",
-           one_convolution, epochs=12, learning_rate=0.05, schedule=schedules.Cosine, standardize=False),
+           plain, epochs=12, learning_rate=0.05, schedule=schedules.Cosine, standardize=False),
     Recipe("fashion-multi", "several convolutions, pools and dense layers with plain SGD", "fashion-mnist",
-           several_layers, epochs=15, learning_rate=0.05, batch_size=32, momentum=0.0,
-           schedule=schedules.Cosine, augmentation=_FLIP),
+           partial(plain, filters=(32, 64), units=(128, 64)), epochs=15, learning_rate=0.05,
+           batch_size=32, momentum=0.0, schedule=schedules.Cosine, augmentation=_FLIP),
     Recipe("fashion-baseline", "one convolution", "fashion-mnist",
-           partial(one_convolution, padding="valid"), **_HARNESS),
+           partial(plain, padding="valid"), **_HARNESS),
     Recipe("fashion-same", 'one convolution, "same" padding', "fashion-mnist",
-           one_convolution, **_HARNESS),
+           plain, **_HARNESS),
     Recipe("fashion-64", "one convolution of 64 filters", "fashion-mnist",
-           partial(one_convolution, filters=64), **_HARNESS),
+           partial(plain, filters=(64,)), **_HARNESS),
     Recipe("fashion-vgg3", "three convolutions of 64 filters", "fashion-mnist",
            vgg3, epochs=20, learning_rate=0.02, weight_decay=5e-4,
            schedule=schedules.Cosine, augmentation=_FLIP),

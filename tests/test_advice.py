@@ -168,7 +168,7 @@ def test_ambiguous_labels_get_no_line(labels):
     assert re.search(r"labels", str(caught.value))
 
 
-def test_what_was_seen_is_said():
+def test_the_message_names_the_values_found():
     for labels, seen in [
         (np.where(np.arange(N) == 3, np.nan, LABELS), "labels[3] is nan"),
         (LABELS / 2, "is 0.5, which is not a class"),
@@ -328,7 +328,7 @@ def test_good_images_pass_without_a_message(images):
     assert usable(images, LABELS).images is images
 
 
-def test_a_file_in_memory_is_kept(tmp_path):
+def test_a_memory_mapped_file_is_not_copied(tmp_path):
     GRAY.tofile(tmp_path / "images")
     images = np.memmap(tmp_path / "images", np.uint8, "r", shape=GRAY.shape)
     assert Dataset(images, LABELS).images is images
@@ -358,7 +358,7 @@ MODEL_KINDS = {
 
 
 @pytest.mark.parametrize("images", MODEL_KINDS.values(), ids=MODEL_KINDS)
-def test_predicting_says_the_same(images):
+def test_predicting_gives_the_same_advice(images):
     net = model()
     meant = (GRAY + np.roll(GRAY, 1)) / 510 if "f" in images.dtype.str and (images % 1).any() else GRAY
     logits = mended(net.logits, images=images)
@@ -472,7 +472,7 @@ class TestScaleOfAModel:
             (PIXELS / 255 / 255, PIXELS),
         ],
     )
-    def test_where_there_is_no_line_it_is_refused_too(self, trained, given):
+    def test_without_a_line_it_is_an_error_too(self, trained, given):
         trainer = self.trained(trained)
         for use in (trainer.model.predict, lambda images: trainer.evaluate(Dataset(images, LABELS))):
             with pytest.raises(DataError, match="the model was trained on pixels from"):
@@ -493,7 +493,7 @@ class TestScaleOfAModel:
     def test_other_images_on_its_scale_pass(self, given):
         assert len(self.trained(self.PIXELS).model.predict(given)) == N
 
-    def test_a_pixel_that_was_nearly_always_black_may_be_far_out_where_each_is_standardized(self):
+    def test_a_few_standardized_pixels_may_be_far_out(self):
         trained = (self.PIXELS - 40.0) / 70
         given = trained.copy()
         given[0, 0, 0] = 100 * trained.max()
@@ -504,7 +504,7 @@ class TestScaleOfAModel:
         with pytest.raises(DataError, match="from -1 to 1, these go from 0 to 1"):
             mc.load(tmp_path / "a.safetensors").predict(self.PIXELS)
 
-    def test_validation_images_are_held_to_that_of_the_training_images(self):
+    def test_validation_images_must_have_the_scale_of_the_training_images(self):
         trainer = mc.Trainer(model(), mc.optimizers.SGD(0.1))
         other = Dataset(self.PIXELS / 127.5 - 1, LABELS)
         with pytest.raises(DataError, match="trained on pixels from 0 to 1"):

@@ -61,7 +61,7 @@ def stripes(n):
 
 
 @pytest.mark.parametrize("title", SECTIONS)
-def test_what_a_section_says_to_run_succeeds(title, copy):
+def test_the_commands_of_a_section_succeed(title, copy):
     (copy / "stripes").mkdir(exist_ok=True)
     for name, array in zip(NAMES, [*stripes(20), *stripes(10)], strict=True):
         write_idx(copy / "stripes" / name, array)

@@ -18,7 +18,7 @@ NEW_FILES = {
 }
 
 
-def test_the_guide_to_backpropagation_computes_what_it_says():
+def test_the_examples_of_the_guide_to_backpropagation_run():
     failed, tried = doctest.testfile(
         str(ROOT / "docs" / "backprop.md"), module_relative=False, encoding="utf-8"
     )

@@ -83,12 +83,12 @@ def test_nearly_equal_logits_give_the_models_prediction():
 
 
 @pytest.mark.parametrize("wrong", [mc.Sequential, None, data()], ids=["a class", "None", "swapped"])
-def test_what_is_not_a_model_is_refused(wrong):
+def test_other_than_a_model_is_rejected(wrong):
     with pytest.raises(ConfigError, match="expected a Sequential model, got"):
         mc.evaluate(wrong, model())
 
 
-def test_a_model_that_is_not_a_classifier_is_refused():
+def test_a_model_that_is_not_a_classifier_is_rejected():
     with pytest.raises(ConfigError, match=r"let it end in Dense\(classes\)"):
         mc.evaluate(mc.Sequential([L.ReLU()], SHAPE), data())
 
@@ -99,6 +99,6 @@ def test_flip_tta_is_true_or_false():
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5])
-def test_an_invalid_batch_size_is_refused(batch_size):
+def test_an_invalid_batch_size_is_rejected(batch_size):
     with pytest.raises(ConfigError, match="batch_size"):
         mc.evaluate(model(), data(), batch_size)

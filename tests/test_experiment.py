@@ -253,7 +253,7 @@ def test_the_checkpoint_of_a_replaced_run_is_removed(tmp_path):
     }
 
 
-class TestRefused:
+class TestRejected:
     @pytest.fixture(autouse=True)
     def _no_work(self, monkeypatch):
         def work(*_, **__):
@@ -268,7 +268,7 @@ class TestRefused:
             run(TINY, tmp_path)
         assert os.listdir(tmp_path) == [name]
 
-    def test_a_run_that_is_refused_leaves_no_folder(self, tmp_path):
+    def test_an_error_leaves_no_folder(self, tmp_path):
         with pytest.raises(ShapeError):
             run(TINY, tmp_path / "new", replace(TEST, images=TEST.images[:, 1:]))
         assert os.listdir(tmp_path) == []

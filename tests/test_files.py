@@ -80,7 +80,7 @@ class TestReplacing:
         with pytest.raises(OutputError, match=r"cannot write .*a\.txt: No space left on device"):
             write()
 
-    def test_the_temporary_file_lies_in_the_same_folder_with_the_same_suffix(self, tmp_path):
+    def test_the_temporary_file_is_in_the_same_folder_with_the_same_suffix(self, tmp_path):
         with replacing(tmp_path / "a.png") as temporary:
             assert (temporary.parent, temporary.suffix) == (tmp_path, ".png")
             assert temporary.name != "a.png"
@@ -221,7 +221,7 @@ def start():
 
 @needs_locks
 class TestKilledWriters:
-    def test_what_a_killed_writer_left_is_removed_by_the_next_one_in_the_folder(self, tmp_path, start):
+    def test_the_file_of_a_killed_writer_is_removed_by_the_next_one_in_the_folder(self, tmp_path, start):
         path = tmp_path / "a.txt"
         path.write_text("old")
         process, temporary = start(WRITER, path)
@@ -342,7 +342,7 @@ class TestCheckFile:
         assert check_file(str(tmp_path / "a" / "b.txt")) == tmp_path / "a" / "b.txt"
         assert os.listdir(tmp_path / "a") == []
 
-    def test_a_file_that_is_there_stays_as_it_is(self, tmp_path):
+    def test_an_existing_file_is_unchanged(self, tmp_path):
         (tmp_path / "a.txt").write_text("old")
         assert check_file(tmp_path / "a.txt") == tmp_path / "a.txt"
         assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old"}
@@ -385,7 +385,7 @@ class TestMakeFolder:
         assert make_folder(str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
         assert (tmp_path / "a" / "b").is_dir()
 
-    def test_one_that_is_there_keeps_its_files_and_gets_none(self, tmp_path):
+    def test_an_existing_folder_is_unchanged(self, tmp_path):
         (tmp_path / "kept").write_text("x")
         assert make_folder(tmp_path) == tmp_path
         assert os.listdir(tmp_path) == ["kept"]

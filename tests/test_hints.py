@@ -217,7 +217,7 @@ class TestMistypedNames:
 
 
 class TestImports:
-    def test_an_unknown_name_is_pythons_own_error(self):
+    def test_an_unknown_name_is_an_error_of_python(self):
         with pytest.raises(ImportError, match="cannot import name 'MaxPooling2D'"):
             exec("from minicnn.layers import MaxPooling2D")
 
@@ -260,7 +260,7 @@ class TestNothingElseChanges:
         assert FIT.__doc__.startswith("Train for")
         assert FIT.__qualname__ == "Trainer.fit"
 
-    def test_missing_and_surplus_arguments_are_pythons_own_errors(self):
+    def test_missing_and_surplus_arguments_are_errors_of_python(self):
         with pytest.raises(TypeError, match="missing 1 required positional argument: 'units'"):
             L.Dense()
         with pytest.raises(TypeError, match="positional argument"):

@@ -89,7 +89,7 @@ class TestEvaluation:
         always = Evaluation(0.5, labels, np.eye(2)[np.ones(1000, int)], ("ant", "bee"))
         assert always.most_frequent == ("bee", 0.9)
         assert always.failure() == (
-            "nothing was learned that shows: of 1,000 images 90.00% are right, and always answering bee, the "
+            "nothing was learned: of 1,000 images 90.00% are right, and always answering bee, the "
             "most frequent class, gets 90.00% right"
         )
         assert always.scores()["learned"] is False
@@ -217,7 +217,7 @@ class TestTopK:
         assert found.top_k_accuracy(4) == 1
 
     @pytest.mark.parametrize("k", [0, 4, 1.5, "2"])
-    def test_an_invalid_k_is_refused(self, k):
+    def test_an_invalid_k_is_rejected(self, k):
         with pytest.raises(ConfigError, match=r"k must be"):
             SIX.top_k_accuracy(k)
 

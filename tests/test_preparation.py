@@ -27,7 +27,7 @@ def model(shape=(28, 28, 1)):
 
 class TestOf:
     @given(st.integers(1, 13), st.integers(1, 300), st.sampled_from([60, 255]))
-    def test_the_margin_is_what_the_object_leaves(self, half, n, level):
+    def test_the_margin_is_the_space_around_the_object(self, half, n, level):
         found = Preparation.of(squares(n, inner=2 * half, level=level))
         assert found.margin == pytest.approx((14 - half) / 28)
         assert not found.negative
@@ -56,7 +56,7 @@ class TestOf:
         assert Preparation.of(images).margin is None
 
     @pytest.mark.parametrize("images", [np.zeros((5, 8, 8, 1), np.uint8), np.zeros((5, 8, 8, 3), np.uint8)])
-    def test_nor_have_blank_images_or_color(self, images):
+    def test_blank_and_color_images_have_no_margin(self, images):
         assert Preparation.of(images).margin is None
 
     def test_fewer_than_one_in_a_hundred_images_like_those_of_the_training_get_a_remark(self):
@@ -98,7 +98,7 @@ class TestRemarks:
 
 
 class TestBelongsToTheModel:
-    def test_fit_finds_it_and_the_file_keeps_it(self, tmp_path):
+    def test_fit_measures_it_and_the_file_stores_it(self, tmp_path):
         images = np.concatenate([squares(20), squares(20, level=90)])
         data = mc.data.Dataset(images, np.repeat([0, 1], 20), ("light", "dark"))
         trained = model()
@@ -116,6 +116,6 @@ class TestBelongsToTheModel:
         "change",
         [{"margin": -1}, {"margin": "wide"}, {"negative": 1}, {"most_ink": 2.0}, {"second_part": None}],
     )
-    def test_a_value_that_it_cannot_have_is_refused(self, change):
+    def test_a_value_that_it_cannot_have_is_rejected(self, change):
         with pytest.raises(ConfigError, match=next(iter(change))):
             Preparation(**change)

@@ -42,7 +42,7 @@ class TestCalling:
         assert Standardize(np.float64(0.3), np.float64(0.4))(x, dtype).dtype == dtype
 
     @pytest.mark.parametrize("stored", [np.uint8, np.float32])
-    def test_the_images_stay_as_they_are(self, stored):
+    def test_the_images_are_unchanged(self, stored):
         x = pixels().astype(stored)
         before = x.copy()
         y = Standardize(0.3, 0.4)(x, np.float32)
@@ -52,12 +52,12 @@ class TestCalling:
 
 class TestConstructing:
     @pytest.mark.parametrize("mean", [np.nan, np.inf, "0.3", None, [0.3]])
-    def test_an_unusable_mean_is_refused(self, mean):
+    def test_an_unusable_mean_is_rejected(self, mean):
         with pytest.raises(ConfigError, match="mean must be a number in"):
             Standardize(mean, 1)
 
     @pytest.mark.parametrize("std", [0, -0.5, np.nan, np.inf, "one", None])
-    def test_an_unusable_std_is_refused(self, std):
+    def test_an_unusable_std_is_rejected(self, std):
         with pytest.raises(ConfigError, match="std must be"):
             Standardize(0, std)
 
@@ -72,7 +72,7 @@ class TestConstructing:
 
     @pytest.mark.parametrize("span", [3, (0,), (0, "1"), (0, np.inf)])
     @pytest.mark.parametrize("prepare", [Scale(), Standardize(0.3, 0.4)])
-    def test_an_unusable_trained_on_is_refused(self, prepare, span):
+    def test_an_unusable_trained_on_is_rejected(self, prepare, span):
         with pytest.raises(ConfigError, match="trained_on"):
             replace(prepare, trained_on=span)
 
@@ -100,7 +100,7 @@ class TestChecking:
         [pixels(), pixels(1), pixels() / 255, (pixels() / 255).astype(np.float16), pixels() / 127.5 - 1],
         ids=["bytes", "one", "floats", "half", "−1…1"],
     )
-    def test_good_images_pass_and_stay_as_they_are(self, good):
+    def test_good_images_pass_unchanged(self, good):
         before = good.copy()
         self.check(good)
         assert_array_equal(good, before)
@@ -115,7 +115,7 @@ class TestChecking:
             ((), r"got \(\)$"),
         ],
     )
-    def test_a_wrong_shape_is_refused_with_what_to_do(self, shape, hint):
+    def test_a_wrong_shape_is_rejected_with_what_to_do(self, shape, hint):
         with pytest.raises(ShapeError, match=hint):
             self.check(np.zeros(shape, np.uint8))
 
@@ -123,17 +123,17 @@ class TestChecking:
         with pytest.raises(ShapeError, match=r"got \(4, 3, 2\)$"):
             self.check(np.zeros((4, 3, 2), np.uint8), (3, 2, 3))
 
-    def test_no_images_are_refused(self):
+    def test_no_images_are_rejected(self):
         with pytest.raises(DataError, match="at least one image"):
             self.check(pixels(0))
 
     @pytest.mark.parametrize("dtype", [np.int64, np.int8, bool, complex, object, "U1"])
-    def test_a_wrong_dtype_is_refused(self, dtype):
+    def test_a_wrong_dtype_is_rejected(self, dtype):
         with pytest.raises(DTypeError, match="uint8"):
             self.check(np.zeros((2, *SHAPE), dtype))
 
     @pytest.mark.parametrize("value", [[[0]], None, 3, "images"])
-    def test_what_is_no_array_is_refused(self, value):
+    def test_other_than_an_array_is_rejected(self, value):
         with pytest.raises(DTypeError, match="expected a NumPy or CuPy array"):
             self.check(value)
 
@@ -145,12 +145,12 @@ class TestChecking:
             self.check(x)
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-    def test_raw_pixels_as_floats_are_refused(self, dtype):
+    def test_raw_pixels_as_floats_are_rejected(self, dtype):
         with pytest.raises(DataError, match=r"like raw pixels: write images = images\.astype\(np\.uint8\)$"):
             self.check(pixels().astype(dtype))
 
     @pytest.mark.parametrize("highest", [2, 16, 256, 4095, 65_535])
-    def test_they_are_refused_whatever_their_range(self, highest):
+    def test_they_are_rejected_in_any_range(self, highest):
         x = np.zeros((9, *SHAPE))
         x[5, 1, 1, 0] = highest
         with pytest.raises(DataError, match=f"from 0 to {highest:g}, like raw pixels"):
@@ -160,7 +160,7 @@ class TestChecking:
         with pytest.raises(DataError, match="like raw pixels"):
             self.check((pixels() + pixels(seed=1)) / 2.0)
 
-    def test_of_floats_up_to_16_the_first_eight_images_tell_whether_they_are_whole_numbers(self):
+    def test_of_floats_up_to_16_eight_images_are_checked_for_whole_numbers(self):
         x = (pixels(9) // 16).astype(float)
         x[8] += 0.5
         with pytest.raises(DataError, match="raw pixels"):
@@ -182,25 +182,25 @@ class TestChecking:
     def test_black_and_white_in_floats_is_on_the_scale(self):
         self.check(pixels() // 128 * 1.0)
 
-    def test_uint8_pixels_of_0_and_1_are_refused(self):
+    def test_uint8_pixels_of_0_and_1_are_rejected(self):
         with pytest.raises(DataError, match="these are 0 and 1 only, almost black: write images = "):
             self.check(pixels() // 128)
 
     def test_blank_images_pass(self):
         self.check(np.zeros((2, *SHAPE), np.uint8))
 
-    def test_floats_a_little_above_1_are_no_raw_pixels(self):
+    def test_floats_slightly_above_1_are_not_raw_pixels(self):
         self.check(np.full((2, *SHAPE), 1.04))
 
 
-def test_pixels_beyond_float32_are_refused_as_infinite():
+def test_pixels_beyond_float32_are_rejected_as_infinite():
     images = np.zeros((3, 2, 2, 1))
     images[1, 0, 0] = 1e300
     with pytest.raises(NonFiniteError, match="infinite in float32"):
         Scale().check(images, (2, 2, 1))
 
 
-def test_a_blank_image_and_one_a_little_over_1_are_no_raw_pixels():
+def test_a_blank_image_and_one_slightly_above_1_are_not_raw_pixels():
     images = np.zeros((9, 2, 2, 1))
     images[8] = 1.2
     Scale().check(images, (2, 2, 1))
@@ -228,8 +228,8 @@ class TestFitting:
         tracemalloc.stop()
         assert peak < 4 * 1000 * 64 * 8  # a few pieces of a thousand images in float64, not twenty
 
-    def test_pixels_that_are_all_equal_are_refused(self):
-        with pytest.raises(DataError, match="every pixel of all 2 is 7: look at the data"):
+    def test_pixels_that_are_all_equal_are_rejected(self):
+        with pytest.raises(DataError, match="every pixel of all 2 is 7: check the data"):
             Standardize.fit(np.full((2, *SHAPE), 7, np.uint8))
         with pytest.raises(DataError, match=r"every pixel of all 7 is 0\.1"):
             Standardize.fit(np.full((7, *SHAPE), 0.1))  # whose deviation rounding makes 5e-17
@@ -243,6 +243,6 @@ class TestFitting:
             (pixels().astype(np.float32), DataError),  # raw pixels as floats
         ],
     )
-    def test_what_a_model_would_not_take_is_refused(self, images, error):
+    def test_images_that_no_model_takes_are_rejected(self, images, error):
         with pytest.raises(error):
             Standardize.fit(images)

@@ -40,7 +40,7 @@ class TestPrintable:
             (r"C:\new", r"C:\new"),
         ],
     )
-    def test_what_a_terminal_would_obey_is_escaped_and_nothing_else(self, text, safe):
+    def test_only_control_characters_are_escaped(self, text, safe):
         assert printable(text) == safe
 
     @given(any_text)
@@ -97,14 +97,14 @@ class TestEcho:
             ("utf-16", "28 × 28 − café \\x1b"),
         ],
     )
-    def test_what_an_encoding_lacks_is_replaced(self, encoding, printed):
+    def test_characters_that_an_encoding_lacks_are_replaced(self, encoding, printed):
         buffer = io.BytesIO()
         file = io.TextIOWrapper(buffer, encoding)
         echo("28 × 28 − café \x1b", file)
         file.flush()
         assert buffer.getvalue().decode(encoding) == f"{printed}\n"
 
-    def test_a_file_without_an_encoding_gets_all_of_it(self):
+    def test_a_file_without_an_encoding_gets_all_text(self):
         file = io.StringIO()
         echo("28 × 28", file)
         assert file.getvalue() == "28 × 28\n"

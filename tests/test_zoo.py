@@ -30,7 +30,7 @@ def test_the_names_are_those_of_the_recipes():
     assert len(set(zoo.names)) == len(zoo.names) > 10
 
 
-def test_an_unknown_name_is_refused_with_the_nearest():
+def test_an_unknown_name_is_rejected_with_the_nearest():
     with pytest.raises(ConfigError, match=r"got 'fashion-bst'; did you mean 'fashion-best'\?"):
         zoo.recipe("fashion-bst")
 
@@ -54,7 +54,7 @@ def everything(**changes):
         "name": "all",
         "about": "with everything",
         "dataset": "synthetic",
-        "network": zoo.two_convolutions,
+        "network": zoo.plain,
         "epochs": 3,
         "learning_rate": 0.05,
         "batch_size": 20,

@@ -1,4 +1,4 @@
-"""Show what a data set holds.
+"""Show the contents of a data set.
 
 Downloads it if it is not on this machine; can write it as CSV.
 """

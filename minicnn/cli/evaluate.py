@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> int:
     model = minicnn.load(args.model)
     trained_on = model.info.get("dataset")
     if not (args.dataset or args.data or args.test_csv) and trained_on not in data.names:
-        known = f"was trained on {trained_on!r}" if trained_on else "does not say what it was trained on"
+        known = f"was trained on {trained_on!r}" if trained_on else "does not name its training data"
         raise DataError(f"the model {known}: name a test set with --dataset, --data or --test-csv")
     test = options.dataset_spec(args, trained_on or "").load_test(model.class_names or ())
     result = minicnn.evaluate(model, test, flip_tta=args.flip_tta)

@@ -1,4 +1,4 @@
-"""What the commands share: options and how they are read, the data they name, and how results are printed."""
+"""Shared by the commands: options and their checks, the data they name, and how results are printed."""
 
 import argparse
 import json
@@ -21,16 +21,16 @@ from minicnn.zoo import Recipe
 
 MODEL = "a file that was saved with model.save, or by minicnn train"
 WIDTH = 88  # of the box around a warning
-CLOSED = 141  # what a shell reports for a pipe that nobody reads
+CLOSED = 141  # the exit status of a shell for a closed pipe
 
 
 class Parser(argparse.ArgumentParser):
-    """Report unknown options with the usage of the command they were given to, and the nearest known one."""
+    """Report unknown options with the usage of their command, and the most similar known option."""
 
     def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]: fewer overloads
         self, args: Any = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse the options; end the program if some are left over."""
+        """Parse the options; exit if some are unknown."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             known = re.findall(r"--[\w-]+", self.format_usage())
@@ -82,7 +82,7 @@ def add_data(
     parser.add_argument(
         "--label",
         metavar="COLUMN",
-        help="of CSV files: first, last, or its title (default: as the header says)",
+        help="of the labels in CSV files: first, last, or its title (default: from the header)",
     )
     parser.add_argument("--images", type=count, help=images)
 
@@ -135,7 +135,7 @@ def load_or_synthetic(
 ) -> tuple[data.DatasetSpec, data.Dataset, data.Dataset]:
     """Load a training and a test set; if they cannot be found or downloaded, synthetic ones, with a warning.
 
-    If ``strict``, or if a folder was given, which should hold them, that is an error instead.
+    If ``strict`` or if a folder was given, this is an error instead.
     """
     try:
         return spec, *spec.load()
@@ -210,7 +210,7 @@ def accuracy(text: str) -> float:
 def status(args: argparse.Namespace, accuracy: float, trained: Mapping[str, Evaluation] | None = None) -> int:
     """Return the exit status: 1, with the reason on stderr, if a target is missed or a training failed.
 
-    ``trained`` are the evaluations of trainings by name, see ``warn_of_failures``.
+    ``trained`` maps names to the evaluations of trainings; see ``warn_of_failures``.
     """
     missed = args.target_accuracy is not None and accuracy < args.target_accuracy
     if missed:
@@ -237,9 +237,9 @@ def show(args: argparse.Namespace, facts: Any, text: str) -> None:
     try:
         echo(json.dumps(facts, indent=2) if args.json else text)
     except OSError as error:
-        # Discard what is still buffered, or Python would complain about it when it exits.
+        # Discard the buffer, or Python would report an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # as in "minicnn data | head": the reader has seen enough
+        if isinstance(error, BrokenPipeError):  # as in "minicnn data | head"
             sys.exit(CLOSED)
         print(f"minicnn: cannot write the result: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,8 +1,8 @@
 """Predict what pictures show.
 
-Each is made into what the model was trained on, such as one light object on a black background,
-centered, with the margin of the training images; the three most probable classes are printed.
-The exit status is 2 if a picture cannot be read; the others are predicted all the same.
+Each is prepared like the training images, such as one light object on black, centered, with
+the same margin; the three most probable classes are printed. The exit status is 2 if a picture
+cannot be read; the others are still predicted.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
     example = "minicnn predict runs/fashion-quick/model.safetensors shoe.jpg --show-input input.png"
     parser = options.command(commands, main, __doc__, example)
     parser.add_argument("model", help=options.MODEL)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPG and whatever else Pillow reads")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="in any format that Pillow reads")
     parser.add_argument("--show-input", metavar="FILE", help="save the input of the model as PNG")
     parser.add_argument(
         "--invert",
@@ -71,8 +71,11 @@ def _preparation(model: Sequential, args: argparse.Namespace) -> Preparation:
     if preparation is None:
         preparation = Preparation()
         if args.margin is None:
-            text = f"{args.model} does not say how much its training images leave empty: assuming nothing"
-            echo(f"minicnn: {text}; set it with --margin, as --margin 0.143 for MNIST's digits", sys.stderr)
+            text = f"{args.model} has no margin of its training images: assuming 0"
+            echo(
+                f"minicnn: {text}; set it with --margin, such as --margin 0.143 for MNIST's digits",
+                sys.stderr,
+            )
     return preparation if args.margin is None else replace(preparation, margin=args.margin)
 
 

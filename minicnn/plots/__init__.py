@@ -1,8 +1,8 @@
 """Figures: each function draws one and returns the matplotlib ``Figure``; ``save`` writes it as PNG.
 
-Figures are made without pyplot, so nothing global is touched and no window is opened; in a notebook
-the returned figure shows itself. Lines differ by dash as well as color, and the confusion matrix
-carries its numbers, so that all can be read in gray.
+Figures are made without pyplot, so no global state changes and no window opens; a notebook displays the
+returned figure. Lines also differ by dash, and the confusion matrix shows its numbers, so that all can be
+read in gray.
 """
 
 from minicnn.plots.data import class_counts, class_means, samples

@@ -16,8 +16,8 @@ LARGEST_DISC = 300  # its area in square points, of the bin with most images
 def confusion_matrix(evaluation: Evaluation, title: str = "") -> Figure:
     """Draw the confusion matrix: true classes down, predicted ones across, counts in the cells.
 
-    The shade is the share of the true class, so that classes of different size compare. With more than
-    50 classes there is the shade alone, and not every name.
+    The shade is the share of the true class, so that classes of different sizes can be compared. With more
+    than 50 classes, counts and some of the names are left out.
     """
     counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

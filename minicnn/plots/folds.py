@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minicnn.errors import ConfigError
-from minicnn.plots.style import TRAINING, VALIDATION, epoch_axis, loss_and_accuracy
+from minicnn.plots.style import TRAINING, VALIDATION, curves
 from minicnn.train.crossval import CrossValidation, require_same_folds
 
 
@@ -16,24 +16,20 @@ def fold_curves(cv: CrossValidation, title: str = "") -> Figure:
 
     The mean ends where the shortest fold does.
     """
-    text = title or f"{cv.name}: learning curves of {len(cv.histories)} folds and their mean"
-    figure, loss, accuracy = loss_and_accuracy(text)
-    _curves(loss, cv, "loss", 1.0)
-    _curves(accuracy, cv, "accuracy", 100.0)
-    return figure
+    lengths = list(map(len, cv.histories))
+    shortest = min(lengths)
 
+    def draw(axes: Axes, column: str, scale: float) -> None:
+        for name, key, style in (("training", column, TRAINING), ("validation", f"val_{column}", VALIDATION)):
+            folds = [np.multiply(history[key], scale) for history in cv.histories]
+            for history, fold in zip(cv.histories, folds, strict=True):
+                axes.plot(history["epoch"], fold, **dict(style, marker=""), linewidth=0.8, alpha=0.6)
+            mean = np.mean([fold[:shortest] for fold in folds], axis=0)
+            label = f"{name} (thick: mean of the folds)"
+            axes.plot(range(1, shortest + 1), mean, **style, linewidth=2.5, label=label)
 
-def _curves(axes: Axes, cv: CrossValidation, column: str, scale: float) -> None:
-    shortest = min(map(len, cv.histories))
-    epochs = range(1, shortest + 1)
-    for name, key, style in (("training", column, TRAINING), ("validation", f"val_{column}", VALIDATION)):
-        folds = [np.multiply(history[key], scale) for history in cv.histories]
-        for history, fold in zip(cv.histories, folds, strict=True):
-            axes.plot(history["epoch"], fold, **dict(style, marker=""), linewidth=0.8, alpha=0.6)
-        mean = np.mean([fold[:shortest] for fold in folds], axis=0)
-        axes.plot(epochs, mean, **style, linewidth=2.5, label=f"{name} (thick: mean of the folds)")
-    epoch_axis(axes, max(map(len, cv.histories)))
-    axes.legend()
+    text = title or f"{cv.name}: learning curves of {len(lengths)} folds and their mean"
+    return curves(text, max(lengths), draw)
 
 
 def accuracy_boxes(cvs: Sequence[CrossValidation], title: str = "") -> Figure:

@@ -140,7 +140,7 @@ def filters(model: Sequential, layer: str | None = None, title: str = "") -> Fig
     """Draw the filters of a convolution, at most 64, all on one scale.
 
     With one input channel, the weights are drawn: black negative, white positive, and 0 mid-gray. With more
-    channels, the norm √(Σ W²) over the channels at each position of the window is drawn, which has no sign.
+    channels, the norm √(Σ W²) over the channels at each position of the window is drawn.
 
     Parameters
     ----------

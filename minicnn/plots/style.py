@@ -1,6 +1,6 @@
 """Shared by all figures: colors, captions, grids of images, and saving."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,17 @@ def short(name: str, most: int = 22) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def loss_and_accuracy(title: str) -> tuple[Figure, Axes, Axes]:
-    """Return a figure with two axes side by side, and the axes: for the loss and for the accuracy."""
+def curves(title: str, epochs: int, draw: Callable[[Axes, str, float], None]) -> Figure:
+    """Return a figure of loss and accuracy over the epochs; ``draw(axes, column, scale)`` adds the lines."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
-    loss, accuracy = figure.subplots(1, 2)
-    loss.set_ylabel("loss (cross-entropy)")
-    accuracy.set_ylabel("accuracy (%)")
+    panels = ("loss", 1.0, "loss (cross-entropy)"), ("accuracy", 100.0, "accuracy (%)")
+    for axes, (column, scale, label) in zip(figure.subplots(1, 2), panels, strict=True):
+        draw(axes, column, scale)
+        epoch_axis(axes, epochs)
+        axes.set_ylabel(label)
+        axes.legend()
     figure.suptitle(title)
-    return figure, loss, accuracy
+    return figure
 
 
 def epoch_axis(axes: Axes, epochs: int) -> None:

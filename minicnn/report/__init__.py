@@ -1,4 +1,4 @@
-"""What a run leaves: a folder with the model, its numbers and its figures, and a page that shows them."""
+"""The folder of a run: the model, its numbers and figures, and a page that shows them."""
 
 from minicnn.report.folder import CHECKPOINT, MODEL, check_run, new_run, run_folder
 from minicnn.report.page import Page

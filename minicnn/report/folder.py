@@ -13,7 +13,7 @@ from minicnn.report.page import NAME
 MODEL, HISTORY, METRICS, PREDICTIONS = "model.safetensors", "history.csv", "metrics.json", "predictions.npz"
 CHECKPOINT = "checkpoint.safetensors"
 FILES = MODEL, HISTORY, METRICS, PREDICTIONS, NAME
-"""What a finished run leaves; an interrupted one leaves the checkpoint."""
+"""The files of a finished run; an interrupted one has only the checkpoint."""
 
 # The folders claimed by this process: whether it made the folder, and the descriptor that holds its lock.
 _claimed: dict[str, tuple[bool, int | None]] = {}
@@ -21,14 +21,9 @@ _claimed: dict[str, tuple[bool, int | None]] = {}
 
 @contextmanager
 def run_folder(out: str | Path | None, default: str | Path, force: bool = False) -> Iterator[Path]:
-    """Claim the folder of a run for a ``with`` block: ``out``, or if None ``default``, numbered if it exists.
+    """Claim ``out``, or if None a new folder ``default``, as the folder of a run for a ``with`` block.
 
-    Raises
-    ------
-    ConfigError
-        If ``force`` is given without ``out``.
-    OutputError
-        See ``check_run``, which ``force`` is passed to, and ``new_run``.
+    Raises ConfigError if ``force`` is given without ``out``, and the errors of ``check_run`` and ``new_run``.
     """
     if out is None and force:
         raise ConfigError("force replaces the run in the folder given as out, but none was given")
@@ -42,18 +37,9 @@ def run_folder(out: str | Path | None, default: str | Path, force: bool = False)
 def check_run(folder: str | Path, force: bool = False) -> Path:
     """Check that a run can be written to ``folder``, make and claim the folder, and return it.
 
-    Until ``release`` no other process can claim it; this process may claim it again.
-
-    Parameters
-    ----------
-    folder : str or Path
-    force : bool
-        Allow the new run to replace one that is there.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written, holds a finished or interrupted run, or is claimed by another process.
+    Until ``release`` no other process can claim it; this process may claim it again. Raises OutputError if
+    it cannot be written, is claimed by another process, or without ``force`` holds a finished or interrupted
+    run.
     """
     folder = check_path(folder)
     # Not Path.exists, which raises for a name that is too long.
@@ -63,10 +49,7 @@ def check_run(folder: str | Path, force: bool = False) -> Path:
 def new_run(folder: str | Path) -> Path:
     """Make and claim ``folder``, or if it exists ``folder-2`` or the next free number, and return it.
 
-    Raises
-    ------
-    OutputError
-        If it cannot be made or written.
+    Raises OutputError if it cannot be made or written.
     """
     first = check_path(folder)
     make_folder(first.parent)
@@ -79,7 +62,7 @@ def new_run(folder: str | Path) -> Path:
         except OSError as reason:
             raise OutputError(f"cannot make the folder {folder}: {reason.strerror}") from reason
         return _claim(folder, force=False, made=True)
-    raise AssertionError("itertools.count ends nowhere")
+    raise AssertionError("itertools.count never ends")
 
 
 def _claim(folder: Path, force: bool, made: bool) -> Path:
@@ -88,10 +71,10 @@ def _claim(folder: Path, force: bool, made: bool) -> Path:
     key = os.path.realpath(folder)
     if key in _claimed:
         return folder
-    held = [name for name in (*FILES, CHECKPOINT) if (folder / name).exists()]
-    if held and not force:
+    found = [name for name in (*FILES, CHECKPOINT) if (folder / name).exists()]
+    if found and not force:
         raise OutputError(
-            f"{folder} holds a run already, with {held[0]}: name another folder, or use force to replace it"
+            f"{folder} holds a run already, with {found[0]}: name another folder, or use force to replace it"
         )
     try:
         _claimed[key] = made, lock_folder(folder)

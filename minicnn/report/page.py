@@ -1,4 +1,4 @@
-"""`Page`: a report in one HTML file with everything it shows, so that it can be mailed and opened offline."""
+"""`Page`: a report in one HTML file, which can be mailed and opened offline."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -45,8 +45,8 @@ class _Section:
 class Page:
     """A report, built section by section.
 
-    Below the title come the lead, a sentence or two, and the facts, the few numbers that matter, name to
-    value, in large type. A warning says in a red box what went wrong.
+    Below the title come the lead (a sentence or two), and the most important facts, name to value. A warning
+    is shown in a red box.
     """
 
     def __init__(

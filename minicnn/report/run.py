@@ -1,4 +1,4 @@
-"""A finished run: the folder it is written to, and the page that shows it."""
+"""`Run`: a finished run, written to a folder, and the page that shows it."""
 
 import hashlib
 import json
@@ -20,7 +20,6 @@ from minicnn.reading import sha256
 from minicnn.report import sections
 from minicnn.report.folder import HISTORY, METRICS, MODEL, PREDICTIONS, check_run, release
 from minicnn.report.page import Page
-from minicnn.runtime.threads import num_threads
 from minicnn.text import printable
 from minicnn.train import History, Trainer
 
@@ -32,8 +31,8 @@ SIGNED = MODEL, HISTORY, PREDICTIONS
 class Run:
     """A finished run.
 
-    ``evaluation`` is that on the test set. ``metrics`` are what is in ``metrics.json``: scores, settings, the
-    data set, the machine and the command.
+    ``evaluation`` is on the test set. ``metrics`` is the content of ``metrics.json``: scores, settings, data
+    set, machine and command.
     """
 
     folder: Path
@@ -107,29 +106,19 @@ def write_run(
         },
         "data": spec.asdict(),
         "command": shlex.join(["python", *sys.argv]) if command is None else command,
-        **_environment(trainer),
+        "device": trainer.device,
+        "engine": trainer.engine.name,
+        "precision": trainer.model.precision,
+        **info.environment(),
     }
     try:
         json.dumps(metrics, allow_nan=False)
     except (TypeError, ValueError) as reason:
-        raise ConfigError(f"write_run: a note is neither text nor a plain number: {reason}") from reason
+        raise ConfigError(f"write_run: a note must be text or a plain number: {reason}") from reason
     trainer.model.info |= {"dataset": train.name, "test_accuracy": f"{evaluation.accuracy:.4f}"}
     _write_files(folder, trainer, evaluation, metrics, test)
     release(folder)
     return Run(folder, trainer.model, history, evaluation, metrics)
-
-
-def _environment(trainer: Trainer) -> dict[str, Any]:
-    """Return what the run was computed with."""
-    return {
-        "device": trainer.device,
-        "engine": trainer.engine.name,
-        "precision": trainer.model.precision,
-        "threads": num_threads(),
-        "processor": info.processor(),
-        "blas": info.blas(),
-        "versions": info.versions(),
-    }
 
 
 def _write_files(

@@ -11,7 +11,7 @@ from minicnn.model import Sequential
 from minicnn.report.page import Page
 from minicnn.train import History
 
-# The metrics that say how the network was trained, and what the page calls them.
+# The metrics that are settings of the training, and their labels on the page.
 SETTINGS = {
     "optimizer": "optimizer",
     "learning_rate": "highest learning rate",

@@ -1,4 +1,4 @@
-"""Callbacks: what happens around the training loop, one class for each purpose."""
+"""Callbacks: code that runs around the training loop, one class for each purpose."""
 
 import math
 import sys
@@ -31,8 +31,7 @@ class Callback(Hinted):
     ----------
     watches_steps : bool
         Set it to True in a callback whose ``on_step_begin`` or ``on_step_end`` reads or changes the model's
-        arrays. On a GPU several steps wait to be launched together; then none waits while callbacks are
-        called, so that they find the model as the last step left it.
+        arrays. A GPU then launches each step before callbacks are called, instead of several together.
     """
 
     watches_steps: bool = False
@@ -56,7 +55,7 @@ class Callback(Hinted):
         """After each epoch and its validation, with the new row of the history."""
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """After training, also if it ends by an error or Ctrl-C; called for the last callback first."""
+        """After training, also after an error or Ctrl-C; called in reverse order of the callbacks."""
 
 
 class LearningRateSchedule(Callback):
@@ -89,8 +88,8 @@ class WeightEMA(Callback):
     After step t = 1, 2, … ā ← d·ā + (1 − d)·w, for all parameters and BatchNorm's running averages, with
     d = min(decay, (1 + t) / (10 + t)), so that the first, poor weights are soon forgotten. Between the epochs
     (validation, checkpoints) and after the last one the model holds ā; its own weights return for the next
-    epoch's steps. In the list of callbacks it belongs after an EarlyStopping, whose ``on_fit_end`` is then
-    called later, so that the weights it restores remain.
+    epoch's steps. List it after EarlyStopping: ``on_fit_end`` is called in reverse order, so the weights that
+    EarlyStopping restores remain.
 
     Parameters
     ----------
@@ -146,7 +145,7 @@ class _Monitor(Callback):
         self.best = math.nan
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
-        """Forget the best value; raise ConfigError if there is no validation to watch."""
+        """Reset the best value; raise ConfigError if there is no validation to watch."""
         if self.monitor.startswith("val_") and trainer.held_out is None:
             raise ConfigError(
                 f"{type(self).__name__} watches {self.monitor}, but fit has no validation: "
@@ -215,14 +214,14 @@ class Checkpoint(_Monitor):
     """Save the model to ``path`` after each epoch in which ``monitor`` reached a new best.
 
     If there is a model at ``path`` when ``fit`` begins, it is evaluated on the validation set, and replaced
-    only by a better one; so the best is kept when ``fit`` is called again. If it was trained on some of these
+    only by a better one, so the best remains when ``fit`` is called again. If it was trained on some of these
     images, as after a split with another seed, its score is too good. "loss" and "accuracy" are known only
     during training, so with these an existing file is an error.
 
     Parameters
     ----------
     path : str or Path
-        Of the model file, which is replaced only by a complete one.
+        The model file, which is replaced only by a complete one.
     monitor : "val_accuracy", "val_loss", "accuracy" or "loss"
     overwrite : bool
         Replace what is at ``path`` after the first epoch, without comparing.
@@ -261,7 +260,7 @@ class Checkpoint(_Monitor):
         advice = "choose another path, or pass overwrite=True to replace it"
         if not self.monitor.startswith("val_") or trainer.held_out is None:
             raise ConfigError(
-                f"Checkpoint: {self.path} exists already, and its {self.monitor} is not known, as that is "
+                f"Checkpoint: {self.path} exists already, and its {self.monitor} is unknown, because it is "
                 f"measured during training: watch val_{self.monitor}, {advice}"
             )
         try:
@@ -312,7 +311,7 @@ class CSVLog(Callback):
 class ProgressBar(Callback):
     """A bar with loss, accuracy, images per second and the time left, and a line for each epoch, on stderr.
 
-    The bar also says when kernels are being compiled. Without a terminal only the lines are printed.
+    The bar also shows when kernels are compiled. Without a terminal only the lines are printed.
     """
 
     def on_fit_begin(self, trainer: "Trainer") -> None:
@@ -330,7 +329,7 @@ class ProgressBar(Callback):
             self._bar.set_description("compiling what is not in the cache yet")
 
     def _show_compiling(self, compiling: bool) -> None:
-        """Show what takes so long. The training thread waits meanwhile, so no lock is needed."""
+        """Show that kernels are compiled. The training thread waits meanwhile, so no lock is needed."""
         self._bar.set_description("compiling kernels" if compiling else self._text, refresh=False)
         self._bar.refresh(nolock=True)
 

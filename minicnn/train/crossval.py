@@ -1,4 +1,4 @@
-"""k-fold cross-validation, and whether one model is better than another by more than chance."""
+"""k-fold cross-validation, and a test of whether one model is better than another."""
 
 import math
 import weakref
@@ -30,13 +30,13 @@ class CrossValidation:
     Attributes
     ----------
     name : str
-        Of the model, in comparisons and figures.
+        Name of the model in comparisons and figures.
     histories : tuple of History
         One for each fold.
     evaluations : tuple of Evaluation
-        Of each fold, after its training.
+        One for each fold, after its training.
     seed : int
-        Of the folds and of the trainings.
+        Seed of the folds and of the trainings.
     """
 
     name: str
@@ -79,24 +79,23 @@ def cross_validate(
 
     The same data, k and seed give the same folds and the same seed for each fold, so that two models can be
     compared in pairs. The seeds of the folds differ: with the same initial weights in every fold, a lucky
-    draw would count k times and look like a better model, and no scatter between the folds would show it.
+    draw would count k times and look like a better model.
 
-    A callback that chooses the best epoch by its validation chooses by the fold, which makes the accuracy
-    somewhat too good; compare only with models that were trained in the same way.
+    A callback that chooses the best epoch by its validation chooses by the fold, so the accuracy is slightly
+    too high; compare only models that were trained in the same way.
 
     Parameters
     ----------
     make_trainer : function
-        ``make_trainer(rest, seed)`` returns a trainer with a new model and a new optimizer. ``rest`` are the
-        images it will be trained on, which the preprocessing may be fitted to; ``seed`` is the fold's, for
-        the initial weights.
+        ``make_trainer(rest, seed)`` returns a trainer with a new model and a new optimizer. ``rest`` is the
+        training set, to fit the preprocessing to; ``seed`` is the fold's, for the initial weights.
     data : Dataset
     k : int
         Number of folds, see ``k_folds``.
     seed : int
-        Of the folds. Those of the trainings are ``np.random.SeedSequence(seed).generate_state(k)``.
+        Seed of the folds. The trainings' seeds are ``np.random.SeedSequence(seed).generate_state(k)``.
     name : str
-        Of the model, in comparisons and figures.
+        Name of the model in comparisons and figures.
     make_callbacks : function, optional
         Returns new callbacks for each fold.
     **fit
@@ -116,7 +115,7 @@ def cross_validate(
         )
     folds = k_folds(data, k, seed)
     seeds = np.random.SeedSequence(seed).generate_state(k).tolist()
-    # Weakly: the models of all folds together might fill a GPU.
+    # Weak references, as the models of all folds together might fill a GPU.
     models: weakref.WeakSet[Sequential] = weakref.WeakSet()
     histories, evaluations = [], []
     for (rest, fold), fold_seed in zip(folds, seeds, strict=True):
@@ -133,7 +132,7 @@ def cross_validate(
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much better one model is than another, and how sure that is; ``str`` gives a sentence.
+    """How much better one model is than another, and how certain that is; ``str`` gives a sentence.
 
     Attributes
     ----------
@@ -170,8 +169,8 @@ class Comparison:
             if self.difference == 0:
                 found = f"{self.first} and {self.second} are equally good"
             return (
-                f"{found} in every fold: without scatter there is no variance to estimate, so whether that "
-                "is more than chance is not known"
+                f"{found} in every fold: without scatter the variance cannot be estimated, so this may be "
+                "chance"
             )
         low, high = sorted(100 * sign * end for end in self.interval)
         chance = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
@@ -192,7 +191,6 @@ def compare(a: CrossValidation, b: CrossValidation, level: float = 0.05) -> Comp
     follows Student's distribution with k − 1 degrees of freedom. The usual test has s²/k alone, as if the
     folds were independent. But any two of the k training sets share most of their images, so s² is smaller
     than the variance over new images, and the usual test finds differences where there are none.
-    n_test/n_train makes up for it.
 
     If all dᵢ are equal, which rounding to whole images can do by chance, s² = 0 does not estimate the
     variance: the difference is reported without t, p and interval, as not significant.
@@ -224,7 +222,7 @@ def compare(a: CrossValidation, b: CrossValidation, level: float = 0.05) -> Comp
 def compare_with(baseline: CrossValidation, others: Sequence[CrossValidation]) -> list[Comparison]:
     """Compare each of m others with the baseline, at the level of 5 % / m; see ``compare``.
 
-    So the probability of finding any difference where there is none stays below 5 % (Bonferroni).
+    By Bonferroni's correction, the probability of any false positive stays below 5 %.
     """
     return [compare(other, baseline, 0.05 / len(others)) for other in others]
 

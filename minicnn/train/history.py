@@ -1,4 +1,4 @@
-"""History: one row of numbers an epoch."""
+"""`History`: the numbers of each epoch."""
 
 import csv
 import math
@@ -18,7 +18,7 @@ NEEDED = "dataset", "epoch", "loss", "accuracy"
 
 
 class History(Hinted):
-    """What ``Trainer.fit`` measured, a row an epoch: ``history["val_accuracy"]`` is a list.
+    """What ``Trainer.fit`` measured, one row per epoch: ``history["val_accuracy"]`` is a list.
 
     The columns are ``epoch`` (from 1), ``loss`` and ``accuracy`` (means over the epoch's training batches,
     with augmentation and label smoothing), ``val_loss`` and ``val_accuracy`` (if there is validation),
@@ -77,7 +77,7 @@ class History(Hinted):
         Raises
         ------
         DataError
-            If the file is missing or is no such table; the message names a missing column.
+            If the file is missing or not such a table; the message names a missing column.
         """
         try:
             # A spreadsheet writes a byte order mark.
@@ -94,7 +94,7 @@ class History(Hinted):
         if missing:
             raise ValueError(f"it has no column {', '.join(missing)}")
         if not rows:
-            raise ValueError("it has no row below its header")
+            raise ValueError("it has no rows below its header")
         history = cls(rows[0]["dataset"])
         for row in rows:
             del row["dataset"]

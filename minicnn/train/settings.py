@@ -1,4 +1,4 @@
-"""How a network was trained, as plain values for a run's metrics and its report."""
+"""The settings of a training, as plain values for a run's metrics and its report."""
 
 import numbers
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def settings(
     batch_size: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Return what a training depends on besides the network and the data, as values for JSON.
+    """Return the settings of a training besides the network and the data, as values for JSON.
 
     ``learning_rate`` is the highest one, ``held_out`` the share of the training images that was held out.
     """

@@ -35,7 +35,7 @@ class Trainer(hints.Hinted):
     Parameters
     ----------
     model : Sequential
-        A classifier: its output is one logit for each class.
+        A classifier, with one logit for each class as output.
     optimizer : Optimizer
     loss : SoftmaxCrossEntropy, optional
         By default without label smoothing.
@@ -43,7 +43,7 @@ class Trainer(hints.Hinted):
         Where to compute; the model is moved there.
     engine : "auto", "layerwise", "fused" or "cuda_graph"
         How a step is computed: layer by layer, or for float32 models by the fused engine on the CPU or the
-        captured one on a GPU, which give the same up to rounding, faster. "auto" takes the fastest possible.
+        captured one on a GPU, which are faster and equal up to rounding. "auto" selects the fastest.
     precision : "auto", "fp32", "tf32" or "bf16"
         How the captured engine multiplies: in float32, or on the GPU's tensor cores, which round the factors
         to a mantissa of 10 or 7 bits and add in float32. "auto" is "tf32" there, and "fp32" everywhere else.
@@ -52,7 +52,7 @@ class Trainer(hints.Hinted):
     Raises
     ------
     ConfigError
-        If the model is no classifier, or an argument is invalid.
+        If the model is not a classifier, or an argument is invalid.
     DeviceError
         If the device cannot be used; the message says why.
     """
@@ -123,7 +123,7 @@ class Trainer(hints.Hinted):
             epoch.
         callbacks : sequence of Callback
         seed : int
-            Of the held-out share, the order of the images and the augmentation.
+            Seed of the held-out share, the order of the images and the augmentation.
         progress : bool
             Show a progress bar and a line for each epoch.
         augmentation : Augmentation, optional
@@ -157,7 +157,7 @@ class Trainer(hints.Hinted):
             self.optimizer, self.loss, preprocessing, callbacks, augmentation, validation, batch_size, seed
         )
         callbacks = [ProgressBar(), *callbacks] if progress else list(callbacks)
-        with ExitStack() as stack:  # however training ends, on_fit_end is called, for the last callback first
+        with ExitStack() as stack:  # calls on_fit_end however training ends, in reverse order
             for callback in callbacks:
                 callback.on_fit_begin(self)
                 stack.callback(callback.on_fit_end, self)
@@ -222,7 +222,7 @@ class Trainer(hints.Hinted):
         }
 
     def _check_finite(self) -> None:
-        """Check the arrays after the epoch's last step, which no later loss of this epoch would show."""
+        """Check the arrays after the epoch's last step: no later loss of this epoch depends on them."""
         for name, array in self.model.arrays().items():
             if not array_module(array).isfinite(array).all():
                 raise NonFiniteError(

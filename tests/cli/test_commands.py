@@ -201,7 +201,7 @@ def test_version_and_help(capsys):
         assert text in capsys.readouterr().out
 
 
-def test_info_names_what_it_runs_on():
+def test_info_names_versions_and_hardware():
     run = command("info")
     assert (run.returncode, run.stderr) == (0, "")
     facts = dict(line.split(maxsplit=1) for line in run.stdout.splitlines())

@@ -88,7 +88,7 @@ def test_names_in_errors_are_escaped(monkeypatch, capsys, tmp_path, name):
     ],
     ids=["ascii", "a locale without an encoding", "no stdout", "no stderr"],
 )
-def test_a_process_ends_well_whatever_its_streams_are(environment, closed, status):
+def test_a_process_succeeds_with_any_streams(environment, closed, status):
     run = subprocess.run(
         ["sh", "-c", f'exec "$0" -m minicnn info {closed}', sys.executable],
         capture_output=True,

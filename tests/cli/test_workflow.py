@@ -79,8 +79,8 @@ class TestTrain:
         assert (status, facts["learned"], facts["most_frequent_share"]) == (1, False, 0.1)
         lines = err.splitlines()
         assert lines[-1] == "!" * 88
-        assert "fashion-quick: nothing was learned that shows: of 60 images" in err
-        assert 'role="alert">nothing was learned that shows' in (tmp_path / "report.html").read_text("utf-8")
+        assert "fashion-quick: nothing was learned: of 60 images" in err
+        assert 'role="alert">nothing was learned' in (tmp_path / "report.html").read_text("utf-8")
 
     @pytest.mark.usefixtures("no_figures")
     def test_without_out_it_is_named_after_the_recipe_and_numbered(self, capsys, tmp_path, monkeypatch):
@@ -250,7 +250,7 @@ class TestEvaluate:
         del model.info["dataset"]
         model.save(tmp_path / "a.safetensors")
         assert cli.main(["evaluate", str(tmp_path / "a.safetensors")]) == 2
-        assert "does not say what it was trained on: name a test set with" in capsys.readouterr().err
+        assert "does not name its training data: name a test set with" in capsys.readouterr().err
 
     def test_a_missed_target_is_exit_status_1(self, folder, capsys):
         model = str(folder / "model.safetensors")
@@ -273,7 +273,7 @@ class TestEvaluate:
         (tmp_path / "last.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
         arguments = ["evaluate", str(folder / "model.safetensors"), "--test-csv", str(tmp_path / "last.csv")]
         assert cli.main(arguments) == 2
-        assert "say which is the label with label='last'" in capsys.readouterr().err
+        assert "choose the label with label='last'" in capsys.readouterr().err
         _, facts, _ = told(capsys, *arguments, "--label", "last")
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         assert facts["accuracy"] == metrics["test_accuracy"]
@@ -369,7 +369,7 @@ class TestPredict:
         model.preparation = None
         model.save(path)
         assert cli.main(["predict", path, picture]) == 0
-        assert "does not say how much its training images leave empty" in capsys.readouterr().err
+        assert "has no margin of its training images: assuming 0" in capsys.readouterr().err
         assert cli.main(["predict", path, picture, "--margin", "0"]) == 0
         assert capsys.readouterr().err == ""
 
@@ -408,7 +408,7 @@ class TestPredict:
         assert facts[1]["remarks"] == []
         assert err == f"minicnn: {facts[0]['remarks'][0]}\n"
 
-    def test_of_several_frames_the_first_is_taken_with_a_remark(self, folder, picture, capsys, tmp_path):
+    def test_of_several_frames_the_first_is_used_with_a_remark(self, folder, picture, capsys, tmp_path):
         with Image.open(picture) as one:
             one.save(tmp_path / "two.gif", save_all=True, append_images=[Image.new("L", one.size, 255)])
         facts = told(capsys, "predict", str(folder / "model.safetensors"), str(tmp_path / "two.gif"))[1]
@@ -446,7 +446,7 @@ class TestCrossval:
         recipes = "--recipe", "fashion-quick", "fashion-quick"
         (comparison,) = told(capsys, "crossval", *recipes, "--folds", "2", *SMALL)[1]["comparisons"]
         assert (comparison["difference"], comparison["p"], comparison["interval"]) == (0, None, None)
-        assert "no variance to estimate" in comparison["text"]
+        assert "the variance cannot be estimated" in comparison["text"]
 
     def test_the_text_is_a_line_for_each(self, capsys):
         assert cli.main(["crossval", *self.RECIPES, "--folds", "2", *SMALL]) == 0
@@ -475,7 +475,7 @@ class TestReport:
         assert (status, facts) == (0, {"report": str(page)})
         assert page.read_text(encoding="utf-8") == before
 
-    def test_a_report_with_custom_sections_is_left_as_it_is(self, folder, tmp_path, capsys):
+    def test_a_report_with_custom_sections_is_not_redrawn(self, folder, tmp_path, capsys):
         for name in os.listdir(folder):
             (tmp_path / name).write_bytes((folder / name).read_bytes())
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))

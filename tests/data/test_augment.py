@@ -46,7 +46,7 @@ def test_an_image_is_moved_before_it_is_erased():
         assert any(((changed == one) | (changed == 0)).all() for one in possible)
 
 
-def test_the_seed_says_which():
+def test_the_seed_decides():
     images = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), np.uint8)
     augment = Augmentation(flip=True, shift=2, erase=0.5)
     first, again, other = (augment(images, np.random.default_rng(seed)) for seed in (3, 3, 4))
@@ -70,7 +70,7 @@ def test_the_seed_says_which():
     ],
     ids=lambda bad: str(bad)[:20],
 )
-def test_bad_numbers_are_refused(bad):
+def test_bad_numbers_are_rejected(bad):
     with pytest.raises(ConfigError):
         Augmentation(**bad)
 
@@ -89,7 +89,7 @@ def test_every_dtype_is_augmented_the_same_way(kind, augmentation):
 
 
 @pytest.mark.parametrize("kind", ["u1", "f4", ">f2"])
-def test_however_they_lie_in_memory(kind):
+def test_images_in_any_memory_order_are_augmented(kind):
     images = np.random.default_rng(0).integers(1, 200, (6, 9, 8, 4)).astype(kind)
     views = [images[:, ::-1, ::2, ::3], images.transpose(0, 2, 3, 1), np.asfortranarray(images), images[::2]]
     augment = Augmentation(flip=True, shift=3, erase=0.5)
@@ -109,6 +109,6 @@ def test_an_image_that_is_moved_far_is_black():
     ("images", "error"),
     [([[[[1]]]], DTypeError), (np.zeros((2, 3, 3), np.uint8), ShapeError), (np.uint8(1), DTypeError)],
 )
-def test_what_is_no_batch_of_images_is_refused(images, error):
+def test_other_than_a_batch_of_images_is_rejected(images, error):
     with pytest.raises(error):
         Augmentation()(images, np.random.default_rng(0))

@@ -32,7 +32,7 @@ def read(path, limit=None):
 
 
 @given(parts=st.lists(st.binary(max_size=99), max_size=4), packed=st.booleans(), room=st.integers(0, 3))
-def test_the_content_is_what_went_in_however_many_members_it_has(tmp_path_factory, parts, packed, room):
+def test_the_content_of_any_number_of_gzip_members_is_read(tmp_path_factory, parts, packed, room):
     path = tmp_path_factory.mktemp("content") / "file"
     path.write_bytes(b"".join(map(gzip.compress, parts)) if packed else b"plain" + b"".join(parts))
     whole = b"".join(parts) if packed else b"plain" + b"".join(parts)
@@ -44,7 +44,7 @@ def test_the_content_is_what_went_in_however_many_members_it_has(tmp_path_factor
     "pack", [bytes, gzip.compress, lambda data: gzip.compress(data[:5]) + gzip.compress(data[5:])]
 )
 @pytest.mark.parametrize("chunk", [1, 3, 2**20])
-def test_one_byte_beyond_the_limit_is_refused(file, monkeypatch, pack, chunk):
+def test_one_byte_beyond_the_limit_is_rejected(file, monkeypatch, pack, chunk):
     monkeypatch.setattr(content, "CHUNK", chunk)
     path = file(pack(b"ten bytes."))
     assert read(path, 10) == b"ten bytes."
@@ -78,7 +78,7 @@ def test_a_compressed_file_may_unpack_to_many_times_its_size(file, monkeypatch):
         gzip.compress(b"whole")[:-8] + bytes(8),
     ],
 )
-def test_damaged_gzip_is_refused(file, data):
+def test_damaged_gzip_is_rejected(file, data):
     with pytest.raises(DataError, match="file: expected whole gzip data; "):
         read(file(data))
 
@@ -88,7 +88,7 @@ def test_zeros_after_the_end_are_padding(file):
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800"])
-def test_a_name_that_no_file_can_have(name):
+def test_an_impossible_file_name(name):
     with pytest.raises(DataError, match="no file can have this name"):
         open_content(name)
 

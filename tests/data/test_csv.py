@@ -109,12 +109,12 @@ class TestLabels:
         assert_is_the_table(read_csv(written(tmp_path, f"{header}\n{rows}" if header else rows), label=label))
 
     @pytest.mark.parametrize(("header", "label"), [("p1,p2,label,p3,p4", None), ("p1,p2,p3,p4,p5", "p3")])
-    def test_any_column_may_be_the_label_if_the_header_says_so(self, tmp_path, header, label):
+    def test_any_column_that_the_header_names_may_be_the_label(self, tmp_path, header, label):
         assert_is_the_table(read_csv(written(tmp_path, f"{header}\n0,10,2,20,255\n1,2,0,3,4"), label=label))
 
     @pytest.mark.parametrize("start", [0, 1])
     @pytest.mark.parametrize("columns", [17, 50])
-    def test_a_header_of_numbers_is_no_image(self, tmp_path, start, columns):
+    def test_a_header_of_numbers_is_not_an_image(self, tmp_path, start, columns):
         header = ",".join(map(str, range(start, start + columns)))
         row = ",".join(["1", *["7"] * (columns - 1)])
         data = read_csv(written(tmp_path, f"{header}\n{row}\n"), ("a", "b"))
@@ -223,7 +223,7 @@ class TestMistakes:
             ("9" * 30, "'99999999999999999999'"),
         ],
     )
-    def test_a_field_that_is_no_byte_is_named_by_line_and_column(self, tmp_path, field, found):
+    def test_a_field_that_is_not_a_byte_is_named_by_line_and_column(self, tmp_path, field, found):
         rows = f"2,0,10,20,255\n\n0,1,2,{field},4\n0,x,0,0,0\n"
         expected = f"expected a whole number 0…255; got {found}: correct it, or fetch the file again"
         self.refused(tmp_path, f"{HEADER}\n{rows}", f", line 4, column 4 (pixel3): {expected}")
@@ -271,7 +271,7 @@ class TestMistakes:
         )
         self.refused(tmp_path, "cat,0,0,0,0\ndog,2,3,dog,5", ", line 2, column 4: expected a whole number")
 
-    def test_a_word_that_is_no_class(self, tmp_path):
+    def test_a_word_that_is_not_a_class(self, tmp_path):
         self.refused(
             tmp_path,
             "cat,0,0,0,0\n\x1b[2J,2,3,4,5",
@@ -324,7 +324,7 @@ class TestMistakes:
             f" {HEADER.removeprefix('label')}\n{ROWS}",
         ],
     )
-    def test_an_index_column_is_refused(self, tmp_path, content):
+    def test_an_index_column_is_rejected(self, tmp_path, content):
         self.refused(
             tmp_path,
             content,
@@ -332,7 +332,7 @@ class TestMistakes:
             "index=False)",
         )
 
-    def test_a_number_in_quotes_is_no_title(self, tmp_path):
+    def test_a_number_in_quotes_is_not_a_title(self, tmp_path):
         self.refused(
             tmp_path,
             '"2",0,10,20,255\n' + ROWS,
@@ -350,7 +350,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         "content", [b"\x89PNG\r\n\x1a\n", b"0,1,2,3,4\n0,1,\xff,3,4\n", b"PK\3\4\x14\xe9\xff"]
     )
-    def test_a_file_that_is_no_text(self, tmp_path, content):
+    def test_a_file_that_is_not_text(self, tmp_path, content):
         self.refused(tmp_path, content, ": expected a CSV file, which is text; this is not (invalid")
 
     @pytest.mark.parametrize("content", ["<!DOCTYPE html>\n<html></html>", "0;1;2;3;4", "\0\0\0\0", "5"])
@@ -396,7 +396,7 @@ class TestMistakes:
         with pytest.raises(DataNotFoundError, match=r"nowhere\.csv: there is no such file"):
             read_csv(tmp_path / "nowhere.csv")
 
-    def test_a_folder_is_no_file(self, tmp_path):
+    def test_a_folder_is_rejected(self, tmp_path):
         with pytest.raises(DataError, match="expected a readable file"):
             read_csv(tmp_path)
 
@@ -411,18 +411,18 @@ class TestMistakes:
             ({"label": 0}, 'label must be "first", "last" or the title of a column, got 0'),
         ],
     )
-    def test_a_bad_argument_is_refused_before_the_file_is_read(self, tmp_path, arguments, message):
+    def test_a_bad_argument_is_rejected_before_the_file_is_read(self, tmp_path, arguments, message):
         with pytest.raises(ConfigError, match=message):
             read_csv(tmp_path / "nowhere", **arguments)
 
     @pytest.mark.parametrize("path", [None, 5, ["a.csv"]])
-    def test_what_is_no_path_is_refused(self, path):
+    def test_other_than_a_path_is_rejected(self, path):
         with pytest.raises(ConfigError, match=r"path must be a path such as 'train\.csv', got "):
             read_csv(path)
 
 
 @given(st.binary(max_size=60) | st.text("0123456789,.-x \n\r\"'", max_size=60).map(str.encode))
-def test_any_bytes_are_read_or_refused_but_never_crash(tmp_path_factory, content):
+def test_any_bytes_are_read_or_rejected_but_never_crash(tmp_path_factory, content):
     path = written(tmp_path_factory.mktemp("csv"), content)
     for label in (None, "first", "last", "1"):
         with suppress(DataError):
@@ -448,7 +448,7 @@ class TestWrite:
         write_csv(Dataset(IMAGES, np.array([2, 0])), tmp_path / "new" / "a.csv")
         assert (tmp_path / "new" / "a.csv").read_bytes() == f"{HEADER}\n{ROWS}".encode()
 
-    def test_transposed_images_are_written_as_they_are_indexed(self, tmp_path):
+    def test_transposed_images_are_written_in_the_order_of_their_axes(self, tmp_path):
         images = IMAGES.transpose(0, 2, 1, 3)
         write_csv(Dataset(images, np.array([2, 0])), tmp_path / "a.csv")
         np.testing.assert_array_equal(read_csv(tmp_path / "a.csv").images, images)
@@ -462,12 +462,12 @@ class TestWrite:
         assert content[:2] == b"\x1f\x8b"
         assert content == (tmp_path / "b.csv.gz").read_bytes()
 
-    def test_refuses_floating_images(self, tmp_path):
+    def test_rejects_floating_images(self, tmp_path):
         with pytest.raises(DTypeError, match=r"holds uint8 images; got float32: convert .* np\.rint"):
             write_csv(Dataset(IMAGES / np.float32(255), np.array([0, 1])), tmp_path / "a.csv")
         assert list(tmp_path.iterdir()) == []
 
-    def test_refuses_a_label_that_could_not_be_read_again(self, tmp_path):
+    def test_rejects_a_label_that_could_not_be_read_again(self, tmp_path):
         with pytest.raises(DataError, match="labels up to 255; got 256"):
             write_csv(Dataset(IMAGES, np.array([0, 256])), tmp_path / "a.csv")
         assert list(tmp_path.iterdir()) == []

@@ -39,7 +39,7 @@ def test_class_names_become_text():
 
 
 @pytest.mark.parametrize("class_names", ["ab", 2, None, {"a", "b"}, iter("ab")], ids=str)
-def test_class_names_that_are_no_sequence_are_refused(class_names):
+def test_class_names_must_be_a_sequence(class_names):
     with pytest.raises(ConfigError, match="class_names must be a sequence such as"):
         Dataset(images(2), np.array([0, 1]), class_names)
 
@@ -83,13 +83,13 @@ def test_subset_by_a_slice_is_a_view():
 
 
 @pytest.mark.parametrize("indices", [3, [[1, 2]], [0.5], "ab", [6], np.ones(5, bool)])
-def test_subset_refuses_indices_that_do_not_fit(indices):
+def test_subset_rejects_indices_that_do_not_fit(indices):
     with pytest.raises(ConfigError, match=r"Dataset\.subset: indices must"):
         Dataset(images(), np.zeros(6, int)).subset(indices)
 
 
 @pytest.mark.parametrize("indices", [slice(0, 0), [], (), np.zeros(0, int), np.zeros(6, bool)], ids=str)
-def test_subset_of_nothing_is_refused(indices):
+def test_subset_of_nothing_is_rejected(indices):
     with pytest.raises(DataError, match=r"must not be empty|no images were chosen"):
         Dataset(images(), np.zeros(6, int)).subset(indices)
 
@@ -111,7 +111,7 @@ def test_subset_of_nothing_is_refused(indices):
         (images().astype(complex), DTypeError, "uint8 or floating .*; got complex128"),
     ],
 )
-def test_refuses_images(x, error, message):
+def test_rejects_images(x, error, message):
     with pytest.raises(error, match=message):
         Dataset(x, np.zeros(len(x), int))
 
@@ -137,13 +137,13 @@ def test_names_the_first_value_that_is_not_finite(value):
         (np.array([0, 1, 2**64 - 1], np.uint64), DataError, rf"labels\[2\] is {2**64 - 1}"),
     ],
 )
-def test_refuses_labels(y, error, message):
+def test_rejects_labels(y, error, message):
     with pytest.raises(error, match=message):
         Dataset(images(3), y, ("a", "b"))
 
 
 @pytest.mark.parametrize(("label", "classes"), [(-1, 1), (2**40, 65_536)])
-def test_refuses_absurd_labels_when_there_are_no_class_names(label, classes):
+def test_rejects_absurd_labels_when_there_are_no_class_names(label, classes):
     with pytest.raises(DataError, match=rf"0…{classes - 1} \({classes} classes\); labels\[0\] is {label}"):
         Dataset(images(2), np.array([label, 0]))
 

@@ -421,7 +421,7 @@ def test_goes_on_after_an_address_that_cannot_be(source, server, cache, bad):
     assert files(cache) == WHOLE_SET
 
 
-def test_a_redirect_is_followed_and_what_comes_with_it_is_not_read(source, server, cache):
+def test_a_redirect_is_followed_without_reading_its_body(source, server, cache):
     source("moved with an endless page")
     check(load("mnist"))
     assert {mirror for mirror, _ in server.requests} == {"moved with an endless page", "good"}
@@ -497,7 +497,7 @@ def test_a_download_that_was_given_up_ends(source, server, cache, monkeypatch):
     assert threading.active_count() <= before
 
 
-def test_a_proxy_that_refuses_is_a_reason(source, server, cache, monkeypatch):
+def test_a_proxy_that_rejects_is_a_reason(source, server, cache, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     for name in ("no_proxy", "NO_PROXY"):
@@ -532,7 +532,7 @@ def test_a_damaged_file_stays_until_a_good_one_has_come(source, cache, put):
     assert files(cache) == WHOLE_SET
 
 
-def test_a_second_call_fetches_only_what_is_missing(source, server, cache, put):
+def test_a_second_call_fetches_only_missing_files(source, server, cache, put):
     put(cache)
     (cache / "t10k-images-idx3-ubyte.gz").unlink()
     check(load("mnist"))
@@ -742,7 +742,7 @@ def test_synthetic_takes_sizes_and_seed():
         ("synthetic", {"seed": 0.5}, "seed must be a whole number of at least 0, got 0.5"),
     ],
 )
-def test_arguments_that_make_no_sense(name, options, message):
+def test_arguments_that_do_not_fit_the_name(name, options, message):
     with pytest.raises(ConfigError, match=message):
         load(name, **options)
 

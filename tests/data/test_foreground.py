@@ -87,7 +87,7 @@ def test_dark_corners_are_background():
     assert same_object(foreground(sheet() * (1 - 0.6 * far)))
 
 
-def test_a_thick_object_keeps_its_inside_within_a_shadow():
+def test_the_inside_of_a_thick_object_is_found_in_a_shadow():
     coat = (np.abs(X - 150) < 60) & (np.abs(Y - 150) < 70)
     shadow = 1 - 0.4 / (1 + np.exp((X + 0.5 * Y - 190) / 10))
     assert same_object(foreground(sheet(coat) * shadow), coat)
@@ -116,7 +116,7 @@ FILLING = {
 
 @pytest.mark.parametrize("side", [28, 100, 300])
 @pytest.mark.parametrize("name", FILLING)
-def test_an_object_that_fills_the_picture_is_no_surroundings(name, side):
+def test_an_object_that_fills_the_picture_is_found(name, side):
     y, x = np.mgrid[:side, :side] / (side - 1)
     cover = FILLING[name](y, x)
     found = foreground(np.where(cover, INK, PAPER), invert=True)

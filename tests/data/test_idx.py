@@ -102,7 +102,7 @@ WHOLE = gzip.compress(plain(), mtime=0)
         (WHOLE + b"more", "expected whole gzip data; Not a gzipped file"),
     ],
 )
-def test_refuses_a_damaged_file_by_name(tmp_path, content, message):
+def test_rejects_a_damaged_file_by_name(tmp_path, content, message):
     path = tmp_path / "damaged-idx"
     path.write_bytes(content)
     with pytest.raises(DataError, match=f"damaged-idx: .*{message}"):
@@ -119,7 +119,7 @@ def test_a_missing_file_is_not_found(tmp_path):
         read_idx(tmp_path / "nowhere")
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_is_rejected(tmp_path):
     with pytest.raises(DataError, match="expected a readable file"):
         read_idx(tmp_path)
 
@@ -137,7 +137,7 @@ def test_a_folder_is_no_file(tmp_path):
         (np.zeros((0, 2**32), np.uint8), ShapeError, r"below 2\*\*32; got shape \(0, 4294967296\)"),
     ],
 )
-def test_refuses_what_idx_cannot_hold(tmp_path, array, error, message):
+def test_rejects_arrays_that_idx_cannot_hold(tmp_path, array, error, message):
     with pytest.raises(error, match=message):
         write_idx(tmp_path / "a", array)
     assert list(tmp_path.iterdir()) == []
@@ -180,7 +180,7 @@ def test_any_bytes_give_an_array_or_our_error(tmp_path_factory, data, packed):
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 @pytest.mark.parametrize("shape", [(2**31, 2**31), (2**32 - 1,), (2**32 - 1,) * 32, (60_000, 28, 29)])
-def test_a_header_that_promises_too_much_is_refused_before_anything_is_allocated(
+def test_a_header_that_promises_too_much_is_rejected_before_anything_is_allocated(
     tmp_path, monkeypatch, pack, shape
 ):
     path = tmp_path / "file"

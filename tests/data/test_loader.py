@@ -79,7 +79,7 @@ def test_a_name_without_files_is_an_unknown_name(tmp_path, monkeypatch):
         load("mnisd")
 
 
-def test_what_is_missing_is_named(tmp_path, put):
+def test_a_missing_file_is_named(tmp_path, put):
     put(tmp_path)
     (tmp_path / f"{NAMES[2]}.gz").unlink()
     with pytest.raises(DataNotFoundError, match=rf"letters: expected {NAMES[2]} \(or .*: put them there$"):
@@ -118,7 +118,7 @@ def known(tmp_path_factory, put, monkeypatch):
     return folder
 
 
-def test_a_known_data_set_is_not_taken_for_another(known):
+def test_a_known_data_set_under_another_name_is_an_error(known):
     with pytest.raises(ConfigError, match="is mnist; got the name 'mnits': call it 'mnist'"):
         load("mnits", known)
 

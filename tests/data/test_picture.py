@@ -124,7 +124,7 @@ class TestTheImage:
         not os.environ.get("MINICNN_DATA"), reason="MINICNN_DATA names no folder with the real data"
     )
     @pytest.mark.parametrize(("name", "margin", "most"), [("mnist", 4 / 28, 3), ("fashion-mnist", 0, 9)])
-    def test_the_images_that_people_prepared_come_back(self, name, margin, most, saved):
+    def test_prepared_images_are_unchanged(self, name, margin, most, saved):
         # A pixel's width beside its place, an image differs by 15 and more.
         images = load(name)[1].images[:100]
         fed = [read_picture(saved(Image.fromarray(image[..., 0])), margin=margin) for image in images]
@@ -139,7 +139,7 @@ class TestTheImage:
         lit = np.flatnonzero(image[..., 0].max(axis=0))
         np.testing.assert_array_equal(lit, np.arange(first, 28))
 
-    def test_an_image_of_a_data_set_comes_back(self, saved):
+    def test_an_image_of_a_data_set_is_unchanged(self, saved):
         image = np.zeros((28, 28, 1), np.uint8)
         image[:, 7:21, 0] = np.random.default_rng(0).integers(100, 256, (28, 14))
         image[5, 10] = 255
@@ -231,7 +231,7 @@ class TestTheSameObject:
         assert_same(read_picture(saved(Image.fromarray(pixels), "picture.tif")), expected, 1)
 
     @pytest.mark.parametrize("orientation", range(1, 9))
-    def test_turned_as_exif_says(self, orientation, saved, expected):
+    def test_rotated_by_exif_data(self, orientation, saved, expected):
         upright = eight_bits(draw(on_canvas()))
         turns = {
             2: ["FLIP_LEFT_RIGHT"],
@@ -254,7 +254,7 @@ class TestTransparency:
     @pytest.mark.parametrize("ink", [0, 90, 200, 255])
     @pytest.mark.parametrize("hidden", [0, 255])
     @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-    def test_the_object_stands_out_whatever_is_hidden(self, mode, hidden, ink, saved, expected):
+    def test_the_object_is_found_under_any_hidden_colors(self, mode, hidden, ink, saved, expected):
         cover = on_canvas()
         gray = eight_bits(hidden + (ink - hidden) * cover)
         layers = [gray] * (len(mode) - 1) + [eight_bits(255 * cover)]
@@ -303,7 +303,7 @@ class TestNothingToSee:
         np.testing.assert_array_equal(image, np.zeros((28, 28, 1), np.uint8))
 
     @pytest.mark.parametrize("level", [0, 0.5, -7, 1e6])
-    def test_nor_are_floating_numbers_of_one_level(self, level, saved):
+    def test_a_float_picture_of_one_value_is_black(self, level, saved):
         pixels = np.full((30, 20), level, np.float32)
         assert not read_picture(saved(Image.fromarray(pixels), "picture.tif")).any()
 
@@ -312,7 +312,7 @@ class TestNothingToSee:
         pixels = 128 + noise((300, 300), deviation)
         assert not read_picture(saved(eight_bits(pixels))).any()
 
-    def test_what_is_as_faint_as_dust_is_not_stretched(self, saved):
+    def test_dust_is_not_stretched(self, saved):
         pixels = draw(on_canvas(), (240, 240, 240), (250, 250, 250))
         assert not read_picture(saved(eight_bits(pixels))).any()
 
@@ -323,7 +323,7 @@ class TestNothingToSee:
 
 
 class TestColor:
-    def test_is_kept_and_padded_with_the_border(self, saved):
+    def test_is_padded_with_the_color_of_the_border(self, saved):
         pixels = np.full((50, 100, 3), (200, 30, 60), np.uint8)
         pixels[10:40, 20:80] = (10, 220, 90)
         image = read_picture(saved(Image.fromarray(pixels)), (32, 32, 3))
@@ -377,7 +377,7 @@ class TestRefuses:
             read_picture(path)
 
     @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
-    def test_a_file_that_is_no_picture(self, content, tmp_path):
+    def test_a_file_that_is_not_a_picture(self, content, tmp_path):
         path = tmp_path / "picture.png"
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"picture\.png: expected a whole picture"):
@@ -401,7 +401,7 @@ class TestRefuses:
             read_picture(tmp_path / "none.png")
 
     @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 2), (28, 28, 4), (784,), (1, 28, 28, 1)])
-    def test_a_shape_that_is_no_image(self, shape):
+    def test_a_shape_that_is_not_an_image(self, shape):
         with pytest.raises(ShapeError, match=r"\(H, W, 1\), gray, or \(H, W, 3\), in color; got"):
             read_picture("none.png", shape)
 
@@ -467,7 +467,7 @@ class TestLargeFiles:
         large = eight_bits(255 * (1 - on_canvas())).resize((8000, 8000))
         assert_same(read_picture(saved(large, "picture.jpg")), expected)
 
-    def test_a_progressive_one_is_refused_as_it_would_be_held_whole(self, saved):
+    def test_a_progressive_jpeg_file_is_rejected_because_it_is_decoded_at_full_size(self, saved):
         path = saved(Image.new("L", (8000, 8000)), "picture.jpg", progressive=True)
         with pytest.raises(DataError, match=r"at most 40,000,000 pixels; the picture has 8,000 × 8,000"):
             read_picture(path)
@@ -478,7 +478,7 @@ class TestLargeFiles:
         with pytest.raises(DataError, match=r"at most 10,000,000 pixels; the picture has 5,000 × 3,000"):
             read_picture(path)
 
-    def test_a_program_is_no_picture(self, tmp_path):
+    def test_a_program_is_not_run(self, tmp_path):
         path = tmp_path / "picture.eps"
         Image.new("L", (30, 20)).save(path)
         with pytest.raises(DataError, match="expected a whole picture"):
@@ -502,13 +502,13 @@ class TestTheWholePicture:
         assert image[0, 0, 0] == 200
         assert image[16, 16, 0] == pytest.approx(90, abs=1)
 
-    def test_has_no_object_to_invert(self, saved):
+    def test_cannot_be_inverted(self, saved):
         with pytest.raises(ConfigError, match="invert is for images of one channel that show an object"):
             read_picture(saved(Image.new("L", (9, 9))), margin=None, invert=True)
 
 
 class TestNegative:
-    def test_is_what_dark_objects_on_white_were_trained_as(self, saved, expected):
+    def test_gives_dark_objects_on_white(self, saved, expected):
         path = saved(eight_bits(draw(on_canvas())))
         np.testing.assert_array_equal(read_picture(path, negative=True), 255 - expected)
 

@@ -59,7 +59,7 @@ class TestByName:
         assert numbers(DatasetSpec("mnist").load_train()) == list(range(20))
         assert numbers(DatasetSpec("mnist").load_test(("a", "b", "c"))) == list(range(100, 110))
 
-    def test_an_unknown_name_is_refused(self):
+    def test_an_unknown_name_is_rejected(self):
         with pytest.raises(ConfigError, match="did you mean 'mnist'"):
             DatasetSpec("mnisd").load()
 
@@ -101,11 +101,11 @@ class TestFromFiles:
         assert DatasetSpec("pets", **files, label="a5").load_train().labels.tolist() == [1, 0]
         assert DatasetSpec("pets", **files, label="a5").load_test(("x", "y")).labels.tolist() == [1, 0]
 
-    def test_a_column_without_files_is_refused(self):
+    def test_a_column_without_files_is_rejected(self):
         with pytest.raises(ConfigError, match="label names a column of CSV files, got 'last' without any"):
             DatasetSpec("mnist", label="last")
 
-    def test_more_labels_than_a_model_has_classes_are_refused(self, files):
+    def test_more_labels_than_a_model_has_classes_are_rejected(self, files):
         with pytest.raises(DataError, match=r"test\.csv: labels must be within 0…0"):
             DatasetSpec("pets", test_csv=files["test_csv"]).load_test(("ant",))
 
@@ -160,7 +160,7 @@ class TestImages:
         assert numbers(DatasetSpec("pets", **files, images=8).load_train()) == [0, 4, 1, 5, 2, 6, 3, 7]
 
     @pytest.mark.parametrize("images", [0, -1, 2.0, True, "10"])
-    def test_a_bad_number_is_refused(self, images):
+    def test_a_bad_number_is_rejected(self, images):
         with pytest.raises(ConfigError, match="images must be a whole number of at least 1"):
             DatasetSpec(images=images)
 
@@ -168,7 +168,7 @@ class TestImages:
 @pytest.mark.parametrize(
     "files", [{"train_csv": "a"}, {"test_csv": "a"}, {"train_csv": "a", "test_csv": "b"}]
 )
-def test_refuses_a_folder_together_with_files(files):
+def test_rejects_a_folder_together_with_files(files):
     with pytest.raises(ConfigError, match="from a folder or from CSV files, got both: leave one out"):
         DatasetSpec("mnist", "/data", **files)
     with pytest.raises(ConfigError, match="got both"):
@@ -203,21 +203,21 @@ def test_it_can_be_moved():
     assert moved == DatasetSpec("pets", None, str(Path("new", "a.csv")), str(Path("new", "b.csv")))
 
 
-def test_refuses_to_test_on_what_it_trains_on(tmp_path):
+def test_rejects_testing_on_the_training_file(tmp_path):
     file = tmp_path / "a.csv"
     with pytest.raises(ConfigError, match="is given for training and for testing: test on other images"):
         DatasetSpec("pets", None, str(file), str(tmp_path / "." / "a.csv")).load()
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
-def test_refuses_to_test_on_a_link_to_what_it_trains_on(link, files, tmp_path):
+def test_rejects_testing_on_a_link_to_the_training_file(link, files, tmp_path):
     other = str(tmp_path / "other.csv")
     link(files["train_csv"], other)
     with pytest.raises(ConfigError, match="is given for training and for testing"):
         DatasetSpec("pets", None, files["train_csv"], other).load()
 
 
-def test_refuses_a_link_to_a_file_that_is_missing_too(tmp_path):
+def test_rejects_a_link_to_a_file_that_is_missing_too(tmp_path):
     missing, other = str(tmp_path / "none.csv"), str(tmp_path / "other.csv")
     os.symlink(missing, other)
     with pytest.raises(ConfigError, match="is given for training and for testing"):
@@ -226,6 +226,6 @@ def test_refuses_a_link_to_a_file_that_is_missing_too(tmp_path):
 
 @pytest.mark.parametrize("name", ["folder", "train_csv", "test_csv"])
 @pytest.mark.parametrize("path", [5, True, ["a"], b"a"])
-def test_refuses_what_is_no_path(name, path):
+def test_rejects_other_than_a_path(name, path):
     with pytest.raises(ConfigError, match=f"{name} must be a path such as 'data', got "):
         DatasetSpec("mnist", **{name: path})

@@ -50,18 +50,18 @@ def test_the_seed_decides():
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan"), "0.1", None, True, [0.1]])
-def test_refuses_what_is_no_fraction_between_0_and_1(fraction):
+def test_rejects_a_fraction_outside_0_to_1(fraction):
     with pytest.raises(ConfigError, match=r"fraction must be a number in \(0, 1\), got"):
         split(numbered([0, 1, 2, 3]), fraction)
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.9])
-def test_refuses_to_leave_a_part_empty(fraction):
+def test_rejects_to_leave_a_part_empty(fraction):
     with pytest.raises(ConfigError, match=r"both results must hold an image.*or give more images"):
         split(numbered([0, 1, 2, 3]), fraction)
 
 
-def test_refuses_arrays():
+def test_rejects_arrays():
     with pytest.raises(DataError, match=r"expected a minicnn\.data\.Dataset, got ndarray: wrap arrays as"):
         split(np.zeros((4, 1, 1, 1)), 0.5)
     with pytest.raises(DataError, match=r"expected a minicnn\.data\.Dataset, got ndarray: wrap arrays as"):
@@ -69,7 +69,7 @@ def test_refuses_arrays():
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5])
-def test_refuses_a_bad_seed(seed):
+def test_rejects_a_bad_seed(seed):
     with pytest.raises(ConfigError, match="seed must be a whole number of at least 0"):
         split(numbered([0, 1, 2, 3]), 0.5, seed)
 
@@ -124,7 +124,7 @@ def test_a_sample_by_hand():
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, "3"])
-def test_a_sample_of_no_size_is_refused(size):
+def test_an_invalid_sample_size_is_rejected(size):
     with pytest.raises(ConfigError, match="size must be a whole number of at least 1"):
         sample(numbered([0, 1]), size)
 
@@ -139,16 +139,16 @@ def test_there_are_5_folds_by_default():
 
 
 @pytest.mark.parametrize("k", [1, 0, -2, 2.0, True])
-def test_refuses_a_bad_number_of_folds(k):
+def test_rejects_a_bad_number_of_folds(k):
     with pytest.raises(ConfigError, match="k must be a whole number of at least 2"):
         k_folds(numbered([0, 1, 2, 3]), k)
 
 
-def test_refuses_more_folds_than_images():
+def test_rejects_more_folds_than_images():
     with pytest.raises(ConfigError, match="each of 5 folds needs an image; got 4"):
         k_folds(numbered([0, 1, 2, 3]), 5)
 
 
-def test_refuses_a_bad_seed_of_the_folds():
+def test_rejects_a_bad_seed_of_the_folds():
     with pytest.raises(ConfigError, match="seed must be a whole number of at least 0"):
         k_folds(numbered([0, 1, 2, 3]), 2, -1)

@@ -106,7 +106,7 @@ def test_a_label_goes_with_the_picture_of_its_class():
         (5, None, "seed must be a whole number of at least 0, got None"),
     ],
 )
-def test_refuses_a_bad_size_or_seed(n, seed, message):
+def test_rejects_a_bad_size_or_seed(n, seed, message):
     with pytest.raises(ConfigError, match=message):
         synthetic.generate(n, seed)
 

@@ -298,10 +298,10 @@ class TestOutcome:
         monkeypatch.setattr(Evaluation, "learned", learned)
         assert start("train_mnist", "--lr", "1e-9") == 1
         err = capsys.readouterr().err
-        assert "mnist: nothing was learned that shows: of 50 images" in err
+        assert "mnist: nothing was learned: of 50 images" in err
         assert err.endswith(f"{'!' * 88}\n")
 
-    def test_a_second_run_gets_a_number_and_a_named_folder_is_kept(self, start, capsys, fits):
+    def test_a_second_run_gets_a_number_and_a_named_folder_is_not_replaced(self, start, capsys, fits):
         assert start("train_mnist") == start("train_mnist") == 0
         assert sorted(os.listdir("runs")) == ["mnist", "mnist-2"]
         assert start("train_mnist", "--out", "runs/mnist") == 2
@@ -451,7 +451,7 @@ def test_an_example_learns_from_a_part_of_the_real_data(start, monkeypatch, scri
         ([90, 99, 99], [90, 99, 99], 0),  # the higher means may be chance
     ],
 )
-def test_the_harness_takes_what_is_better_than_the_baseline_by_more_than_chance(same, more, chosen):
+def test_the_harness_chooses_a_significantly_better_network(same, more, chosen):
     choose = runpy.run_path(str(EXAMPLES / "fashion_harness.py"))["choose"]
 
     def judged(accuracies):

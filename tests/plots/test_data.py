@@ -35,7 +35,7 @@ class TestSamples:
         assert image.get_array().shape == (shape[:2] if shape[2] == 1 else shape)
 
     @pytest.mark.parametrize("channels", [2, 5])
-    def test_of_channels_that_are_no_colors_the_first_is_drawn(self, channels, tmp_path):
+    def test_without_colors_the_first_channel_is_drawn(self, channels, tmp_path):
         images = data(2, (5, 4, channels))
         figure = plots.samples(images)
         for axes, image in zip(panels(figure), images.images, strict=True):
@@ -53,7 +53,7 @@ class TestSamples:
 
 
 class TestClassCounts:
-    def test_training_and_test_stand_beside_each_other_for_each_class(self):
+    def test_training_and_test_are_side_by_side_for_each_class(self):
         figure = plots.class_counts(data(11), data(4))
         (axes,) = figure.axes
         training, test = axes.containers
@@ -105,7 +105,7 @@ class TestClassMeans:
         for axes in panels(plots.class_means(data())):
             assert axes.images[0].get_clim() == (0, 1)
 
-    def test_floating_images_are_taken_as_they_are(self):
+    def test_floating_images_are_not_scaled(self):
         floating = Dataset(np.array([0.25, 0.75]).reshape(2, 1, 1, 1), np.array([0, 0]), ("cat",))
         (axes,) = panels(plots.class_means(floating))
         assert_array_equal(axes.images[0].get_array(), [[0.5]])
@@ -117,7 +117,7 @@ class TestClassMeans:
         mean = some.images[[0, 2], ..., 0].mean(axis=0) / 255
         assert_allclose(shown[1].images[0].get_array(), mean)
 
-    def test_five_stand_in_a_row(self, tmp_path):
+    def test_there_are_five_in_a_row(self, tmp_path):
         figure = plots.class_means(data(24, names=tuple("abcdefgh")))
         places = [axes.get_subplotspec() for axes in panels(figure)]
         assert [(place.rowspan.start, place.colspan.start) for place in places] == [

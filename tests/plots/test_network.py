@@ -82,7 +82,7 @@ class TestModelGraph:
         _, (_, texts) = boxes(network.model_graph(Sequential([layer], (8, 6, 1))))
         assert texts[0] == heading
 
-    def test_a_custom_layer_is_drawn_from_what_it_says_of_itself(self, tmp_path):
+    def test_a_custom_layer_is_drawn_from_its_attributes(self, tmp_path):
         class Mix(L.Layer):
             def __init__(self, factors, power=2.0, unstored=None):
                 super().__init__()
@@ -141,7 +141,7 @@ class TestModelGraph:
         save(figure, tmp_path / "a.png")
 
     @pytest.mark.parametrize("layers", [1, 12, 30])
-    def test_nothing_lies_outside_the_figure_and_no_box_on_another(self, layers):
+    def test_boxes_are_inside_the_figure_and_do_not_overlap(self, layers):
         figure = network.model_graph(deep(layers))
         (axes,) = figure.axes
         figure.draw_without_rendering()
@@ -269,7 +269,7 @@ class TestFeatureMaps:
         assert limits == (maps.min(), maps.max())
         assert colors.name == "viridis"
 
-    def test_of_negative_ones_0_is_gray_in_the_middle_and_what_is_larger_is_lighter(self):
+    def test_with_negative_values_0_is_gray_in_the_middle_and_larger_is_lighter(self):
         maps = self.maps(40)
         maps[..., 32:] *= 10  # not shown
         maps[0, 0, 0] = 7

@@ -24,7 +24,7 @@ class TestSave:
         assert struct.unpack(">II", content[16:24]) == (300, 150)
         assert os.listdir(tmp_path) == ["a.png"]
 
-    def test_it_is_a_png_whatever_the_name(self, tmp_path):
+    def test_it_is_a_png_under_any_name(self, tmp_path):
         plots.save(Figure(figsize=(1, 1)), str(tmp_path / "figure.out"))
         assert (tmp_path / "figure.out").read_bytes().startswith(b"\x89PNG")
 

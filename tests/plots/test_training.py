@@ -21,7 +21,7 @@ def history(epochs=3, validation=True):
 
 
 class TestLearningCurves:
-    def test_loss_and_accuracy_stand_side_by_side_against_the_epochs(self):
+    def test_loss_and_accuracy_are_side_by_side_against_the_epochs(self):
         figure = plots.learning_curves(history(), "pets: curves")
         assert isinstance(figure, Figure)
         assert title(figure) == "pets: curves"

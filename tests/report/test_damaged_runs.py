@@ -283,13 +283,13 @@ DAMAGED = DAMAGED_METRICS | DAMAGED_FILES | UNREADABLE
 
 
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_run_is_refused(whole, folder, damage):
+def test_a_damaged_run_is_rejected(whole, folder, damage):
     damage(folder)
     refused(whole, folder)
 
 
 @pytest.mark.parametrize("damage", DAMAGED_FILES.values(), ids=DAMAGED_FILES)
-def test_a_crafted_run_is_refused(whole, folder, damage):
+def test_a_crafted_run_is_rejected(whole, folder, damage):
     damage(folder)
     sign(folder)
     refused(whole, folder)
@@ -300,7 +300,7 @@ def test_there_are_many_of_them():
 
 
 @pytest.mark.parametrize("name", ["never", "file"])
-def test_a_folder_without_a_run_is_refused(tmp_path, name):
+def test_a_folder_without_a_run_is_rejected(tmp_path, name):
     (tmp_path / "file").write_text("a file")
     with pytest.raises(DataError, match="expected the folder of a finished run"):
         report.read_run(tmp_path / name)

@@ -27,14 +27,14 @@ class TestCheckRun:
         assert os.listdir(tmp_path / "a" / "b") == []
 
     @pytest.mark.parametrize("name", HELD)
-    def test_a_folder_that_holds_a_run_is_refused_and_stays_as_it_is(self, tmp_path, name):
+    def test_a_folder_that_holds_a_run_is_rejected_and_unchanged(self, tmp_path, name):
         (tmp_path / name).write_text("old")
         message = f"holds a run already, with {name}: name another folder, or use force to replace it"
         with pytest.raises(OutputError, match=message):
             report.check_run(tmp_path)
         assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "old"}
 
-    def test_force_claims_the_folder_and_leaves_it_as_it_is(self, tmp_path):
+    def test_force_claims_the_folder_and_changes_nothing(self, tmp_path):
         (tmp_path / "metrics.json").write_text("old")
         assert report.check_run(tmp_path, force=True) == tmp_path
         assert report.check_run(tmp_path) == tmp_path  # it is claimed now
@@ -48,13 +48,13 @@ class TestCheckRun:
         assert report.check_run(tmp_path) == tmp_path
         assert os.listdir(tmp_path) == ["notes.txt"]
 
-    def test_a_place_that_cannot_be_written_is_refused(self, tmp_path):
+    def test_a_place_that_cannot_be_written_is_rejected(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(OutputError, match="cannot write"):
             report.check_run(tmp_path / "file")
 
     @pytest.mark.parametrize("name", HELD)
-    def test_a_folder_in_the_place_of_any_file_is_refused(self, tmp_path, name):
+    def test_a_folder_in_the_place_of_any_file_is_rejected(self, tmp_path, name):
         (tmp_path / name).mkdir()
         with pytest.raises(OutputError, match=f"{name}: there is a folder of that name"):
             report.check_run(tmp_path)
@@ -96,7 +96,7 @@ class TestNewRun:
             process.communicate("\n")
         assert found == [str(tmp_path / name) for name in ("run", "run-2", "run-3")]
 
-    def test_a_place_where_no_folder_can_be_made_is_refused(self, tmp_path):
+    def test_a_folder_that_cannot_be_made_is_rejected(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(OutputError, match="cannot write"):
             report.new_run(tmp_path / "file" / "run")

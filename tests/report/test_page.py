@@ -80,7 +80,7 @@ class TestReport:
                 inches = image.width / 150
             assert abs(int(picture["width"]) - 96 * inches) <= 1
 
-    def test_each_picture_says_what_it_shows(self, page):
+    def test_each_picture_has_its_caption_as_alternative_text(self, page):
         pictures = [picture["alt"] for picture in page.attributes("img")]
         assert all(len(text) > 15 for text in pictures)
         assert len(set(pictures)) == len(pictures)
@@ -190,13 +190,13 @@ class TestWrite:
         assert (tmp_path / "report.html").read_bytes() == b"old"
         assert os.listdir(tmp_path) == ["report.html"]
 
-    def test_a_place_that_cannot_be_written_is_refused(self, tmp_path):
+    def test_a_place_that_cannot_be_written_is_rejected(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(OutputError, match="cannot write"):
             small().write(tmp_path / "file")
         assert (tmp_path / "file").read_text() == ""
 
-    def test_a_folder_in_its_place_is_refused_before_anything_is_drawn(self, tmp_path):
+    def test_a_folder_in_its_place_is_rejected_before_anything_is_drawn(self, tmp_path):
         (tmp_path / "report.html").mkdir()
         with pytest.raises(OutputError, match=r"report\.html: there is a folder of that name"):
             small().write(tmp_path)
@@ -209,7 +209,7 @@ class TestWrite:
         images = parsed(page.write(tmp_path)).attributes("img")
         assert [image["width"] for image in images] == ["48", "1920", "96"]
 
-    def test_an_anchor_holds_no_space(self, tmp_path):
+    def test_an_anchor_has_hyphens_instead_of_spaces(self, tmp_path):
         page = Page("t")
         page.section("How the weights moved")
         assert parsed(page.write(tmp_path)).attributes("section") == [{"id": "how-the-weights-moved"}]
@@ -218,7 +218,7 @@ class TestWrite:
 @pytest.mark.parametrize(
     ("title", "name"), [("First", "b"), ("Second", "a")], ids=["a section's title", "a figure's name"]
 )
-def test_duplicates_on_the_page_are_refused(title, name):
+def test_duplicates_on_the_page_are_rejected(title, name):
     page = Page("A page")
     page.section("First", figures={"a": (Figure(), "a figure")})
     with pytest.raises(ConfigError, match="already: give the section and each figure another name"):

@@ -15,7 +15,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import minicnn as mc
-from minicnn import report
+from minicnn import info, report
 from minicnn.data import Dataset
 from minicnn.errors import ConfigError, DataError, ModelFileError, OutputError, StateError
 from minicnn.report import run as module
@@ -107,7 +107,7 @@ class TestWriteRun:
 
     def test_the_threads_are_those_of_the_kernels(self, done, tmp_path, monkeypatch):
         assert done[0].metrics["threads"] == threads.num_threads()
-        monkeypatch.setattr(module, "num_threads", lambda: 3)
+        monkeypatch.setattr(info, "num_threads", lambda: 3)
         assert write(tmp_path, done).metrics["threads"] == 3
 
     @pytest.mark.parametrize(("validation", "images"), [(None, (24, 0)), (data(5), (24, 5))], ids=str)
@@ -128,14 +128,14 @@ class TestWriteRun:
         assert versions["numba"] == importlib.metadata.version("numba")
         assert versions["platform"]
 
-    def test_the_model_predicts_and_knows_what_it_was_trained_on(self, done):
+    def test_the_model_predicts_and_names_its_training_data(self, done):
         run, _, _, test = done
         model = mc.load(run.folder / "model.safetensors")
         assert model.info == {"dataset": "trainset", "test_accuracy": f"{run.evaluation.accuracy:.4f}"}
         assert model.class_names == ("ant", "bee", "cat")
         assert_array_equal(model.predict(test.images), run.evaluation.predicted)
 
-    def test_the_info_of_the_model_is_kept(self, tmp_path):
+    def test_the_info_of_the_model_is_saved(self, tmp_path):
         train, test = data(), data(9, 1, "testset")
         trainer = trained(train)
         trainer.model.info = {"recipe": "tiny"}
@@ -158,7 +158,7 @@ class TestWriteRun:
             assert_array_equal(file["labels"], test.labels)
             assert_array_equal(file["probabilities"], run.evaluation.probabilities)
 
-    def test_a_folder_that_cannot_be_written_is_refused(self, done, tmp_path):
+    def test_a_folder_that_cannot_be_written_is_rejected(self, done, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(OutputError, match="cannot write"):
             write(tmp_path / "file", done)
@@ -171,9 +171,9 @@ class TestWriteRun:
         assert os.listdir(tmp_path) == []
 
     @pytest.mark.parametrize("value", [np.int64(3), {1, 2}, float("nan"), float("inf")], ids=repr)
-    def test_nothing_is_written_of_notes_that_are_no_json(self, done, tmp_path, value):
+    def test_notes_that_are_not_json_are_rejected_before_anything_is_written(self, done, tmp_path, value):
         info = dict(done[1].model.info)
-        with pytest.raises(ConfigError, match=r"a note is neither text nor a plain number: .*JSON"):
+        with pytest.raises(ConfigError, match=r"a note must be text or a plain number: .*JSON"):
             write(tmp_path, done, note=value)
         assert os.listdir(tmp_path) == []
         assert done[1].model.info == info
@@ -193,7 +193,7 @@ class TestWriteRun:
 
 
 class TestReadRun:
-    def test_what_was_written_is_read(self, done):
+    def test_a_round_trip(self, done):
         run, trainer, _, test = done
         read = report.read_run(str(run.folder))
         assert read.folder == run.folder
@@ -220,7 +220,7 @@ class TestReadRun:
         with pytest.raises(DataError, match=rf"{name} changed since the run .*{COMMAND}$"):
             report.read_run(folder)
 
-    def test_metrics_of_another_run_are_refused(self, folder, other_run):
+    def test_metrics_of_another_run_are_rejected(self, folder, other_run):
         shutil.copy(other_run / "metrics.json", folder)
         with pytest.raises(DataError, match=r"model.safetensors, history.csv, predictions.npz changed since"):
             report.read_run(folder)
@@ -228,21 +228,21 @@ class TestReadRun:
     @pytest.mark.parametrize(
         ("name", "value"), [("test_accuracy", 0.123), ("parameters", 7), ("epochs", 3), ("images", 8)]
     )
-    def test_numbers_that_disagree_with_the_other_files_are_refused(self, folder, name, value):
+    def test_numbers_that_disagree_with_the_other_files_are_rejected(self, folder, name, value):
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         metrics |= {name: {**metrics["images"], "test": value} if name == "images" else value}
         (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         with pytest.raises(DataError, match=rf"{name} is|differ in the number of test images"):
             report.read_run(folder)
 
-    def test_a_missing_folder_is_refused(self, tmp_path):
+    def test_a_missing_folder_is_rejected(self, tmp_path):
         with pytest.raises(DataError, match="nothing: expected the folder of a finished run"):
             report.read_run(tmp_path / "nothing")
 
     @pytest.mark.parametrize(
         "content", ["", "{", "[]", "3", "{}", '{"test_loss": null}', '{"test_loss": "low"}', b"\xff\xfe{}"]
     )
-    def test_damaged_metrics_are_refused(self, folder, content):
+    def test_damaged_metrics_are_rejected(self, folder, content):
         content = content if isinstance(content, bytes) else content.encode()
         (folder / "metrics.json").write_bytes(content)
         with pytest.raises(DataError, match="expected the folder of a finished run"):
@@ -257,21 +257,21 @@ class TestReadRun:
             *(("versions", None), ("seconds_training", "long"), ("command", 7)),
         ],
     )
-    def test_metrics_of_another_kind_are_refused(self, folder, name, value):
+    def test_metrics_of_another_kind_are_rejected(self, folder, name, value):
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         (folder / "metrics.json").write_text(json.dumps(metrics | {name: value}), encoding="utf-8")
         with pytest.raises(DataError, match="expected the folder of a finished run"):
             report.read_run(folder)
 
     @pytest.mark.parametrize("name", ["test_accuracy", "images", "versions", "command"])
-    def test_metrics_without_what_the_page_needs_are_refused(self, folder, name):
+    def test_metrics_without_the_entries_of_the_page_are_rejected(self, folder, name):
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         del metrics[name]
         (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         with pytest.raises(DataError, match=f"expected the folder of a finished run.*{name}"):
             report.read_run(folder)
 
-    def test_predictions_of_another_number_are_refused(self, folder):
+    def test_predictions_of_another_number_are_rejected(self, folder):
         with np.load(folder / "predictions.npz") as file:
             arrays = dict(file)
         np.savez(
@@ -282,14 +282,14 @@ class TestReadRun:
             report.read_run(folder)
 
     @pytest.mark.parametrize("keep", [0, 1, 10, -10])
-    def test_truncated_predictions_are_refused(self, folder, keep):
+    def test_truncated_predictions_are_rejected(self, folder, keep):
         content = (folder / "predictions.npz").read_bytes()
         (folder / "predictions.npz").write_bytes(content[:keep])
         sign(folder)
         with pytest.raises(DataError, match="expected the folder of a finished run"):
             report.read_run(folder)
 
-    def test_predictions_with_a_changed_byte_are_refused(self, folder):
+    def test_predictions_with_a_changed_byte_are_rejected(self, folder):
         path = folder / "predictions.npz"
         content = path.read_bytes()
         with zipfile.ZipFile(path) as file:  # the probabilities are its last member
@@ -313,7 +313,7 @@ class TestReadRun:
         ],
         ids=("without probabilities", "without labels", "with objects", "whole numbers", "floating labels"),
     )
-    def test_other_predictions_are_refused(self, folder, arrays):
+    def test_other_predictions_are_rejected(self, folder, arrays):
         np.savez_compressed(folder / "predictions.npz", **arrays)
         sign(folder)
         with pytest.raises(DataError, match="expected the folder of a finished run"):
@@ -332,19 +332,19 @@ class TestReadRun:
         ],
         ids=("classes", "images", "NaN", "no shares of one", "negative", "high labels", "low labels"),
     )
-    def test_predictions_of_another_model_are_refused(self, folder, arrays):
+    def test_predictions_of_another_model_are_rejected(self, folder, arrays):
         np.savez_compressed(folder / "predictions.npz", **arrays)
         sign(folder)
         with pytest.raises(DataError, match=r"for the 3 classes of model\.safetensors.*not of one run"):
             report.read_run(folder)
 
-    def test_a_damaged_history_is_refused(self, folder):
+    def test_a_damaged_history_is_rejected(self, folder):
         (folder / "history.csv").write_text("dataset,epoch,loss,accuracy\ntrainset,1,low,0.5\n")
         sign(folder)
         with pytest.raises(DataError, match="expected a history"):
             report.read_run(folder)
 
-    def test_a_damaged_model_is_refused(self, folder):
+    def test_a_damaged_model_is_rejected(self, folder):
         content = (folder / "model.safetensors").read_bytes()
         (folder / "model.safetensors").write_bytes(content[:-8])
         sign(folder)
@@ -416,7 +416,7 @@ class TestPageOf:
         assert set(os.listdir(tmp_path)) == PICTURES | {"report.html"}
 
     @pytest.mark.parametrize("which", ["fewer", "in another order"])
-    def test_other_test_data_are_refused(self, done, which):
+    def test_other_test_data_are_rejected(self, done, which):
         run, _, train, test = done
         order = np.arange(8) if which == "fewer" else np.arange(9)[::-1]
         other = Dataset(test.images[order], test.labels[order], test.class_names, "other")
@@ -424,7 +424,7 @@ class TestPageOf:
         with pytest.raises(DataError, match=f"other images than these {len(order)} of other: give the data"):
             report.page_of(run, train, other)
 
-    def test_other_images_with_the_same_labels_are_refused(self, done):
+    def test_other_images_with_the_same_labels_are_rejected(self, done):
         run, _, train, test = done
         images = test.images.copy()
         images[3, 2, 1] ^= 1
@@ -432,14 +432,14 @@ class TestPageOf:
         with pytest.raises(DataError, match="other images than these 9 of other: give the data"):
             report.page_of(run, train, other)
 
-    def test_test_images_of_other_classes_are_refused(self, done):
+    def test_test_images_of_other_classes_are_rejected(self, done):
         run, _, train, test = done
         other = Dataset(test.images, test.labels, ("ant", "cat", "bee"), "other")
         with pytest.raises(DataError, match="other images than these 9 of other: give the data"):
             report.page_of(run, train, other)
 
     @pytest.mark.parametrize("other", [{"names": ("ant", "bee")}, {"shape": (8, 8, 1)}], ids=str)
-    def test_other_training_data_are_refused(self, done, other):
+    def test_other_training_data_are_rejected(self, done, other):
         run, _, _, test = done
         with pytest.raises(DataError, match="the training set, trainset, has other classes"):
             report.page_of(run, data(**other), test)

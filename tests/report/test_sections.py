@@ -74,7 +74,7 @@ class TestEveryDataSet:
         assert len([axes for axes in figures(page)["saliency"].axes if axes.images]) == 2 * 2
         assert len([axes for axes in figures(page)["class_means"].axes if axes.images]) == 3
 
-    def test_no_mistakes_at_all(self, tmp_path):
+    def test_without_mistakes(self, tmp_path):
         run, _, train, test = finished(tmp_path)
         perfect = replace(
             run, evaluation=Evaluation(0.0, test.labels, np.eye(3)[test.labels], test.class_names)
@@ -92,7 +92,7 @@ class TestEveryNetwork:
         sections.add_inside(page, model, test)
         return page, train
 
-    def test_without_convolutions_there_is_no_looking_inside(self, tmp_path):
+    def test_without_convolutions_looking_inside_is_left_out(self, tmp_path):
         train = data()
         run, _, train, test = finished(tmp_path, layers=[L.Flatten(), L.Dense(3)])
         page = assert_whole(run, train, test, tmp_path)
@@ -240,7 +240,7 @@ class TestTraining:
             f"{middle}. The validation's loss is the plain cross-entropy."
         )
 
-    def test_without_validation_the_caption_says_nothing_of_it(self, tmp_path):
+    def test_without_validation_the_caption_does_not_mention_it(self, tmp_path):
         run, *_ = finished(tmp_path, validation=None)
         assert sections.curves_caption(
             run.history, {"augmentation": {"shift": 1}, "label_smoothing": 0.05}

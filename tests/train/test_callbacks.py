@@ -212,7 +212,7 @@ class TestLearningRateSchedule:
             assert runner.optimizer.learning_rate == before
 
     @pytest.mark.parametrize("schedule", [0.1, None, "cosine"])
-    def test_what_is_not_a_schedule_is_refused(self, schedule):
+    def test_other_than_a_schedule_is_rejected(self, schedule):
         with pytest.raises(ConfigError, match="expected a schedule"):
             LearningRateSchedule(schedule)
 
@@ -291,7 +291,7 @@ class TestEarlyStopping:
         assert_same_arrays(other.model, before)
 
     @pytest.mark.parametrize("arguments", [{"patience": 0}, {"patience": 1.5}, {"min_delta": -1}])
-    def test_arguments_out_of_range_are_refused(self, arguments):
+    def test_arguments_out_of_range_are_rejected(self, arguments):
         with pytest.raises(ConfigError, match=next(iter(arguments))):
             EarlyStopping(**arguments)
 
@@ -389,7 +389,7 @@ class TestCheckpoint:
         ],
         ids=("of the training", "no model", "of other classes"),
     )
-    def test_a_file_that_cannot_be_compared_is_kept_and_refused(self, tmp_path, write, monitor, message):
+    def test_a_file_that_cannot_be_compared_is_an_error_and_stays(self, tmp_path, write, monitor, message):
         path, runner = tmp_path / "best.safetensors", trainer()
         write(path)
         saved, spy = path.read_bytes(), Spy(runner)
@@ -400,7 +400,7 @@ class TestCheckpoint:
         fit(runner, validation=0.25, callbacks=[Checkpoint(path, monitor, overwrite=True)])
         assert mc.load(path).class_names == ("a", "b", "c")
 
-    def test_a_folder_that_cannot_be_written_is_refused_before_any_step(self, tmp_path):
+    def test_a_folder_that_cannot_be_written_is_rejected_before_any_step(self, tmp_path):
         (tmp_path / "file").write_text("")
         for callback in (
             Checkpoint(tmp_path / "file" / "model.safetensors", "loss"),
@@ -413,14 +413,14 @@ class TestCheckpoint:
             assert spy.batches == []
 
     @pytest.mark.parametrize("make", [lambda path: Checkpoint(path, "loss"), CSVLog])
-    def test_a_path_that_is_a_folder_is_refused_before_any_step(self, make, tmp_path):
+    def test_a_path_that_is_a_folder_is_rejected_before_any_step(self, make, tmp_path):
         runner = trainer()
         spy = Spy(runner)
         with pytest.raises(OutputError, match="there is a folder of that name"):
             fit(runner, callbacks=[make(tmp_path)])
         assert spy.batches == []
 
-    def test_a_model_that_cannot_be_saved_is_refused_before_any_step(self, tmp_path):
+    def test_a_model_that_cannot_be_saved_is_rejected_before_any_step(self, tmp_path):
         class Mine(L.ReLU):
             pass
 
@@ -507,7 +507,7 @@ class TestWeightEMA:
             stopped.fit(data(), epochs=3, batch_size=8, callbacks=[average], progress=False)
         assert_same_arrays(stopped.model, average._average)
 
-    def test_a_decay_of_one_is_refused(self):
+    def test_a_decay_of_one_is_rejected(self):
         with pytest.raises(ConfigError, match="decay"):
             WeightEMA(1)
 
@@ -525,7 +525,7 @@ class TestMonitors:
         assert spy.batches == []
 
     @pytest.mark.parametrize("monitor", ["val_acc", "", None, "epoch"])
-    def test_an_unknown_monitor_is_refused_with_the_known_ones(self, monitor):
+    def test_an_unknown_monitor_is_rejected_with_the_known_ones(self, monitor):
         for make in (EarlyStopping, lambda monitor: Checkpoint("model.safetensors", monitor)):
             with pytest.raises(ConfigError, match="expected one of accuracy, loss, val_accuracy, val_loss"):
                 make(monitor)

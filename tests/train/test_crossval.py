@@ -127,11 +127,11 @@ class TestCrossValidate:
     @pytest.mark.parametrize(
         "arguments", [{"validation": 0.1}, {"callbacks": []}, {"validation": None, "callbacks": ()}]
     )
-    def test_refuses_validation_and_callbacks(self, arguments):
+    def test_rejects_validation_and_callbacks(self, arguments):
         with pytest.raises(ConfigError, match="pass make_callbacks"):
             cross_validate(trainer, data(), **arguments)
 
-    def test_refuses_a_model_that_has_seen_the_other_folds(self):
+    def test_rejects_a_model_that_has_seen_the_other_folds(self):
         used = trainer()
         with pytest.raises(ConfigError, match="new model each time, got the model of an earlier fold"):
             cross_validate(lambda rest, seed: used, data(), k=2, **FIT)
@@ -140,15 +140,15 @@ class TestCrossValidate:
                 lambda rest, seed: mc.Trainer(used.model, mc.optimizers.SGD(0.1)), data(), k=2, **FIT
             )
 
-    def test_refuses_what_is_not_a_trainer(self):
+    def test_rejects_other_than_a_trainer(self):
         with pytest.raises(ConfigError, match="must return a Trainer with a new model each time, got None"):
             cross_validate(lambda rest, seed: None, data(), k=2)
 
-    def test_refuses_what_is_not_a_data_set(self):
+    def test_rejects_other_than_a_data_set(self):
         with pytest.raises(DataError, match=r"expected a minicnn\.data\.Dataset, got tuple"):
             cross_validate(trainer, (data().images, data().labels))
 
-    def test_refuses_an_invalid_number_of_folds(self):
+    def test_rejects_an_invalid_number_of_folds(self):
         with pytest.raises(ConfigError, match="k must be a whole number of at least 2, got 1"):
             cross_validate(trainer, data(), k=1)
 
@@ -194,7 +194,7 @@ class TestCompare:
         assert "(97.5 % interval" in str(strict)
 
     @pytest.mark.parametrize("level", [0, 1, math.nan, "0.05"])
-    def test_refuses_a_level_that_is_not_a_probability(self, level):
+    def test_rejects_a_level_that_is_not_a_probability(self, level):
         with pytest.raises(ConfigError, match="level"):
             compare(judged([900] * 2), judged([910] * 2), level)
 
@@ -234,7 +234,7 @@ class TestCompare:
         assert result.difference == pytest.approx((first[0] - second[0]) / 1000)
         assert (result.t, result.p, result.interval) == (None, None, None)
         assert not result.significant
-        assert "no variance to estimate" in str(result)
+        assert "the variance cannot be estimated" in str(result)
 
     def test_the_smallest_difference_between_folds_counts(self):
         # One more of 10,000 and of 10,001 images is right: the differences differ by 1e-8.
@@ -253,19 +253,19 @@ class TestCompare:
         assert compare(first, second).p == pytest.approx(0, abs=1e-3)
         assert compare(first, second).p > 0
 
-    def test_refuses_another_number_of_folds(self):
+    def test_rejects_another_number_of_folds(self):
         with pytest.raises(
             ConfigError,
             match=r"a and b were not .* same folds \(2, seed 0, and 3, seed 0\): cross-validate both",
         ):
             compare(judged([900] * 2, "a"), judged([900] * 3, "b"))
 
-    def test_refuses_another_seed_though_the_labels_of_sorted_data_are_the_same(self):
+    def test_rejects_another_seed_though_the_labels_of_sorted_data_are_the_same(self):
         one, other = judged([900, 910]), replace(judged([900, 910]), seed=1)
         with pytest.raises(ConfigError, match="2, seed 0, and 2, seed 1"):
             compare(one, other)
 
-    def test_refuses_folds_of_other_images(self):
+    def test_rejects_folds_of_other_images(self):
         labels = np.zeros(1000, np.int64)
         labels[7] = 1
         with pytest.raises(ConfigError, match="same data, k and seed"):
@@ -300,13 +300,13 @@ class TestComparison:
             ),
             (
                 (-0.1, None, None, None),
-                "A is 10.00 points worse than B in every fold: without scatter there is no variance to "
-                "estimate, so whether that is more than chance is not known",
+                "A is 10.00 points worse than B in every fold: without scatter the variance "
+                "cannot be estimated, so this may be chance",
             ),
             (
                 (0.0, None, None, None),
-                "A and B are equally good in every fold: without scatter there is no variance to estimate, "
-                "so whether that is more than chance is not known",
+                "A and B are equally good in every fold: without scatter the variance cannot be "
+                "estimated, so this may be chance",
             ),
         ],
     )

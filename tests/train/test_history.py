@@ -83,7 +83,7 @@ def test_the_csv_has_the_data_sets_name_and_full_precision(tmp_path):
     assert os.listdir(tmp_path) == ["history.csv"]
 
 
-def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+def test_a_place_that_cannot_be_written_is_rejected(tmp_path):
     with pytest.raises(OutputError, match="folder of that name"):
         history().to_csv(tmp_path)
 
@@ -92,7 +92,7 @@ class TestFromCsv:
     @pytest.mark.parametrize(
         "more", [{}, {"val_loss": 2 / 3, "val_accuracy": 0.6}], ids=("plain", "validated")
     )
-    def test_what_was_written_is_read(self, tmp_path, more):
+    def test_a_round_trip(self, tmp_path, more):
         written = history(**more)
         written.to_csv(tmp_path / "history.csv")
         read = History.from_csv(str(tmp_path / "history.csv"))
@@ -136,7 +136,7 @@ class TestFromCsv:
             b"\x89PNG\r\n\x1a\n\0\0",
         ],
     )
-    def test_damaged_files_are_refused(self, tmp_path, content):
+    def test_damaged_files_are_rejected(self, tmp_path, content):
         (tmp_path / "history.csv").write_bytes(content)
         with pytest.raises(DataError, match=r"history\.csv: expected a history as History\.to_csv writes it"):
             History.from_csv(tmp_path / "history.csv")
@@ -150,7 +150,7 @@ class TestFromCsv:
             ("dataset,epoch,accuracy\nx,1,0.9\n", "no column loss"),
             ("dataset,epoch,loss\nx,1,0.5\n", "no column accuracy"),
             ("dataset,epoch\n", "no column loss, accuracy"),
-            ("dataset,epoch,loss,accuracy\n", "no row below its header"),
+            ("dataset,epoch,loss,accuracy\n", "no rows below its header"),
         ],
     )
     def test_a_missing_column_is_named(self, tmp_path, content, lack):
@@ -164,6 +164,6 @@ class TestFromCsv:
         path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
         assert History.from_csv(path).rows == ROWS
 
-    def test_a_missing_file_is_refused(self, tmp_path):
+    def test_a_missing_file_is_rejected(self, tmp_path):
         with pytest.raises(DataError, match=r"history\.csv: expected a history"):
             History.from_csv(tmp_path / "history.csv")

@@ -54,7 +54,7 @@ def test_they_name_all_that_a_training_depends_on():
     }
 
 
-def test_what_was_not_used_is_none():
+def test_unused_settings_are_none():
     found = settings(validation=TRAIN)
     assert (found["learning_rate"], found["schedule"], found["pixels"]) == (0.1, "constant", "scaled to 0…1")
     assert [found[name] for name in ("ema_decay", "augmentation", "held_out")] == [None] * 3

@@ -183,7 +183,7 @@ class TestReplacing:
     )
 
     @NEW
-    def test_what_a_trainer_was_made_with_cannot_be_replaced(self, name, new):
+    def test_model_optimizer_and_loss_cannot_be_replaced(self, name, new):
         runner = trainer()
         own = getattr(runner, name)
         with pytest.raises(ConfigError, match=rf"trainer\.{name} cannot be replaced: make a new Trainer"):
@@ -274,33 +274,33 @@ class TestValidation:
         fit(without, data(), epochs=2)
         assert_same_arrays(with_it.model, without.model.arrays())
 
-    def test_without_validation_there_are_no_such_columns(self):
+    def test_without_validation_its_columns_are_absent(self):
         history = fit(trainer(), data())
         assert "val_loss" not in history
         assert not any(name.startswith("val_") for row in history for name in row)
 
 
 class TestConstructing:
-    def test_a_model_that_is_not_a_classifier_is_refused(self):
+    def test_a_model_that_is_not_a_classifier_is_rejected(self):
         with pytest.raises(ConfigError, match=r"let it end in Dense\(classes\)"):
             mc.Trainer(mc.Sequential([L.ReLU()], SHAPE), mc.optimizers.SGD(0.1))
 
     @pytest.mark.parametrize("optimizer", [mc.optimizers.SGD, None, 0.1, "sgd"])
-    def test_what_is_not_an_optimizer_is_refused(self, optimizer):
+    def test_other_than_an_optimizer_is_rejected(self, optimizer):
         with pytest.raises(ConfigError, match="expected an optimizer"):
             mc.Trainer(model(), optimizer)
 
     @pytest.mark.parametrize("wrong", [mc.Sequential, None, [L.Dense(3)], "cnn"])
-    def test_what_is_not_a_model_is_refused(self, wrong):
+    def test_other_than_a_model_is_rejected(self, wrong):
         with pytest.raises(ConfigError, match="expected a Sequential model"):
             mc.Trainer(wrong, mc.optimizers.SGD(0.1))
 
     @pytest.mark.parametrize("loss", [mc.SoftmaxCrossEntropy, "cross-entropy", 0.1, False])
-    def test_what_is_not_a_loss_is_refused(self, loss):
+    def test_other_than_a_loss_is_rejected(self, loss):
         with pytest.raises(ConfigError, match="expected a loss"):
             mc.Trainer(model(), mc.optimizers.SGD(0.1), loss)
 
-    def test_an_unknown_device_is_refused(self):
+    def test_an_unknown_device_is_rejected(self):
         with pytest.raises(ConfigError, match="unknown device"):
             mc.Trainer(model(), mc.optimizers.SGD(0.1), device="tpu")
 
@@ -407,7 +407,7 @@ class TestClasses:
         assert mapped.model.class_names == ("a", "b", "c")
 
     @pytest.mark.parametrize("names", [("x", "y", "z"), ("a", "b", "z"), ("0", "1", "2"), ("z",)])
-    def test_other_classes_are_refused_with_advice(self, names):
+    def test_other_classes_are_rejected_with_advice(self, names):
         runner = trainer()
         fit(runner, data())
         other = mc.data.Dataset(data().images, data().labels % len(names), names, "other")
@@ -549,7 +549,7 @@ class TestRefusing:
         self.refuse(error, match, make())
 
     @pytest.mark.parametrize(("make", "error", "match"), BAD_DATA.values(), ids=BAD_DATA)
-    def test_evaluate_refuses_the_same_data(self, make, error, match):
+    def test_evaluate_rejects_the_same_data(self, make, error, match):
         with pytest.raises(error, match=match):
             trainer().evaluate(make())
 
@@ -557,7 +557,7 @@ class TestRefusing:
     def test_arguments_out_of_range(self, arguments, error, match):
         self.refuse(error, match, data(), **arguments)
 
-    def test_labels_out_of_range_and_wrong_dtypes_are_refused_by_the_data_set(self):
+    def test_labels_out_of_range_and_wrong_dtypes_are_rejected_by_the_data_set(self):
         images = data().images
         with pytest.raises(DataError, match="labels"):
             mc.data.Dataset(images, np.full(len(images), 3), ("a", "b", "c"))
@@ -640,7 +640,7 @@ class TestBatchesOfOne:
         [(24, {"batch_size": 1}, "batch_size"), (2, {"validation": 0.5}, "the training images")],
     )
     @pytest.mark.filterwarnings("ignore:toy has no image")
-    def test_they_are_refused_before_any_step(self, images, options, what):
+    def test_they_are_rejected_before_any_step(self, images, options, what):
         runner = self.normalized()
         spy = Spy(runner)
         with pytest.raises(ConfigError, match=f"^{what} must be at least 2, got 1: layer 'batchnorm_1'"):
