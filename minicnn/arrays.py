@@ -1,4 +1,4 @@
-"""Checks of arrays that a user, or a custom layer, may have replaced."""
+"""Checks of arrays that a user or a custom layer may have replaced."""
 
 from typing import Any
 
@@ -18,15 +18,10 @@ def check_array(
     remedy: str,
     *names: str,
 ) -> None:
-    """Check that ``array`` is of class ``of`` and has this shape and dtype; its memory order does not matter.
+    """Raise DTypeError or ShapeError if ``array`` is not of class ``of`` with this shape and dtype.
 
-    ``layer`` and ``what`` name it in the message, ``remedy`` says what to do. Each {} in ``what`` stands for
-    one of ``names``, so that no text is formatted unless there is an error.
-
-    Raises
-    ------
-    DTypeError, ShapeError
-        If it is something else: a list, a masked array, an array on another device or of another byte order.
+    That includes masked arrays and arrays on another device or in another byte order; memory order does not
+    matter. The message names ``layer`` and ``what``, formatted with ``names``, and ends with ``remedy``.
     """
     if type(array) is of and array.shape == shape and array.dtype == dtype:
         return
@@ -42,8 +37,8 @@ def check_writable(array: Array, layer: str, what: str, *names: str) -> None:
     """Raise StateError if a NumPy array that a step writes into is read-only. See ``check_array``."""
     if isinstance(array, np.ndarray) and not array.flags.writeable:
         raise StateError(
-            f"layer {layer!r}: {what.format(*names)} is read-only, and a step writes into it: put a copy in "
-            "its place, array.copy()"
+            f"layer {layer!r}: {what.format(*names)} is read-only, and a step writes into it: replace it by "
+            "array.copy()"
         )
 
 

@@ -1,7 +1,6 @@
-"""The array module of an array, and moving arrays between devices.
+"""NumPy and CuPy: the module of an array, and moving arrays between devices.
 
-``xp = array_module(x)`` is NumPy for an array in main memory and CuPy for one on a GPU. CuPy is imported only
-when a GPU is requested.
+CuPy is imported only when a GPU is requested.
 """
 
 import importlib
@@ -20,17 +19,11 @@ Array: TypeAlias = np.ndarray
 DEVICES = ("cpu", "cuda", "auto")
 
 ignore_underflow = np.errstate(under="ignore")
-"""A decorator: numbers too small for a float become 0, even if NumPy is set to raise errors for them."""
+"""A decorator: underflow gives 0, even if NumPy is set to raise an error."""
 
 
 def array_module(x: Array) -> ModuleType:
-    """Return the module whose functions work on ``x``: ``numpy`` or ``cupy``.
-
-    Raises
-    ------
-    DTypeError
-        If ``x`` is a list, a tensor of another library, or no array at all.
-    """
+    """Return the module of ``x``, ``numpy`` or ``cupy``; raise DTypeError if it is not their array."""
     if isinstance(x, np.ndarray):
         return np
     module = sys.modules.get(type(x).__module__.partition(".")[0])
@@ -40,14 +33,14 @@ def array_module(x: Array) -> ModuleType:
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """Return ``x`` itself if it is in main memory, else a copy there."""
+    """Return ``x`` as a NumPy array, copied only from a GPU."""
     return x if isinstance(x, np.ndarray) else array_module(x).asnumpy(x)
 
 
 def to_device(x: Array, device: str) -> Array:
     """Return ``x`` on ``device`` (``"cpu"`` or ``"cuda"``), copied only if it is elsewhere.
 
-    A GPU has only native byte order and floats of at most 64 bits, so others are converted.
+    For a GPU, floats are converted to native byte order and at most 64 bits.
     """
     if device == "cpu":
         return to_numpy(x)
@@ -62,22 +55,17 @@ def device_of(x: Array) -> str:
 
 
 def array_class(device: str) -> type:
-    """Return the class of the arrays on ``device``, ``"cpu"`` or ``"cuda"``."""
+    """Return the array class of ``device``, ``"cpu"`` or ``"cuda"``."""
     return np.ndarray if device == "cpu" else _cupy().ndarray
 
 
 def resolve_device(device: str) -> str:
-    """Return the device to use for a requested one.
-
-    Parameters
-    ----------
-    device
-        ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU if one can be used, else the CPU.
+    """Return ``"cpu"`` or ``"cuda"``; ``"auto"`` is the GPU if one can be used, else the CPU.
 
     Raises
     ------
     ConfigError
-        If ``device`` is not one of these.
+        If ``device`` is not one of these three.
     DeviceError
         If ``"cuda"`` is requested and cannot be used; the message gives the reason.
     """
@@ -95,11 +83,11 @@ def resolve_device(device: str) -> str:
 
 
 def tensor_cores() -> bool:
-    """Return whether the GPU multiplies in TF32 and bf16: from compute capability 8.0 (Ampere) on."""
+    """Return whether the GPU supports TF32 and bf16: compute capability 8.0 (Ampere) or later."""
     return int(_cupy().cuda.Device().compute_capability) >= 80
 
 
-# A part of CuPy's error message, and what to do about it; the first match counts.
+# Part of CuPy's error message, and the remedy; the first match counts.
 _MEMORY_FULL = "its memory is full: end other programs that use it, see nvidia-smi"
 _REMEDIES = {
     "InsufficientDriver": "no driver, or one too old for this CuPy: update it or install an older CuPy",
@@ -112,7 +100,7 @@ _REMEDIES = {
 
 
 def _cupy() -> Any:
-    """Import CuPy and run one small kernel, which proves that the device works."""
+    """Import CuPy, and run a small kernel to check that the device works."""
     try:
         cupy = importlib.import_module("cupy")
     except Exception as reason:  # a CuPy that does not match the driver may raise anything
@@ -122,12 +110,12 @@ def _cupy() -> Any:
             f'device "cuda" needs CuPy, which {what}. Install the extra that fits your driver: '
             'pip install "minicnn[cuda12]" or pip install "minicnn[cuda13]", or use device="cpu".'
         ) from reason
-    _prove(cupy)
+    _check_device(cupy)
     return cupy
 
 
 @lru_cache  # errors are not cached, so a failure is tried again
-def _prove(cupy: ModuleType) -> None:
+def _check_device(cupy: ModuleType) -> None:
     try:
         if int(cupy.arange(3).sum()) != 3:
             raise DeviceError("the GPU computed a wrong sum")

@@ -1,6 +1,6 @@
 """Checks of arguments: numbers, sizes, flags, shapes, dtypes and names.
 
-All of them return the checked value, or raise ConfigError with a message that names the argument.
+Each returns the checked value, or raises ConfigError with a message that names the argument.
 """
 
 import math
@@ -13,7 +13,7 @@ from minicnn.errors import ConfigError
 from minicnn.text import did_you_mean, shown
 
 LARGEST_SIZE = 2**31 - 1
-"""The largest size of an axis, a window or a step: sums and products of such sizes are exact."""
+"""The largest size of an axis, a window or a stride."""
 MOST_AXES = 16
 
 INTERVALS = {
@@ -25,11 +25,11 @@ INTERVALS = {
     "[0, 1]": lambda x: 0 <= x <= 1,
     "(−∞, ∞)": lambda x: -math.inf < x < math.inf,
 }
-"""The intervals for ``number``; a round bracket excludes the end."""
+"""The intervals for ``number``."""
 
 
 def number(value: float, name: str, interval: str) -> float:
-    """Return ``value`` as a float in ``interval``, one of ``INTERVALS``; neither NaN nor True is one."""
+    """Return ``value`` as a float in ``interval``, one of ``INTERVALS``; rejects NaN and bools."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     try:
         found = float(value) if real else math.nan
@@ -41,7 +41,7 @@ def number(value: float, name: str, interval: str) -> float:
 
 
 def whole_number(value: int, name: str, minimum: int = 1) -> int:
-    """Return ``value`` as an int of at least ``minimum``; True and 3.0 are not whole numbers."""
+    """Return ``value`` as an int of at least ``minimum``; rejects bools and floats such as 3.0."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < minimum:
         raise ConfigError(f"{name} must be a whole number of at least {minimum}, got {shown(value)}")
@@ -57,7 +57,7 @@ def size(value: int, name: str, minimum: int = 1) -> int:
 
 
 def flag(value: bool, name: str) -> bool:
-    """Return ``value`` as a plain bool; only True and False are flags, as "no" would count as true."""
+    """Return ``value``, True or False, as a plain bool."""
     if not isinstance(value, bool | np.bool_):
         raise ConfigError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
@@ -80,6 +80,6 @@ def float_dtype(value: np.dtype | str | type) -> np.dtype:
 
 
 def unknown_name(name: object, what: str, names: Sequence[str]) -> ConfigError:
-    """Return the error for a ``name`` that is not one of ``names``, with the most similar one."""
+    """Return the error for a ``name`` that is not in ``names``; it suggests the most similar one."""
     hint = did_you_mean(str(name).lower(), names)
     return ConfigError(f"{what} must be one of {', '.join(names)}; got {shown(name)}{hint}")

@@ -1,7 +1,7 @@
-"""What a model file says about a model, apart from its weights.
+"""The description of a model in a file: everything but its arrays.
 
-Everything is checked by arithmetic before anything is allocated: the sizes of the layers, and what predicting
-one image takes against ``MOST_IMAGE_MEMORY`` and ``MOST_IMAGE_OPERATIONS``.
+The sizes of the layers, and the memory and operations for predicting one image, are checked by arithmetic
+before anything is allocated.
 """
 
 import json
@@ -24,23 +24,17 @@ if TYPE_CHECKING:
     from minicnn.model import Sequential
 
 MOST_IMAGE_MEMORY = 2**29
-"""The bytes that a model from a file may take to predict one image, see ``sizes.image_memory``: 512 MiB."""
+"""Limit in bytes for predicting one image with a model from a file, see ``sizes.image_memory``."""
 MOST_IMAGE_OPERATIONS = 10**11
-"""The operations that it may take for that, see ``sizes.image_operations``: about a minute on one core."""
+"""Limit for ``sizes.image_operations``: about a minute on one core."""
 _MOST_LAYERS = 10_000
 
 
 def describe(model: "Sequential") -> dict[str, Any]:
-    """Return the description of ``model``, as plain values for JSON.
-
-    Raises
-    ------
-    ConfigError
-        If ``Description.read`` could not make the same model from it.
-    """
+    """Return the description of ``model`` for JSON; ConfigError if ``Description.read`` cannot restore it."""
     try:
         if not all(isinstance(text, str) for note in model.info.items() for text in note):
-            raise ValueError(f"info must be text by text, such as {{'dataset': 'mnist'}}, got {model.info!r}")
+            raise ValueError(f"info must map str to str, such as {{'dataset': 'mnist'}}, got {model.info!r}")
         found = {
             "layers": [_config(layer) for layer in model.layers],
             "input_shape": model.input_shape,
@@ -59,7 +53,7 @@ def describe(model: "Sequential") -> dict[str, Any]:
 
 
 class Description(NamedTuple):
-    """A model, not built yet: its layers are named."""
+    """A model that is not built yet; its layers have names."""
 
     layers: list[Layer]
     input_shape: Shape
@@ -71,10 +65,9 @@ class Description(NamedTuple):
 
     @classmethod
     def read(cls, parts: Mapping[str, Any]) -> "Description":
-        """Return what ``parts``, read from JSON, describes.
+        """Return the model that ``parts``, from JSON, describes; class names and info are made printable.
 
-        Class names and ``info`` are made ``text.printable``. Raises one of ``serialize.UNUSABLE`` if it
-        cannot be used, or if predicting with the model would take too much memory or time.
+        Raises one of ``serialize.UNUSABLE`` if the description is invalid or exceeds the limits.
         """
         configs = typed(parts, "layers", list)
         if not 1 <= len(configs) <= _MOST_LAYERS:
@@ -135,7 +128,7 @@ def _check_affordable(made: list[Layer], input_shape: Shape, dtype: np.dtype) ->
 
 
 def _class_names(parts: Mapping[str, Any], output: Shape) -> list[str] | None:
-    """Return the class names, one for each output, or None where the file has none."""
+    """Return the class names, one for each output; None if the file has none."""
     if "class_names" in parts and parts["class_names"] is None:
         return None
     names = typed(parts, "class_names", list)

@@ -1,14 +1,14 @@
 """The errors of the library, all subclasses of ``MiniCNNError``.
 
-Each class also derives from the built-in error that fits, so that ``except ValueError`` works too. A message
-names the layer, argument or file, what was expected, what was given, and what to do.
+Each also derives from the matching built-in error, so that ``except ValueError`` works too. A message names
+the layer, argument or file, what was expected, what was given, and what to do.
 """
 
 from minicnn.text import printable_lines
 
 
 class MiniCNNError(Exception):
-    """Base class of all errors of minicnn; control characters in a message, as from a file, are escaped."""
+    """Base class of all errors of minicnn; control characters in messages are escaped."""
 
     def __str__(self) -> str:
         return printable_lines(super().__str__())
@@ -35,13 +35,13 @@ class DTypeError(MiniCNNError, TypeError):
 
 
 class StateError(MiniCNNError, RuntimeError):
-    """A call in the wrong order: ``backward`` without ``forward``, ``forward`` before ``build``."""
+    """Calls in the wrong order: ``backward`` without ``forward``, ``forward`` before ``build``."""
 
 
 class NonFiniteError(MiniCNNError, ArithmeticError):
     """NaN or infinity in images, in the loss or in a model's output.
 
-    ``steps_ago`` is the number of steps since then, for an engine that notices it later.
+    ``steps_ago`` is the number of steps taken since, for an engine that detects it later.
     """
 
     steps_ago = 0
@@ -52,7 +52,7 @@ class DataError(MiniCNNError, ValueError):
 
 
 class DataNotFoundError(MiniCNNError, FileNotFoundError):
-    """A data set that is not on this machine and could not be downloaded."""
+    """A data set that is not on this computer and could not be downloaded."""
 
 
 class ModelFileError(MiniCNNError, ValueError):

@@ -1,7 +1,7 @@
-"""Looking inside a trained model: feature maps, similar images, saliency and Grad-CAM.
+"""Explaining a model: feature maps, similar images, saliency and Grad-CAM.
 
 Every function takes stored images and leaves the model unchanged. Saliency and Grad-CAM are gradients of the
-prediction: they are computed on a float64 copy of the model without BatchNorm, see ``fold_batchnorm``.
+prediction, computed on a float64 copy of the model without BatchNorm: see ``fold_batchnorm``.
 """
 
 from collections.abc import Iterator
@@ -16,35 +16,26 @@ from minicnn.layers import Layer
 from minicnn.losses import check_labels
 from minicnn.model import Sequential
 
-BATCH = 32  # images at a time: the gradient of a convolution needs KH·KW·C numbers for each output pixel
+BATCH = 32  # a convolution's gradient needs KH·KW·C numbers for each output pixel
 
 
 def fold_batchnorm(model: Sequential) -> Sequential:
-    """Return a float64 copy of ``model`` on the CPU whose training pass computes what ``model`` predicts.
+    """Return a float64 copy of ``model`` on the CPU whose training pass computes the prediction of ``model``.
 
-    BatchNorm, which in prediction is a linear function of each channel, becomes a 1×1 convolution, or on
-    vectors a Dense layer; Dropout is left out; all other layers are copied (``Layer.for_inference``). So
-    ``forward(x, training=True)`` and ``backward(dy, need_dx=True)`` give the gradient of the prediction,
-    where those of ``model`` would use the statistics of the batch, and random masks.
-
-    The copy has the preprocessing and class names of ``model``; its layers are named anew.
+    BatchNorm becomes a 1×1 convolution or, for vectors, a Dense layer; Dropout is removed; other layers are
+    copied: see ``Layer.for_inference``. So ``forward(x, training=True)`` and ``backward(dy)`` give the
+    gradient of the prediction, without batch statistics and random masks. The layers get new names.
     """
     folded = _folded(model.layers)
-    twin = Sequential(
-        [layer for layer, _ in folded],
-        model.input_shape,
-        dtype="float64",
-        preprocessing=model.preprocessing,
-        class_names=model.class_names,
-    )
-    twin.set_arrays(
-        {f"{layer.name}.{name}": array for layer, arrays in folded for name, array in arrays.items()}
-    )
+    layers, arrays = [layer for layer, _ in folded], [arrays for _, arrays in folded]
+    twin = Sequential(layers, model.input_shape, 0, "float64", model.preprocessing, model.class_names)
+    pairs = zip(twin.layers, arrays, strict=True)
+    twin.set_arrays({f"{layer.name}.{name}": a for layer, own in pairs for name, a in own.items()})
     return twin
 
 
 def _folded(layers: list[Layer]) -> list[tuple[Layer, dict[str, Array]]]:
-    """Return the layers that predict the same, each with its arrays."""
+    """Return the layers of ``fold_batchnorm``, each with its arrays."""
     return [found for layer in layers if (found := layer.for_inference()) is not None]
 
 
@@ -67,14 +58,14 @@ def feature_maps(model: Sequential, images: Array, layer: str) -> np.ndarray:
 
 
 def features(model: Sequential, images: Array) -> np.ndarray:
-    """Return the input of the last layer, a Dense, for ``images``: (N, D).
+    """Return the input of the last Dense layer for ``images``, as for ``feature_maps``: (N, D).
 
-    Images of one class are close together in this space, see ``nearest``. For images see ``feature_maps``.
+    In this space, images of one class are close together: see ``nearest``.
 
     Raises
     ------
     ConfigError
-        If the model does not end in a layer that has parameters and takes vectors.
+        If the last layer has no parameters or does not take vectors.
     """
     last = model.layers[-1]
     if not last.params or len(last.input_shape) != 1:
@@ -108,8 +99,8 @@ def _index(model: Sequential, name: str) -> int:
 def nearest(features: np.ndarray, query: np.ndarray, count: int = 8) -> np.ndarray:
     """Return the ``count`` rows of ``features`` most similar to each row of ``query``: (Q, count) indices.
 
-    The similarity of rows f and q is the cosine of the angle between them, ⟨f, q⟩ / (‖f‖·‖q‖), and 0 for a
-    row of zeros. The most similar comes first; ties go to the lower index.
+    The similarity is the cosine of the angle, ⟨f, q⟩ / (‖f‖·‖q‖), and 0 for a row of zeros. The most similar
+    row comes first; ties go to the lower index.
 
     Parameters
     ----------
@@ -146,7 +137,7 @@ def nearest(features: np.ndarray, query: np.ndarray, count: int = 8) -> np.ndarr
 
 
 def _unit_rows(x: np.ndarray) -> np.ndarray:
-    """Scale each row to length 1, in float64; a row of zeros stays as it is."""
+    """Scale each row to length 1, in float64; rows of zeros are unchanged."""
     x = x.astype(np.float64)
     length = np.linalg.norm(x, axis=1, keepdims=True)
     return x / np.where(length > 0, length, 1)
@@ -154,24 +145,23 @@ def _unit_rows(x: np.ndarray) -> np.ndarray:
 
 @ignore_underflow
 def saliency(model: Sequential, images: Array, classes: np.ndarray | None = None) -> np.ndarray:
-    """Return how strongly each pixel changes the logit of a class, (N, H, W).
+    """Return the largest |∂ logit / ∂ pixel| over the channels, with pixels on the scale 0…1: (N, H, W).
 
-    The largest |∂ logit / ∂ pixel| over the channels, with pixels on the scale 0…1: to first order, the
-    logit's change when the pixel goes from black to white.
+    To first order, that is the change of the class's logit when the pixel goes from black to white.
 
     Parameters
     ----------
     images : (N, H, W, C)
         Stored images, uint8 or floating on 0…1. Raises what ``Sequential.logits`` raises.
     classes : (N,) integers, optional
-        The class of each image whose logit is differentiated; by default the predicted one.
+        The class whose logit is differentiated; by default the predicted one.
 
     Raises
     ------
     ConfigError
         If the model is not a classifier of images.
     ShapeError, DTypeError, DataError
-        If ``classes`` does not hold one class of the model for each image.
+        If ``classes`` is not one class of the model for each image.
 
     Notes
     -----
@@ -193,14 +183,14 @@ def saliency(model: Sequential, images: Array, classes: np.ndarray | None = None
 def grad_cam(
     model: Sequential, images: Array, classes: np.ndarray | None = None, layer: str | None = None
 ) -> np.ndarray:
-    """Return which parts of each image support a class, (N, H, W), from 0 to 1 for each image.
+    """Return how much each part of an image supports a class, from 0 to 1: (N, H, W).
 
-    With A_k the channels of a layer's output, each weighted by the mean gradient of the logit::
+    The channels A_k of a layer's output are weighted by the mean gradient of the logit::
 
         α_k = mean over pixels of ∂ logit / ∂ A_k        map = max(Σ_k α_k·A_k, 0)
 
-    The map is enlarged to H × W by linear interpolation between pixel centers, and divided by its maximum.
-    Where nothing supports the class, the map is all zeros.
+    The map is interpolated linearly to H × W and divided by its maximum. If nothing supports the class, it
+    is zero.
 
     Parameters
     ----------
@@ -231,7 +221,7 @@ def grad_cam(
     for A, dA in _gradients(model, images, classes, depth):  # both (N, OH, OW, OC)
         parts = dA.mean(axis=(1, 2), keepdims=True) * A
         total = parts.sum(axis=3)  # (N, OH, OW)
-        # Where the parts cancel, the rest is a rounding error, which scaling to 1 would turn into a map.
+        # Where the terms cancel, only a rounding error is left, which scaling to 1 would turn into a map.
         rounding = 1e-10 * np.abs(parts).sum(axis=3).max(axis=(1, 2), keepdims=True)
         maps.append(np.where(total > rounding, total, 0))
     enlarged = _enlarge(np.concatenate(maps), *model.input_shape[:2])
@@ -258,10 +248,7 @@ def _enlarge(maps: np.ndarray, H: int, W: int) -> np.ndarray:
 def _gradients(
     model: Sequential, images: Array, classes: np.ndarray | None, depth: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield, batch by batch, the output x of the first ``depth`` folded layers, and ∂ logit / ∂ x.
-
-    The logit is that of the image's class. With a depth of 0, x is the network input.
-    """
+    """Yield batches of x, the output of the first ``depth`` folded layers, and ∂ (class logit) / ∂ x."""
     twin = fold_batchnorm(model)
     classes = _checked_classes(twin, images, classes)
     one_hot = np.eye(twin.output_shape[0])
@@ -281,9 +268,9 @@ def _gradients(
 def _without_rounding_errors(x: np.ndarray) -> np.ndarray:
     """Round each sample of x to a millionth of its largest value.
 
-    A gradient jumps where two pixels of a pooling window are equal, and over a black background all are.
-    There, the rounding errors of a matrix product, which depend on the batch and the number of threads, would
-    choose the pixel. Once they are gone, the first pixel wins every tie.
+    Over a black background, all pixels of a pooling window are equal. There, the rounding errors of a matrix
+    product, which depend on the batch and the number of threads, would decide which pixel gets the gradient.
+    After rounding, the first pixel wins every tie.
     """
     largest = np.abs(x).max(axis=tuple(range(1, x.ndim)), keepdims=True)
     unit = 1e-6 * np.where(largest > 0, largest, 1)
@@ -291,8 +278,8 @@ def _without_rounding_errors(x: np.ndarray) -> np.ndarray:
 
 
 def _checked_classes(model: Sequential, images: Array, classes: np.ndarray | None) -> np.ndarray:
-    """Return ``classes`` after checking them; if None, the predicted classes."""
-    predicted = model.predict(images, BATCH)  # which checks the model and the images
+    """Check and return ``classes``; if None, return the predicted ones."""
+    predicted = model.predict(images, BATCH)  # also checks the model and the images
     if classes is None:
         return predicted
     classes = to_numpy(classes)

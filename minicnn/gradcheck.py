@@ -1,14 +1,13 @@
-"""Gradient checking: whether the hand-written backward pass is the derivative of the forward pass.
+"""Gradient checking: ``backward`` against numerical derivatives of ``forward``.
 
-A random gradient dy turns a layer's output into the scalar Σ dy·y. Central differences of that scalar are
-compared with the result of ``backward``, in float64. dy is random, as with dy = 1 swapped axes and missing
-cross terms would go unnoticed.
+The result of ``backward`` for a random dy is compared with central differences of Σ dy·y, in float64. With
+dy = 1 instead, swapped axes and missing cross terms would go unnoticed.
 
 The relative error of an element is |analytic − numeric| / max(|analytic|, |numeric|, floor). The floor is a
-thousandth of the largest gradient of the whole check: below it, differences are rounding noise.
+thousandth of the largest gradient in the check: below it, differences are rounding noise.
 
 The fast engines compute in float32, too coarse for differences: ``check_engine`` compares their gradients and
-updates with those of the layers in float64, which are checked as above.
+updates with those of the layers in float64.
 
 Sources: Bottou 2012, "Stochastic Gradient Descent Tricks", section 4.2; the CS231n notes, "Gradient
 checks".
@@ -51,7 +50,7 @@ class Result:
     index : tuple of int, or None
         Where the largest error is; None if a random direction was checked instead of elements.
     analytic, numeric : float
-        The two values there; for an engine, its own and that of the layers in float64.
+        The two values there; for an engine, its value and that of the layers in float64.
     tolerance : float
         The error must be below it.
     """
@@ -65,30 +64,16 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether the error is below the tolerance; NaN is not."""
+        """Whether the error is below the tolerance; False for NaN."""
         return self.error < self.tolerance
 
 
 def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0) -> list[Result]:
-    """Check a layer element by element: dx, and the gradient of each parameter.
+    """Check dx and the gradient of each parameter element by element, in a float64 copy of ``layer``.
 
-    ``backward`` is called with and without ``need_dx``, with old gradients in place that it must replace;
-    the larger error is reported. A copy of the layer is built, in float64. The elements of x are distinct
-    and away from 0, so that no difference crosses the kink of a ReLU or a change of maximum.
-
-    Parameters
-    ----------
-    layer
-        Any layer, built or not.
-    input_shape
-        Of one sample.
-    batch
-        Number of samples.
-
-    Returns
-    -------
-    list of Result
-        First ``x``, then the parameters.
+    ``backward`` is called with and without ``need_dx``, and must replace old gradients; the larger error is
+    reported. The elements of x are distinct and away from 0, so that no difference crosses the kink of a ReLU
+    or a change of maximum. The results begin with ``x``.
 
     Raises
     ------
@@ -116,12 +101,7 @@ def check_layer(layer: Layer, input_shape: Shape, batch: int = 3, seed: int = 0)
 
 
 def check_loss(loss: SoftmaxCrossEntropy, targets: np.ndarray, classes: int, seed: int = 0) -> list[Result]:
-    """Check the gradient of the loss with respect to the logits, element by element.
-
-    Parameters
-    ----------
-    targets : (N,) labels or (N, classes) probabilities
-    """
+    """Check the gradient of the loss for ``targets``, labels or probabilities, element by element."""
     logits = np.random.default_rng(seed).normal(0, 2, (len(targets), classes))
     loss.forward(logits, targets)
     analytic = {"logits": loss.backward()}
@@ -141,19 +121,13 @@ def check_model(
     """Check a whole model with its loss: every parameter, and the network input x.
 
     An array of at most ``elements`` numbers is checked element by element, a larger one along a random
-    direction u of length 1: ⟨gradient, u⟩ is compared with the difference along u.
-
-    Parameters
-    ----------
-    model
-        Built with ``dtype="float64"``; it stays unchanged.
-    x : (N, *input_shape) float64
-    targets : (N,) labels or (N, K) probabilities
+    direction u of length 1: ⟨gradient, u⟩ is compared with the difference along u. ``targets`` are labels or
+    probabilities. The model does not change.
 
     Raises
     ------
     ConfigError
-        If the model is not in float64, as float32 rounding would look like a wrong gradient.
+        If the model is not in float64: float32 rounding would look like a wrong gradient.
     """
     if model.dtype != np.float64:
         raise ConfigError(f'check_model needs Sequential(…, dtype="float64"), this model is {model.dtype}')
@@ -183,7 +157,7 @@ def check_model(
 
 
 def check_all(seed: int = 0) -> list[Result]:
-    """Check all examples of every registered layer, the loss, and a small model."""
+    """Check the examples of every registered layer, the loss, and a small model."""
     whole_number(seed, "seed", 0)
     results = []
     for name, layer, shape in standard_layers():
@@ -201,7 +175,7 @@ def check_all(seed: int = 0) -> list[Result]:
 
 
 def standard_layers() -> Iterator[tuple[str, Layer, Shape]]:
-    """Yield the examples of every registered layer: a name, the layer, the shape of its input."""
+    """Yield the examples of every registered layer: a name, the layer, its input shape."""
     for name, kind in sorted(L.registry.items()):
         for setting, layer, shape in kind.examples():
             yield f"{name}, {setting}" if setting else name, layer, shape
@@ -218,17 +192,12 @@ _OPTIMIZERS = (
 
 
 def check_engine(engine: str = "fused", seed: int = 0) -> list[Result]:
-    """Check one step of a fast engine, for every registered layer, every loss and every optimizer.
+    """Check one step of a fast engine for every registered layer, with several losses and optimizers.
 
-    Each layer is part of a small classifier, behind a layer with parameters, whose gradients are right only
-    if dx is. Gradients and running averages are compared with those of the layers in float64, relative to
-    the layer's largest; the update with that of the optimizer in float64 for the engine's gradients,
-    relative to the largest step.
-
-    Returns
-    -------
-    list of Result
-        For each of ``standard_layers`` the worst gradient (or running average) and the worst update.
+    Each layer is part of a small classifier, after a layer with parameters, whose gradients are right only if
+    dx is. Gradients and running averages are compared with those of the layers in float64, relative to the
+    layer's largest; updates with those of the optimizer in float64 for the engine's gradients, relative to
+    the largest. The results are the worst gradient (or running average) and the worst update of each layer.
     """
     whole_number(seed, "seed", 0)
     results = []
@@ -261,7 +230,6 @@ def _engine_step(
     make_engine(engine, model, loss, make_optimizer()).train_step(images, labels)
     loss.forward(exact.forward(exact.preprocess(images), training=True), labels)
     exact.backward(loss.backward())
-    # The optimizer's step in float64, for the engine's gradients.
     for ours, theirs in zip(model.layers, updated.layers, strict=True):
         theirs.grads = {key: g.astype("float64") for key, g in ours.grads.items()}
     make_optimizer().step(updated)
@@ -274,7 +242,7 @@ def _engine_step(
     largest = max(_largest(g) for theirs in exact.layers for g in theirs.grads.values())
     stacks = model.layers, exact.layers, updated.layers, before.layers
     for fast, slow, after, old in zip(*stacks, strict=True):
-        # A gradient that is 0 but for rounding, as of a bias before BatchNorm, has no scale of its own.
+        # At least 1 % of the model's largest: a bias before BatchNorm has a zero gradient up to rounding.
         scale = max([0.01 * largest, *map(_largest, slow.grads.values())])
         gradients += [compare(key, fast.grads[key], g, scale) for key, g in slow.grads.items()]
         gradients += [compare(key, fast.state[key], a, _largest(a)) for key, a in slow.state.items()]
@@ -285,7 +253,7 @@ def _engine_step(
 
 
 def _classifier(layer: Layer, shape: Shape, seed: int, dtype: str) -> Sequential:
-    """Return a model of five classes with a copy of ``layer`` behind one with parameters."""
+    """Return a model of five classes with a copy of ``layer`` after a layer with parameters."""
     first = [L.Dense(*shape)] if len(shape) == 1 else [L.Conv2D(shape[-1], 1)] if len(shape) == 3 else []
     layers = [*first, copy.deepcopy(layer), L.ReLU(), L.Flatten(), L.Dense(5)]
     return Sequential(layers, shape, seed=seed, dtype=dtype)
@@ -305,7 +273,7 @@ def _worst(
 
 
 def table(results: Iterable[Result]) -> str:
-    """Return the results as text: name, largest relative error, where, both values, verdict."""
+    """Return a table of the results: name, largest relative error, where, both values, verdict."""
     rows = [("gradient", "worst error", "at", "analytic", "numeric", "")]
     for r in results:
         where = "direction" if r.index is None else str(r.index)
@@ -319,7 +287,7 @@ def table(results: Iterable[Result]) -> str:
 def _gradients(layer: Layer, x: np.ndarray, dy: np.ndarray, need_dx: bool) -> dict[str, np.ndarray]:
     """Return the gradients of a copy of the layer for the parameters and, with ``need_dx``, for x."""
     used, given_x, given_dy = copy.deepcopy(layer), x.copy(), dy.copy()
-    # Old gradients, which backward must replace, not add to.
+    # Old gradients, which backward must replace.
     used.grads = {name: np.full_like(w, 7) for name, w in used.params.items()}
     used.forward(given_x, training=True)
     dx: Any = used.backward(given_dy, need_dx=need_dx)
@@ -330,18 +298,18 @@ def _gradients(layer: Layer, x: np.ndarray, dy: np.ndarray, need_dx: bool) -> di
 
 
 def _badness(result: Result) -> tuple[bool, float]:
-    """Order results by error, NaN above all."""
+    """Return a sort key: the error, with NaN last."""
     return math.isnan(result.error), result.error
 
 
 def _perturb(arrays: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-    """Move the arrays off their special initial values, 0 and 1, which can hide mistakes."""
+    """Add noise to the arrays: initial values such as 0 and 1 can hide mistakes."""
     for array in arrays.values():
         array += rng.normal(0, 0.1, array.shape)
 
 
 def _distinct(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Return numbers from −1 to 1 in random order, far apart and far from 0 compared with STEP."""
+    """Return numbers from −1 to 1 in random order, far from 0 and from each other compared with STEP."""
     n = math.prod(shape)
     values = (np.arange(n) + 0.5 - n / 2 + 0.25) * (2 / n)
     return rng.permutation(values).reshape(shape)
@@ -367,13 +335,13 @@ def _difference(
     array[...] = before - STEP * direction
     below = outputs().copy()
     array[...] = before
-    # Subtracted before they are summed, so that unchanged outputs cancel exactly.
+    # Subtract first, so that unchanged outputs cancel exactly.
     return float((dy * (above - below)).sum() / (2 * STEP))
 
 
 def _compare(owner: str, analytic: dict[str, np.ndarray], numeric: dict[str, np.ndarray]) -> list[Result]:
     _check_contract(owner, analytic, numeric)
-    # Of finite values only, so that a NaN in one gradient does not affect the others.
+    # Finite values only: a NaN in one gradient must not affect the others.
     floor = FLOOR * max((np.abs(a[np.isfinite(a)]).max(initial=0) for a in analytic.values()), default=0)
     results = []
     for name, n in numeric.items():

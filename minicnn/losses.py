@@ -11,10 +11,7 @@ from minicnn.hints import Hinted, module_names
 
 @ignore_underflow
 def log_softmax(logits: Array) -> Array:
-    """Return zᵢ − log Σⱼ exp(zⱼ) for each row, (N, K) → (N, K).
-
-    The row's maximum is subtracted first, so that no exponential overflows: exact at logits ±1e4.
-    """
+    """Return zᵢ − log Σⱼ exp(zⱼ) for each row, (N, K) → (N, K); no exponential overflows."""
     xp = array_module(logits)
     shifted = logits - logits.max(axis=1, keepdims=True)
     return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
@@ -27,10 +24,9 @@ def softmax(logits: Array) -> Array:
 
 
 class SoftmaxCrossEntropy(Hinted):
-    """The mean over the batch of −Σᵢ tᵢ · log softmax(z)ᵢ, z the logits and t the target.
+    """The mean over the batch of −Σᵢ tᵢ · log softmax(z)ᵢ, with logits z and target t.
 
-    Its gradient with respect to the logits is (softmax(z) − t) / N. This is the only place that divides
-    by the batch size.
+    The gradient with respect to the logits is (softmax(z) − t) / N. Nothing else divides by the batch size.
 
     Parameters
     ----------
@@ -40,7 +36,7 @@ class SoftmaxCrossEntropy(Hinted):
     Raises
     ------
     ConfigError
-        If ``label_smoothing`` is not in that range.
+        If ``label_smoothing`` is out of range.
 
     Notes
     -----
@@ -62,18 +58,17 @@ class SoftmaxCrossEntropy(Hinted):
         self._label_smoothing = number(value, "label_smoothing", "[0, 1)")
 
     def __call__(self, logits: Array, targets: Array) -> float:
-        """Return the mean loss of the batch, but save nothing for ``backward``. See ``forward``."""
+        """Return the mean loss of the batch, without saving anything for ``backward``: see ``forward``."""
         return self._value(*self._log_p_and_target(logits, targets))
 
     def forward(self, logits: Array, targets: Array) -> float:
-        """Return the mean loss of the batch, and save what ``backward`` needs.
+        """Return the mean loss of the batch, and save the values for ``backward``.
 
         Parameters
         ----------
         logits : (N, K), floating
         targets : (N,) integer labels, or (N, K) class probabilities
-            The sum of each row is 1 to rounding: K + 4 units in the last place of the coarser of the two
-            dtypes.
+            Each row sums to 1 up to rounding: K + 4 times the larger machine epsilon of the two dtypes.
 
         Raises
         ------
@@ -90,7 +85,7 @@ class SoftmaxCrossEntropy(Hinted):
         Raises
         ------
         StateError
-            If there was no ``forward`` since the last ``backward``.
+            If ``forward`` has not been called since the last ``backward``.
         """
         if self._cache is None:
             raise StateError("loss: backward without a forward; call forward(logits, targets) first")
@@ -112,9 +107,9 @@ class SoftmaxCrossEntropy(Hinted):
 
     @ignore_underflow
     def _value(self, log_p: Array, t: Array) -> float:
-        # A class whose target is 0 does not count, even if its logit is −∞.
+        # Ignore classes with target 0, whose logit may be −∞.
         counted = array_module(log_p).where(t > 0, log_p, 0)
-        # Not −x, which would turn a loss of 0 into −0.0.
+        # Not −x, which would be −0.0 for a loss of 0.
         return 0.0 - float((t * counted).sum() / len(log_p))
 
 
@@ -151,7 +146,7 @@ def _as_probabilities(targets: Array, logits: Array) -> Array:
 
 
 def _check_probabilities(p: Array, dtype: np.dtype) -> None:
-    """Check that each row of p, (N, K), is a distribution, to the rounding of ``dtype`` or its own."""
+    """Check that each row of p, (N, K), is a distribution, up to the rounding of its dtype and ``dtype``."""
     if p.dtype.kind not in "biuf":
         raise DTypeError(f"expected class probabilities as numbers, got {p.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):  # reported below
@@ -160,16 +155,16 @@ def _check_probabilities(p: Array, dtype: np.dtype) -> None:
     # K roundings of the division by the sum; 4 more for the exponentials of a softmax.
     exact = abs(sums - 1) <= (p.shape[1] + 4) * eps
     if not (exact & (p >= 0).all(axis=1)).all():
-        raise DataError(_what_is_wrong(p, sums, exact))
+        raise DataError(_problem(p, sums, exact))
 
 
-def _what_is_wrong(p: Array, sums: Array, exact: Array) -> str:
-    """Say why these rows are not distributions, and what to do."""
+def _problem(p: Array, sums: Array, exact: Array) -> str:
+    """Describe the first row that is not a distribution, and the remedy."""
     xp = array_module(p)
     broken, negative = ~xp.isfinite(sums), (p < 0).any(axis=1)
     if broken.any():
         row = int(broken.argmax())
-        problem = "its sum is NaN or infinite: leave it out, or give the probabilities of its classes"
+        problem = "its sum is NaN or infinite: remove the row, or correct its probabilities"
     elif negative.any():
         row = int(negative.argmax())
         problem = (
@@ -178,7 +173,7 @@ def _what_is_wrong(p: Array, sums: Array, exact: Array) -> str:
         )
     elif (sums == 0).any():
         row = int((sums == 0).argmax())
-        problem = "all are 0: leave such rows out, or give the probabilities of their classes"
+        problem = "all are 0: remove such rows, or correct their probabilities"
     else:
         row = int(exact.argmin())
         problem = (

@@ -1,4 +1,4 @@
-"""Sequential: a stack of layers that predicts from images, and can be saved."""
+"""``Sequential``, a stack of layers that predicts and can be saved, and ``load``."""
 
 import math
 from collections.abc import Sequence
@@ -26,31 +26,31 @@ class Sequential(Stack):
     Parameters
     ----------
     layers : sequence of Layer
-        Built here, in order: each learns its input shape from the layer before it.
+        In order; each is built here for the output shape of the one before it.
     input_shape : tuple of int
         Of one sample, (H, W, C) for images.
     seed : int
-        Of the initial weights and the dropout masks: the same seed gives the same on every device.
+        Of the initial weights and the dropout masks, which are the same on every device.
     dtype : str
         ``"float32"`` to train, ``"float64"`` to check gradients.
     preprocessing : Preprocessing, optional
-        What ``predict`` and the trainer do to images first; by default scaling to 0…1.
+        Applied to images in training and prediction; by default scaling to 0…1.
     class_names : sequence of str, optional
-        One for each output. The trainer fills them in from the data set.
+        One for each output. By default the trainer sets them from the data set.
 
     Attributes
     ----------
     preparation : Preparation, optional
-        How the training images had been prepared; None before training.
+        How the training images were prepared; None before training.
     info : dict of str to str
-        Notes that are saved with the model, such as what it was trained on.
+        Notes saved with the model, such as the data set.
     layers, output_shape, image_memory, precision
         See ``Stack``.
 
     Raises
     ------
     ConfigError
-        If an argument is unusable, or a layer object appears twice.
+        If an argument is invalid, or a layer object appears twice.
     ShapeError
         If a layer cannot take the output of the one before it.
     """
@@ -72,19 +72,13 @@ class Sequential(Stack):
         try:
             if class_names is not None:
                 self.set_class_names(class_names)
-        except ConfigError:  # the layers may be used again
+        except ConfigError:  # so that the layers can be used again
             for layer in self.layers:
                 layer.in_model = False
             raise
 
     def set_class_names(self, names: Sequence[str]) -> None:
-        """Name the outputs, in ``text.printable`` form.
-
-        Raises
-        ------
-        ConfigError
-            If there is not one name for each output.
-        """
+        """Name the outputs, in ``text.printable`` form; ConfigError if there is not one name for each."""
         if isinstance(names, str) or not isinstance(names, Sequence):
             raise ConfigError(f"class names must be a sequence such as ('cat', 'dog'), got {names!r}")
         if self.output_shape != (len(names),):
@@ -97,19 +91,21 @@ class Sequential(Stack):
     def logits(self, images: Array, batch_size: int = 256) -> np.ndarray:
         """Return the output for ``images``, (N, H, W, C) uint8 or floating on 0…1, in batches.
 
-        Apart from the result, memory does not grow with N. Raises what ``Preprocessing.check`` raises.
+        Apart from the result, memory does not grow with N.
 
         Raises
         ------
         NonFiniteError
-            If the output holds NaN or infinity because the weights grew too large.
+            If the output is not finite because the weights grew too large.
         ConfigError
-            If ``batch_size`` is not a whole number of at least 1, or there is not enough memory.
+            If ``batch_size`` is invalid, or there is not enough memory.
+        MiniCNNError
+            If ``Preprocessing.check`` rejects the images.
         """
         self.preprocessing.check(images, self.input_shape)
         batch_size = checks.whole_number(batch_size, "batch_size")
         try:
-            with np.errstate(all="ignore"):  # overflow shows in the result
+            with np.errstate(all="ignore"):  # an overflow is reported below
                 logits = self.predictors.predict(images, batch_size)
         except MemoryError as reason:
             raise ConfigError(
@@ -124,13 +120,7 @@ class Sequential(Stack):
         return logits
 
     def require_classifier(self) -> None:
-        """Check that the output of the model is one number for each class.
-
-        Raises
-        ------
-        ConfigError
-            If the output of one sample is not (K,).
-        """
+        """Raise ConfigError if the output of one sample is not (K,)."""
         if len(self.output_shape) != 1:
             raise ConfigError(
                 f"a classifier ends in one number for each class, this model's output is "
@@ -139,19 +129,13 @@ class Sequential(Stack):
 
     @hints.arguments
     def predict_proba(self, images: Array, batch_size: int = 256) -> np.ndarray:
-        """Return the class probabilities of ``images``, (N, K); see ``logits`` for what is taken.
-
-        Raises also ConfigError, if the model is no classifier.
-        """
+        """Return the class probabilities of ``images``, (N, K); arguments and errors as for ``logits``."""
         self.require_classifier()
         return losses.softmax(self.logits(images, batch_size))
 
     @hints.arguments
     def predict(self, images: Array, batch_size: int = 256) -> np.ndarray:
-        """Return the most probable class of each image, (N,) int64; see ``logits`` for what is taken.
-
-        Raises also ConfigError, if the model is no classifier.
-        """
+        """Return the predicted class of each image, (N,) int64; arguments and errors as for ``logits``."""
         self.require_classifier()
         return self.logits(images, batch_size).argmax(axis=1)
 
@@ -163,14 +147,13 @@ class Sequential(Stack):
         """Return a table: layer, output shape, parameters; multiply-adds and activations for one image."""
         rows = [("layer", "output shape", "parameters", "multiply-adds", "activations")]
         rows.append(("input", _shape_text(self.input_shape), "", "", ""))
+        total = np.zeros(3, np.int64)
         for layer in self.layers:
             parameters = sum(array.size for array in layer.params.values())
-            shape = layer.output_shape
-            cells = _shape_text(shape), parameters, layer.multiply_adds(), math.prod(shape)
-            rows.append(self._row(layer.name, *cells))
-        multiply_adds = sum(layer.multiply_adds() for layer in self.layers)
-        outputs = sum(math.prod(layer.output_shape) for layer in self.layers)
-        rows.append(self._row("total", "", self.num_params, multiply_adds, outputs))
+            counts = parameters, layer.multiply_adds(), math.prod(layer.output_shape)
+            rows.append(self._row(layer.name, _shape_text(layer.output_shape), *counts))
+            total += counts
+        rows.append(self._row("total", "", *total))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         lines = []
         for row in rows:
@@ -187,29 +170,17 @@ class Sequential(Stack):
         return name, shape, f"{parameters:,}", f"{multiply_adds:,}", size
 
     def save(self, path: str | Path) -> None:
-        """Write the model to ``path``, from any device: see ``serialize``.
+        """Write the model to ``path``, from any device; raises what ``serialize.write`` raises.
 
-        An existing file is replaced only by a complete one.
-
-        Raises
-        ------
-        OutputError
-            If the file cannot be written.
-        ConfigError
-            If ``load`` could not read the file again: see ``check_savable``.
-        NonFiniteError
-            If a weight is NaN or infinite.
+        Raises also ConfigError, if ``load`` could not read the file: see ``check_savable``.
         """
         serialize.write(path, describe(self), self.arrays())
 
     def check_savable(self) -> None:
-        """Check that ``load`` could make the same model from a file.
+        """Raise ConfigError if the model could not be loaded again from a file.
 
-        Raises
-        ------
-        ConfigError
-            If a layer is not registered (see ``layers.register``) or was renamed, ``info`` is not text, or
-            predicting an image takes more than a model from a file may take.
+        That is, if a layer is not registered (see ``layers.register``) or was renamed, ``info`` is not text,
+        or predicting an image exceeds the limits in ``description``.
         """
         describe(self)
 
@@ -222,9 +193,8 @@ def load(path: str | Path) -> Sequential:
     Raises
     ------
     ModelFileError
-        If the file is missing, is not a minicnn model, is damaged (missing, extra or wrong-shaped
-        tensors, weights that are NaN or infinite), comes from a newer version of minicnn, or predicting
-        one image would take more memory or operations than a model from a file may take.
+        If the file is missing, damaged, not a minicnn model, or from a newer version of minicnn; or if
+        predicting one image would exceed the limits in ``description``.
     """
     with serialize.reading(path) as file:
         found = Description.read(file.description)

@@ -28,16 +28,15 @@ class Schedule(Hinted):
         rate of step i = rate · f(0) · (i + 1) / W              i < W
                          rate · f((i − W) / (T − W − 1))        i ≥ W
 
-    So p goes from 0 at the first step after the warm-up to 1 at the last step of the run: milestones and the
-    like are fractions of the steps after the warm-up. With T = W + 1, p stays 0; with T ≤ W, the run ends
-    within the warm-up.
+    So p goes from 0 at the first step after the warm-up to 1 at the last step of the run. With T = W + 1, p
+    is 0; with T ≤ W, the run ends within the warm-up.
 
     Parameters
     ----------
     learning_rate : float
         The highest rate, above 0.
     warmup_steps : int
-        W; the last of these steps has the rate with which the curve begins.
+        W; the last of these steps has the first rate of the curve, rate · f(0).
     """
 
     _intervals: ClassVar[dict[str, str]] = {}
@@ -55,8 +54,8 @@ class Schedule(Hinted):
         """Return the learning rate of ``step``, 0 ≤ step < total_steps."""
         if step < self.warmup_steps:
             return self.learning_rate * self._factor(0.0) * ((step + 1) / self.warmup_steps)
-        rest = max(total_steps - self.warmup_steps - 1, 1)
-        return self.learning_rate * self._factor(min((step - self.warmup_steps) / rest, 1.0))
+        length = max(total_steps - self.warmup_steps - 1, 1)
+        return self.learning_rate * self._factor(min((step - self.warmup_steps) / length, 1.0))
 
     def _factor(self, progress: float) -> float:
         """Return f(p), p = ``progress`` from 0 to 1."""
@@ -65,7 +64,7 @@ class Schedule(Hinted):
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same rate for all steps after the warm-up."""
+    """A constant rate after the warm-up."""
 
     def _factor(self, progress: float) -> float:
         return 1.0
@@ -100,7 +99,7 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """Half a cosine from the highest rate down to ``final`` times it.
+    """Half a cosine from the highest rate down to ``final`` times that rate.
 
     Source: Loshchilov & Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts",
     equation 5, without restarts.
@@ -120,7 +119,7 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up from ``start`` times the highest rate and down to ``final`` times it, in half cosines.
+    """Half a cosine up from ``start`` times the highest rate, then one down to ``final`` times it.
 
     Source: Smith & Topin 2018, "Super-Convergence: Very Fast Training of Neural Networks Using
     Large Learning Rates", section 3 (there in straight lines).
@@ -128,8 +127,7 @@ class OneCycle(Schedule):
     Parameters
     ----------
     peak : float
-        The p of the highest rate, above 0 and below 1. If no step is exactly there, the nearest ones are
-        slightly lower.
+        The p of the highest rate, above 0 and below 1; no step may be exactly there.
     start, final : float
         From 0 to 1.
     """

@@ -1,9 +1,8 @@
-"""Model files: a description and named arrays as safetensors, and back; never pickle.
+"""Model files: safetensors with the model's arrays, never pickle.
 
-The arrays are the tensors of the file. Its metadata holds ``format`` ("minicnn"), ``version``, and the
-description of the model as JSON, ``model``. What the description means is read in ``minicnn.description``.
-
-A file may come from anybody, so names, shapes and types are checked before an array is read.
+The metadata has ``format`` ("minicnn"), ``version``, and ``model``, the description as JSON: see
+``minicnn.description``. A file may be untrusted, so names, shapes and types are checked before an array is
+read.
 """
 
 import json
@@ -23,8 +22,8 @@ from minicnn.text import byte_size, listed
 
 FORMAT = "minicnn"
 VERSION = 1
-_MOST_HEADER = 2**24  # bytes of the file that are not arrays
-# What reading a description, or making layers from it, can raise.
+_MOST_HEADER = 2**24  # bytes
+# Raised by reading an invalid description, or by making layers from it.
 UNUSABLE = LookupError, TypeError, AttributeError, ValueError
 _TYPES = {"float32": "F32", "float64": "F64"}  # the names of safetensors
 
@@ -37,7 +36,7 @@ def write(path: str | Path, description: Mapping[str, Any], arrays: Mapping[str,
     OutputError
         If the file cannot be written.
     NonFiniteError
-        If an array holds NaN or infinity; a better file is not replaced by it.
+        If an array contains NaN or infinity; an existing file is not replaced.
     """
     from safetensors.numpy import save as to_bytes
 
@@ -51,35 +50,33 @@ def write(path: str | Path, description: Mapping[str, Any], arrays: Mapping[str,
 
 
 class ModelFile:
-    """An open model file, of which only the header has been read."""
+    """An open model file; only its header has been read."""
 
     def __init__(self, path: Path, file: Any) -> None:
         self.path, self._file = path, file
         metadata = file.metadata() or {}
-        self._check_format(metadata)
-        self.description = json_object(metadata["model"])
-
-    def _check_format(self, metadata: Mapping[str, str]) -> None:
         if metadata.get("format") != FORMAT:
             raise ModelFileError(
-                f"{self.path}: a safetensors file, but not a minicnn model (saved with model.save)"
+                f"{path}: a safetensors file, but not a minicnn model (saved with model.save)"
             )
         version = metadata.get("version", "")
         if not version.isdecimal() or len(version) > 9:
-            raise ModelFileError(f"{self.path}: the format version is {version[:20]!r}, expected a number")
+            raise ModelFileError(f"{path}: the format version is {version[:20]!r}, expected a number")
         if int(version) > VERSION:
             raise ModelFileError(
-                f"{self.path}: written in model format {version}, this minicnn reads up to {VERSION}: "
+                f"{path}: written in model format {version}, this minicnn reads up to {VERSION}: "
                 "upgrade with pip install --upgrade minicnn"
             )
+        self.description = json_object(metadata["model"])
 
     def arrays(self, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype) -> dict[str, np.ndarray]:
-        """Return the arrays, which must have just these names and shapes, and this dtype.
+        """Return the arrays.
 
         Raises
         ------
         ModelFileError
-            If they differ, which is found before an array is read, or hold NaN or infinity.
+            If names, shapes or dtype differ from these, before any array is read, or if an array contains
+            NaN or infinity.
         """
         names = set(self._file.keys())
         if shapes.keys() != names:
@@ -111,8 +108,7 @@ def reading(path: str | Path) -> Iterator[ModelFile]:
     Raises
     ------
     ModelFileError
-        If the file is missing or is not a minicnn model, or if its description turns out inside the block
-        to be unusable (``UNUSABLE``).
+        If the file is missing or is not a minicnn model, or if the block raises one of ``UNUSABLE``.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -135,11 +131,11 @@ def reading(path: str | Path) -> Iterator[ModelFile]:
 
 
 def _not_finite(arrays: Mapping[str, Array]) -> str:
-    """Return what is wrong with the first array that holds NaN or infinity, or an empty text."""
+    """Return an error message for the first array with NaN or infinity, or an empty string."""
     for name, array in arrays.items():
         if not array_module(array).isfinite(array).all():
             return (
-                f"{name} holds NaN or infinity, so the model predicts nothing: train it again, with a lower "
+                f"{name} holds NaN or infinity, so the model cannot predict: train it again with a lower "
                 "learning rate"
             )
     return ""

@@ -1,4 +1,4 @@
-"""What a row of layers needs, by arithmetic alone: nothing is built, nothing allocated."""
+"""Names and sizes of a list of layers, by arithmetic: nothing is built or allocated."""
 
 import math
 from collections import Counter
@@ -10,7 +10,7 @@ from minicnn.layers.base import Layer, Shape
 
 
 def name_layers(layers: Iterable[Layer]) -> None:
-    """Name each layer by its class and a count: ``conv2d_1``, ``relu_1``, ``conv2d_2``."""
+    """Name each layer by its class and a number: ``conv2d_1``, ``relu_1``, ``conv2d_2``."""
     seen: Counter[str] = Counter()
     for layer in layers:
         kind = type(layer).__name__.lower()
@@ -19,13 +19,7 @@ def name_layers(layers: Iterable[Layer]) -> None:
 
 
 def walk(layers: Iterable[Layer], input_shape: Shape) -> Iterator[tuple[Layer, Shape, Shape]]:
-    """Yield each layer with its input shape and its output shape.
-
-    Raises
-    ------
-    ShapeError
-        If a layer cannot take the output of the one before it.
-    """
+    """Yield each layer with its input shape and its output shape; ShapeError if they do not fit."""
     shape = input_shape
     for layer in layers:
         output = layer.compute_output_shape(shape)
@@ -34,12 +28,12 @@ def walk(layers: Iterable[Layer], input_shape: Shape) -> Iterator[tuple[Layer, S
 
 
 def output_shape(layers: Iterable[Layer], input_shape: Shape) -> Shape:
-    """Return the shape of one output of these layers."""
+    """Return the output shape of these layers."""
     return [input_shape, *(output for _, _, output in walk(layers, input_shape))][-1]
 
 
 def array_shapes(layers: Iterable[Layer], input_shape: Shape) -> dict[str, Shape]:
-    """Return the shapes of the arrays that these named layers will have: see ``Stack.arrays``."""
+    """Return the shapes of the arrays of these named layers: see ``Stack.arrays``."""
     return {
         f"{layer.name}.{name}": of_array
         for layer, shape, _ in walk(layers, input_shape)
@@ -48,10 +42,7 @@ def array_shapes(layers: Iterable[Layer], input_shape: Shape) -> dict[str, Shape
 
 
 def image_memory(layers: Iterable[Layer], input_shape: Shape, dtype: np.dtype) -> tuple[int, int]:
-    """Return the bytes that predicting one image takes at most: all activations, and all workspaces.
-
-    The fast engines have a workspace for every layer in each thread.
-    """
+    """Return upper bounds on the bytes for predicting one image: all activations, all workspaces."""
     activations, workspace = math.prod(input_shape), 0
     for layer, shape, output in walk(layers, input_shape):
         activations += math.prod(output)
@@ -61,5 +52,5 @@ def image_memory(layers: Iterable[Layer], input_shape: Shape, dtype: np.dtype) -
 
 
 def image_operations(layers: Iterable[Layer], input_shape: Shape) -> int:
-    """Return the operations that predicting one image takes: see ``Layer.operations``."""
+    """Return the operations for predicting one image: see ``Layer.operations``."""
     return sum(layer.operations(shape) for layer, shape, _ in walk(layers, input_shape))

@@ -195,7 +195,7 @@ def test_a_bad_smoothing_is_refused(bad):
         (np.zeros((2, 2)), np.array([[0.5, 0.5], [0.5, 0.501]]), DataError, r"row 1 .* sum is 1\.001,"),
         (np.zeros((2, 2)), np.array([[0.5, 0.5], [0.5, 0.499]]), DataError, r"row 1 .* sum is 0\.999,"),
         (np.zeros((2, 2)), np.array([[3, 1], [1, 0]]), DataError, "row 0 .* sum is 4, .* pass targets / "),
-        (np.zeros((2, 2)), np.array([[1, 0], [0, 0]]), DataError, "row 1 .* all are 0: leave such rows out"),
+        (np.zeros((2, 2)), np.array([[1, 0], [0, 0]]), DataError, "row 1 .* all are 0: remove such rows"),
         (
             np.zeros((1, 2)),
             np.array([[1.5, -0.5]]),

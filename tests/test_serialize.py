@@ -214,7 +214,7 @@ class TestSaving:
         with pytest.raises(OutputError, match="folder of that name"):
             net().save(tmp_path)
 
-    def test_a_model_that_could_not_be_loaded_is_refused_before_anything_is_written(self, path):
+    def test_an_unloadable_model_raises_before_anything_is_written(self, path):
         for spoil, words in (
             (add_own_layer, "'Halve' is not a registered layer"),
             (
@@ -222,7 +222,7 @@ class TestSaving:
                 "'Dense' is not a registered layer",
             ),
             (lambda model: setattr(model.layers[0], "name", "first"), "must be called conv2d_1, batchnorm_1"),
-            (lambda model: model.info.update(of=b"bytes"), "info must be text"),
+            (lambda model: model.info.update(of=b"bytes"), "info must map str to str"),
             (lambda model: setattr(model, "info", ["notes"]), "could not be loaded again"),
         ):
             model = net()
