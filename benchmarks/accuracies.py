@@ -1,11 +1,11 @@
-"""How well the examples and recipes do, with three seeds each: the table of ``docs/results.md``.
+"""Accuracies of the examples and recipes, with three seeds each: the table of ``docs/results.md``.
 
     python benchmarks/accuracies.py                         # all but fashion-max, which takes a night
     python benchmarks/accuracies.py fashion-best mnist-best
 
-Each run is a process of its own with its own empty Numba cache, as on a fresh machine; its time is that of
-the whole process, with compilation, evaluation and report. The test set is used once a run. What was
-measured before stays in the JSON until the same training runs again.
+Each run is a new process with an empty Numba cache, as on a fresh machine; its time is that of the whole
+process, with compilation, evaluation and report. Each run uses the test set once. Earlier results stay in the
+JSON until the same training runs again.
 """
 
 import argparse
@@ -27,13 +27,13 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 @dataclass(frozen=True)
 class Training:
-    """A command, and the accuracies that it is to reach: metric to share, 0 for none."""
+    """A command and its target accuracies: metric to share, 0 for none."""
 
     command: str
     targets: dict[str, float] = field(default_factory=dict)
 
     def arguments(self) -> list[str]:
-        """Return what Python is started with."""
+        """Return the arguments for Python."""
         first, *rest = self.command.split()
         return ["-m", first, *rest] if first == "minicnn" else [str(EXAMPLES / first), *rest]
 

@@ -3,8 +3,8 @@
     pip install -e ".[bench,cuda12]"
     python benchmarks/cpu_vs_gpu.py
 
-Every way to train has its own process, the same model, and batches of Fashion-MNIST that are on the device;
-its name tells its precision. The figures are medians of ten turns after a warm-up. Without a usable GPU only
+Every way to train has its own process, the same model, and batches of Fashion-MNIST on the device;
+its name contains its precision. The figures are medians of ten turns after a warm-up. Without a usable GPU only
 the CPU is measured, and the reason is printed.
 """
 
@@ -54,13 +54,9 @@ def measure(ways: list[str], model: str, batch: int) -> dict[str, float]:
         for way in ways:
             runner = turns.Process(way, [sys.executable, str(script), way, model, str(batch)])
             endings.callback(runner.close)
-            try:
-                runner.ask("steps 3")
+            if runner.try_ask("steps 3") is not None:
                 steps[way] = max(1, round(TURN / runner.ask("steps 3")))
-            except RuntimeError as reason:
-                print(f"{way} cannot be measured: {str(reason).strip().splitlines()[-1]}", file=sys.stderr)
-                continue
-            runners[way], seconds[way] = runner, []
+                runners[way], seconds[way] = runner, []
         for turn in range(TURNS):
             for way, runner in runners.items():
                 if turn >= 3 and seconds[way][0] > SLOW:

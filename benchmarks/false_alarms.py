@@ -4,8 +4,7 @@
 
 Both networks of a comparison are made in the same way and differ only in their random numbers. Each
 comparison has its own 250 synthetic garments and 5 folds; the designs differ in what the trainings share. In
-the last one the second network has other images of the same classes: equal in the long run, not on
-these images.
+the last one the second network has other images of the same classes.
 """
 
 import argparse
@@ -84,7 +83,7 @@ def share(count: int, total: int) -> str:
     return f"{100 * p:.1f} ± {100 * math.sqrt(p * (1 - p) / total):.1f} %"
 
 
-def judge(pool: Dataset, design: Design, comparisons: int) -> dict[str, float]:
+def measure(pool: Dataset, design: Design, comparisons: int) -> dict[str, float]:
     """Return how many comparisons found a difference, and the spread of the differences."""
     alarms, uncorrected, differences = 0, 0, []
     for comparison in range(comparisons):
@@ -104,13 +103,13 @@ def judge(pool: Dataset, design: Design, comparisons: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Judge every design, print the table, write JSON and the plot."""
+    """Measure every design, print the table, write JSON and the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--comparisons", type=int, default=1000, help="of each design (default: 1000)")
     args = parser.parse_args()
     pool, found = generate(POOL), {}
     for name, design in DESIGNS.items():
-        found[name] = asdict(design) | judge(pool, design, args.comparisons)
+        found[name] = asdict(design) | measure(pool, design, args.comparisons)
         print(f"{name}: {found[name]}", flush=True)
     rows = [
         [

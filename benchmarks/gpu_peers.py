@@ -59,11 +59,11 @@ def torch(name: str, graph: bool, tf32: bool) -> Way:
     model = model.cuda().to(memory_format=t.channels_last)
     rate = t.tensor(LEARNING_RATE, device="cuda")
     optimizer = t.optim.SGD(model.parameters(), rate, MOMENTUM, fused=True)
-    held, graphs = {}, {}
+    data, graphs = {}, {}
 
     def load(images: np.ndarray, labels: np.ndarray) -> None:
-        held["images"] = t.from_numpy(images).cuda().permute(0, 3, 1, 2)
-        held["labels"] = t.from_numpy(labels.astype(np.int64)).cuda()
+        data["images"] = t.from_numpy(images).cuda().permute(0, 3, 1, 2)
+        data["labels"] = t.from_numpy(labels.astype(np.int64)).cuda()
         graphs.clear()
 
     def scaled(images):
@@ -71,8 +71,8 @@ def torch(name: str, graph: bool, tf32: bool) -> Way:
 
     def train(rows) -> None:
         optimizer.zero_grad(set_to_none=not graph)
-        logits = model(scaled(held["images"][rows]))
-        nn.functional.cross_entropy(logits, held["labels"][rows]).backward()
+        logits = model(scaled(data["images"][rows]))
+        nn.functional.cross_entropy(logits, data["labels"][rows]).backward()
         optimizer.step()
 
     def captured(batch: int):

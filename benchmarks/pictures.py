@@ -1,4 +1,4 @@
-"""Accuracy on pictures: test images as people photograph, scan and draw them (``sheets.py``).
+"""Accuracy on pictures: test images as photographs, scans and drawings (``sheets.py``).
 
     python benchmarks/pictures.py now
     python benchmarks/pictures.py now --recipe fashion-quick
@@ -91,7 +91,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = measure(args.recipe, args.count, args.models or Path(folder))
     report.keep(name, args.entry, count=args.count, shares=found)
-    entries = {entry: kept["shares"] for entry, kept in report.known(name).items()}
+    entries = {entry: result["shares"] for entry, result in report.known(name).items()}
     rows = [
         [kind, *(f"{shares[kind]:.1%}" if kind in shares else "" for shares in entries.values())]
         for kind in KINDS

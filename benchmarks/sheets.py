@@ -1,4 +1,4 @@
-"""Pictures as people take them, made from images of a data set: sheets, shadows, scans, drawings.
+"""Pictures made from images of a data set: photographs of sheets with shadows, scans, drawings.
 
 Each kind is a function of an image, (28, 28, 1) uint8, light on black, and of a random generator; it returns
 a picture. ``KINDS`` lists them, with the format in which each is saved.
@@ -204,7 +204,7 @@ def cut_photograph(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def transparent(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Draw in ink of some color on a transparent ground."""
+    """Draw in ink of a random color on a transparent background."""
     alpha = picture(larger(image, 280) * 255)
     color = Image.new("RGB", alpha.size, str(rng.choice(["black", "navy", "white"])))
     return Image.merge("RGBA", (*color.split(), alpha))

@@ -1,4 +1,4 @@
-"""Whether a recipe trains with any seed: how many of 32 seeds diverge, and the lowest accuracy.
+"""Whether a recipe trains with every seed: how many of 32 seeds diverge, and the lowest accuracy.
 
     python benchmarks/stability.py                                   # the quick recipes, on the fused engine
     python benchmarks/stability.py --engines layerwise
@@ -33,7 +33,7 @@ class Variant:
 
 
 def variants() -> dict[str, Variant]:
-    """Return what was tried to make the quick recipe stable; the last is the recipe itself."""
+    """Return the changes that were tried to make the quick recipe stable, and last the recipe itself."""
     free = replace(QUICK, global_clipnorm=None)
     later = replace(free, schedule=lambda rate: mc.schedules.OneCycle(rate, peak=0.5, start=0.01))
     return {
@@ -49,7 +49,7 @@ class FirstLoss(mc.train.Callback):
     """Records the loss of the first batch, before any update."""
 
     def on_fit_begin(self, trainer: mc.Trainer) -> None:
-        """Start anew."""
+        """Reset the loss."""
         self.loss = None
 
     def on_step_end(self, trainer: mc.Trainer, images: int, loss: float, accuracy: float) -> None:

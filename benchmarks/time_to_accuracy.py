@@ -5,10 +5,10 @@
     python benchmarks/time_to_accuracy.py --device cuda
 
 Model M1 of ``peers.py``, batches of 128, SGD with momentum 0.9, a one-cycle learning rate; all start
-from the same weights and see the same batches. The clock runs during the steps and is
-stopped while the test set is predicted, four times an epoch. Start-up is the time before: imports,
-data, and the first step, in which whatever is not cached is compiled or traced. Keras includes the
-learning rate in its velocity, the others do not: under a schedule their steps differ slightly.
+from the same weights and see the same batches. The clock runs during the steps and is stopped while the
+test set is predicted, four times an epoch. Start-up is the time before: imports, data, and the first step,
+which compiles or traces everything that is not cached. Keras includes the learning rate in its velocity, the
+others do not: under a schedule their steps differ slightly.
 """
 
 import argparse

@@ -31,8 +31,8 @@ SLOW = 1.0  # seconds; slower steps get only one turn
 def environment() -> dict[str, str]:
     """Return the environment of all processes: the same number of threads."""
     threads = str(num_threads())
-    kept = {name: value for name, value in os.environ.items() if name not in UNSET}
-    return kept | {
+    inherited = {name: value for name, value in os.environ.items() if name not in UNSET}
+    return inherited | {
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
@@ -90,6 +90,15 @@ class Process:
             raise RuntimeError(f"{self.name} ended: {self.process.stderr.read()[-2000:]}")
         return json.loads(answer)
 
+    def try_ask(self, command: str) -> Any:
+        """Return the answer, or None, with the reason on stderr, if the process has ended."""
+        try:
+            return self.ask(command)
+        except RuntimeError as reason:
+            last_line = str(reason).strip().splitlines()[-1]
+            print(f"{self.name} cannot be measured: {last_line}", file=sys.stderr)
+            return None
+
     def close(self) -> None:
         """End the process."""
         self.process.kill()
@@ -120,13 +129,9 @@ def compare(
         runners = []
         for runner in started:
             endings.callback(runner.close)
-            try:
-                runner.step = runner.ask(f"steps {WARM_UP}")[-1]
-            except RuntimeError as reason:
-                last_line = str(reason).strip().splitlines()[-1]
-                print(f"{runner.name} cannot be measured: {last_line}", file=sys.stderr)
-                continue
-            runners.append(runner)
+            if seconds := runner.try_ask(f"steps {WARM_UP}"):
+                runner.step = seconds[-1]
+                runners.append(runner)
         turns = -(-steps // MIN_TURN)
         for turn in range(turns):
             for runner in runners:

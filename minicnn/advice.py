@@ -34,10 +34,7 @@ def array_line(value: Any, name: str) -> str:
 def shape_line(shape: Shape, fits: Callable[[Shape], bool], side: tuple[int, int] | None = None) -> str:
     """Return the line that gives images of that shape one that ``fits``.
 
-    Parameters
-    ----------
-    side : (int, int), optional
-        Height and width of the images; by default rows of pixels are taken for squares.
+    ``side`` is the height and width of the images; by default, rows of pixels are taken as squares.
     """
     if len(shape) == 4:  # channels first, or images last as in Matlab
         lines = ["images.transpose(0, 2, 3, 1)", "images.transpose(3, 0, 1, 2)"]

@@ -78,17 +78,9 @@ class Preprocessing:
     def check(self, images: Array, image_shape: tuple[int, ...]) -> None:
         """Check that a model for ``image_shape`` (H, W, C) can take these images.
 
-        Raises
-        ------
-        ShapeError
-            If their shape is not (N, H, W, C).
-        DataError
-            If there are none, some are masked, or they are clearly on another scale: uint8 of 0 and 1 only,
-            floats on 0…255, or not the scale of the images that the model was trained on.
-        DTypeError
-            If they are not an array, or neither uint8 nor floating.
-        NonFiniteError
-            If a pixel is NaN or infinite, or becomes so in float32.
+        Raises ShapeError if their shape is not (N, H, W, C); DataError if there are none, or if they are
+        clearly on another scale: uint8 of 0 and 1 only, floats on 0…255, or not the scale that the model was
+        trained on; and the errors of ``check_pixels``.
         """
         try:
             array_module(images)
@@ -153,10 +145,8 @@ class Standardize(Preprocessing):
 
         Raises
         ------
-        DataError
-            If all pixels are equal.
         ShapeError, DTypeError, NonFiniteError, DataError
-            See ``check``.
+            See ``check``; DataError also if all pixels are equal.
         """
         array_module(images)  # raises if it is not an array
         Scale().check(images, images.shape[1:])
@@ -210,8 +200,8 @@ def check_pixels(images: Array) -> tuple[float, float]:
 def _check_range(images: Array, low: float, high: float) -> None:
     """Check that pixels from ``low`` to ``high`` are uint8 on 0…255, or floats on 0…1 or standardized.
 
-    Raises DataError if uint8 pixels are 0 and 1 only; if floats from 0 on are whole numbers above 1, or go
-    beyond 16; if floats around 0 go beyond 16 and their quadratic mean (1 if standardized) is at least 10.
+    Raises DataError if uint8 pixels are only 0 and 1; if non-negative floats are whole numbers above 1, or
+    exceed 16; if other floats exceed 16 and their quadratic mean (1 if standardized) is at least 10.
     """
     if images.dtype == np.uint8:
         if high == 1:
@@ -235,7 +225,7 @@ def _check_range(images: Array, low: float, high: float) -> None:
 
 
 def _check_scale(images: Array, low: float, high: float, trained_on: tuple[float, float]) -> None:
-    """Raise if images from ``low`` to ``high`` are clearly on another scale than those trained on."""
+    """Raise if images from ``low`` to ``high`` are clearly on another scale than the training images."""
     black, white = trained_on
     floating, minus_one_to_one = images.dtype.kind == "f", (black, white) == (-1, 1)
     if not floating:

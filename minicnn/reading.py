@@ -89,15 +89,10 @@ def typed(parts: Mapping[str, Any], name: str, kind: type) -> Any:
 
 
 def npz(path: Path, kinds: Mapping[str, str], most: int) -> dict[str, np.ndarray]:
-    """Return the arrays of an NPZ file, as ``np.savez`` writes it, that holds exactly these.
+    """Return the arrays of an NPZ file, as ``np.savez`` writes it.
 
-    Parameters
-    ----------
-    path
-    kinds
-        For each array, the kinds of dtype that it may have, such as ``"iu"``; never objects.
-    most
-        The bytes that all arrays may take: sizes are checked before anything is unpacked.
+    It must hold exactly the arrays named by ``kinds``, with dtypes of these kinds, such as ``"iu"``, and all
+    together may take at most ``most`` bytes: sizes are checked before anything is unpacked.
     """
     try:
         with zipfile.ZipFile(path) as file:

@@ -1,4 +1,4 @@
-"""The line of code in a message gives the data that were meant; where that is not sure, there is no line."""
+"""The line of code in a message gives the intended data; in uncertain cases there is no line."""
 
 import re
 from dataclasses import dataclass
@@ -300,7 +300,7 @@ UNSURE_IMAGES = {
 @pytest.mark.parametrize("images", UNSURE_IMAGES.values(), ids=UNSURE_IMAGES)
 def test_ambiguous_images_get_no_line(images):
     if isinstance(images, np.ndarray) and images.dtype.kind == "O" and images.ndim > 1:
-        images = images.astype(float)  # as they are told first
+        images = images.astype(float)  # the first advice
     with pytest.raises(MiniCNNError) as caught:
         usable(images, LABELS)
     assert line_of(caught.value) is None

@@ -1,4 +1,4 @@
-"""What the documentation shows runs as it stands there."""
+"""The code and the links in the documentation work."""
 
 import doctest
 import re

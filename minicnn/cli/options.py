@@ -133,9 +133,9 @@ def script_parser(description: str | None, out: str) -> Parser:
 def load_or_synthetic(
     spec: data.DatasetSpec, strict: bool
 ) -> tuple[data.DatasetSpec, data.Dataset, data.Dataset]:
-    """Load a training and a test set; if they cannot be found or downloaded, synthetic ones, with a warning.
+    """Load a data set; if it cannot be found or downloaded, warn and load the synthetic one.
 
-    If ``strict`` or if a folder was given, this is an error instead.
+    If ``strict`` or if a folder was given, raise instead.
     """
     try:
         return spec, *spec.load()

@@ -32,17 +32,10 @@ class Content(io.BufferedReader):
 def open_content(path: str | PathLike[str], limit: int | None = None, source: str | None = None) -> Content:
     """Open a file to read its content once, decompressed if its first bytes are those of gzip.
 
-    Raises DataNotFoundError if there is no such file, and DataError if it cannot be read. Reading raises
-    DataError if it is damaged or has more content than the limit, which is the attribute ``limit``.
-
-    Parameters
-    ----------
-    path : str or path
-    limit : int, optional
-        The most bytes that the content may have. By default the size of a plain file, and for a compressed
-        one `RATIO` times its size, or `SMALL` if that is more.
-    source : str, optional
-        What messages call the file; by default its path.
+    The content may have at most ``limit`` bytes: by default the size of a plain file, and for a compressed
+    one `RATIO` times its size or `SMALL`, whichever is more. Messages call the file ``source``, by default
+    its path. Raises DataNotFoundError if there is no such file, and DataError if it cannot be read. Reading
+    raises DataError if it is damaged or has more content than the limit.
     """
     source = str(path) if source is None else source
     try:

@@ -45,15 +45,8 @@ class Guess(NamedTuple):
 def foreground(gray: np.ndarray, invert: bool | None = None) -> np.ndarray:
     """Return how far each pixel of the object differs from the background, and 0 everywhere else.
 
-    Parameters
-    ----------
-    gray : (h, w) float, 0…255
-    invert : bool, optional
-        Whether the object is darker than the background; None: the stronger difference decides.
-
-    Returns
-    -------
-    found : (h, w) float, at least 0, or the part of it in an inner frame
+    ``gray`` is (h, w) floating, 0…255, and so is the result, or the part of it in an inner frame. ``invert``
+    is whether the object is darker than the background; if None, the stronger difference decides.
     """
     background, noise = plane(gray)
     difference, found = _differing(gray, background, noise, invert)

@@ -77,9 +77,9 @@ def load(
 
 
 def name_in(folder: str | os.PathLike[str]) -> str | None:
-    """Return the name of the data set whose IDX files a folder itself holds, or None if it holds none.
+    """Return the name of the data set whose IDX files are directly in a folder, or None without such files.
 
-    A known data set is recognized by its test labels; any other is called like the folder.
+    A known data set is recognized by its test labels; any other has the name of the folder.
     """
     folder = _expanded(folder)
     labels = _find(folder, NAMES[3])

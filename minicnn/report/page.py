@@ -64,7 +64,7 @@ class Page:
         code: str = "",
         last: bool = False,
     ) -> None:
-        """Add a section.
+        """Add a section; raise ConfigError if the page has a section or a figure of the same name.
 
         Parameters
         ----------
@@ -72,16 +72,11 @@ class Page:
         figures : dict of str to (Figure, str), optional
             File name without ``.png`` to the figure and its caption, which is also its alternative text.
         table : sequence of rows
-            The first row holds the headings.
+            The first row is the header.
         code : str
-            Shown in a fixed-width font: a command, a summary.
+            A command or a summary, shown in a fixed-width font.
         last : bool
-            Whether the section stays behind those added later.
-
-        Raises
-        ------
-        ConfigError
-            If the page already has a section of this title or a figure of this name.
+            Keep the section behind those added later.
         """
         figures = figures or {}
         names = {picture.name for section in self.sections for picture in section.pictures}
@@ -95,13 +90,7 @@ class Page:
         self.sections.sort(key=lambda section: section.last)  # stable
 
     def write(self, folder: str | Path) -> Path:
-        """Write every figure as PNG and the page, ``report.html``, to ``folder``; return the page's path.
-
-        Raises
-        ------
-        OutputError
-            If the folder cannot be written.
-        """
+        """Write every figure as PNG and the page, ``report.html``, to ``folder``; return the page's path."""
         from jinja2 import Environment, PackageLoader, StrictUndefined
 
         folder = check_path(folder)

@@ -221,10 +221,10 @@ class Checkpoint(_Monitor):
     Parameters
     ----------
     path : str or Path
-        The model file, which is replaced only by a complete one.
+        The model file.
     monitor : "val_accuracy", "val_loss", "accuracy" or "loss"
     overwrite : bool
-        Replace what is at ``path`` after the first epoch, without comparing.
+        Replace an existing file after the first epoch, without comparing.
 
     Attributes
     ----------
@@ -235,7 +235,7 @@ class Checkpoint(_Monitor):
     ------
     ConfigError
         If an argument is invalid; in ``fit``, if there is no validation to watch, the model cannot be saved
-        or what is at ``path`` cannot be compared.
+        or the file at ``path`` cannot be compared.
     OutputError
         In ``fit``, if the file cannot be written.
     """

@@ -228,7 +228,7 @@ def compare_with(baseline: CrossValidation, others: Sequence[CrossValidation]) -
 
 
 def require_same_folds(a: CrossValidation, b: CrossValidation) -> None:
-    """Raise ConfigError if two cross-validations were not made on the same folds."""
+    """Raise ConfigError if two cross-validations have different folds."""
     labels_a, labels_b = ([evaluation.labels for evaluation in cv.evaluations] for cv in (a, b))
     # The seed as well: if data are sorted by class, the folds of any seed have the same labels.
     same_labels = len(labels_a) == len(labels_b) and all(map(np.array_equal, labels_a, labels_b))

@@ -108,7 +108,7 @@ class History(Hinted):
         return history
 
     def columns(self) -> list[str]:
-        """Return the names of the columns: the trainer's in order, then those added by callbacks."""
+        """Return the names of the columns: first the trainer's, then those added by callbacks."""
         found = {column for row in self.rows for column in row}
         return [c for c in COLUMNS if c in found] + sorted(found.difference(COLUMNS))
 

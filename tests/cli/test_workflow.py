@@ -1,4 +1,4 @@
-"""The commands that train, evaluate and predict, on small data, as they are used in a shell."""
+"""The commands that train, evaluate and predict, on small data, as in a shell."""
 
 import json
 import os

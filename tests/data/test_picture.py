@@ -132,7 +132,7 @@ class TestTheImage:
 
     @pytest.mark.parametrize(("margin", "first"), [(0, 0), (2 / 28, 4)])
     def test_the_center_of_mass_moves_no_farther_than_the_margin(self, margin, first, saved):
-        # All but a thin line of it lies far to the left.
+        # Except for a thin line, the object is far to the left.
         hammer = np.zeros((60, 120))
         hammer[:, :20] = hammer[28:32] = 1
         image = read_picture(saved(eight_bits(draw(on_canvas(cover=hammer)))), margin=margin)
@@ -192,7 +192,7 @@ class TestTheSameObject:
         assert_same(read_picture(saved(picture, "picture.jpg", quality=quality)), expected)
 
     def test_touching_half_of_the_border(self, saved):
-        # Flush with the lower edge, where it covers most of it; noise elsewhere.
+        # It covers most of the lower edge; noise elsewhere.
         block = on_canvas((100, 100), at=(30, 15), cover=np.ones((70, 70)))
         pixels = draw(block) + noise((100, 100, 3), 2)
         assert_same(read_picture(saved(eight_bits(pixels))), np.full((28, 28, 1), 255, np.uint8))

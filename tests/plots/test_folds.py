@@ -25,7 +25,7 @@ def history(epochs, start):
 
 
 def folds(right=(5, 8, 6), name="plain", epochs=(3, 3, 3), size=10):
-    """Return a cross-validation with so many of each fold's ten images classified rightly."""
+    """Return a cross-validation with this number of each fold's ten images classified correctly."""
     labels = np.zeros(size, np.int64)
     evaluations = [
         Evaluation(0.5, labels, np.eye(2)[(np.arange(size) >= count).astype(int)], ("cat", "dog"))

@@ -78,7 +78,7 @@ class TestModelGraph:
         ids=repr,
     )
     def test_arguments_are_shown_unless_they_are_the_default(self, layer, heading):
-        layer.in_model = False  # each test makes a model of it
+        layer.in_model = False  # each test makes a model with it
         _, (_, texts) = boxes(network.model_graph(Sequential([layer], (8, 6, 1))))
         assert texts[0] == heading
 
