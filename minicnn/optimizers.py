@@ -1,7 +1,6 @@
-"""Optimizers: they update parameters in place from their gradients.
+"""Optimizers: ``optimizer.step(model)`` updates the parameters in place, after ``model.backward``.
 
-``optimizer.step(model)`` updates every parameter of a model whose ``backward`` has just run. The
-learning rate is a plain attribute, so a schedule may set it between steps.
+The learning rate is a plain attribute, so a schedule may set it between steps.
 """
 
 import math
@@ -25,7 +24,7 @@ _ANEW = "make a new optimizer for the changed model"
 
 
 class SGDNumbers(NamedTuple):
-    """The numbers of a step of SGD, as its kernels take them."""
+    """The arguments of SGD's kernels."""
 
     learning_rate: float
     momentum: float
@@ -34,7 +33,7 @@ class SGDNumbers(NamedTuple):
 
 
 class AdamNumbers(NamedTuple):
-    """The numbers of a step of Adam, as its kernels take them: 1 − β and 1 − βᵗ."""
+    """The arguments of Adam's kernels; ``correction`` is 1 − βᵗ, ``rest`` is 1 − β."""
 
     learning_rate: float
     correction_1: float
@@ -46,13 +45,13 @@ class AdamNumbers(NamedTuple):
 
 
 class Optimizer(Hinted):
-    """Base: walks over the parameters, applies weight decay, stores the moments of each parameter.
+    """Base class: clips gradients, applies weight decay, stores the moments of each parameter.
 
     Attributes
     ----------
     kernel : str, optional
-        The kernel of the fast engines that computes just this class's step from ``numbers``. Without one,
-        as in a custom optimizer, the engines call ``step``.
+        The fast engines' kernel for exactly this class; it takes ``numbers``. If None, as in a custom
+        optimizer, the engines call ``step``.
 
     Parameters
     ----------
@@ -61,15 +60,15 @@ class Optimizer(Hinted):
     weight_decay : float
         λ, at least 0.
     decoupled : bool
-        False: L2, λ·w is added to the gradient. True: w shrinks by learning_rate·λ·w beside the
-        update (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 1; here, as
-        in PyTorch, the decay is scaled by the learning rate).
+        False: L2, λ·w is added to the gradient. True: w also shrinks by learning_rate·λ·w (Loshchilov &
+        Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 1; as in PyTorch, the decay is
+        scaled by the learning rate).
     decay_all : bool
         True: all parameters decay, not only those in ``Layer.decayed``.
     global_clipnorm : float, optional
-        c, above 0: gradients whose norm ‖g‖, over all parameters together, is above c are multiplied by
-        c / ‖g‖ (Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural
-        networks", algorithm 1). ``layer.grads`` keep what backward has computed.
+        c, above 0: if the norm ‖g‖ of all gradients together is above c, they are multiplied by c / ‖g‖
+        (Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks",
+        algorithm 1). ``layer.grads`` do not change.
 
     Raises
     ------
@@ -78,7 +77,7 @@ class Optimizer(Hinted):
     """
 
     intervals: ClassVar[dict[str, str]] = {"learning_rate": "[0, ∞)", "weight_decay": "[0, ∞)"}
-    """The interval of each number, checked at every step, as a schedule or a user may have changed it."""
+    """The interval of each number, checked at every step."""
 
     kernel: ClassVar[str | None] = None
 
@@ -102,16 +101,16 @@ class Optimizer(Hinted):
 
     @property
     def moment_count(self) -> int:
-        """How many running averages each parameter has; 0 if only ``_direction`` knows."""
+        """The number of running averages of each parameter; 0 if unknown, as in a custom optimizer."""
         return 0
 
     def numbers(self) -> SGDNumbers | AdamNumbers:
-        """Return the numbers of the step that has begun, for ``kernel``."""
+        """Return the arguments of ``kernel`` for the current step."""
         raise NotImplementedError(f"{type(self).__name__} must define numbers for its kernel")
 
     @np.errstate(under="ignore")  # the square of a small gradient may become 0
     def step(self, model: "Stack") -> None:
-        """Update every parameter of ``model`` from its gradient; raises what ``begin_step`` raises."""
+        """Update every parameter of ``model`` from its gradient; raises the errors of ``begin_step``."""
         self.begin_step(model)
         scale = 1.0
         if self.global_clipnorm is not None:
@@ -133,8 +132,8 @@ class Optimizer(Hinted):
         ShapeError, DTypeError
             If a gradient or a moment is not an array like its parameter.
         ConfigError
-            If one of the optimizer's numbers was set out of range (a learning rate of 0 is allowed here), or
-            the optimizer has trained another model, whose moments it still holds.
+            If a number of the optimizer is out of range (a learning rate of 0 is allowed here), or the
+            optimizer has the moments of another model.
         """
         if self._model is not None and self._model is not model:
             raise ConfigError("this optimizer has trained another model: make one for each model")
@@ -144,7 +143,7 @@ class Optimizer(Hinted):
             number(self.global_clipnorm, "global_clipnorm", "(0, ∞)")
         for layer in model.layers:
             if layer.params.keys() != layer.grads.keys():
-                raise self._unlike(layer)
+                raise self._wrong_names(layer)
             for name, w in layer.params.items():
                 self._check(layer.name, name, w, layer.grads[name])
         self._model = model
@@ -161,8 +160,8 @@ class Optimizer(Hinted):
                 check_writable(moment, layer, _AVERAGE, name)
 
     @staticmethod
-    def _unlike(layer: "Layer") -> StateError:
-        """Return the error for a layer whose gradients have other names than its parameters."""
+    def _wrong_names(layer: "Layer") -> StateError:
+        """Return the error for a layer whose gradients and parameters have different names."""
         missing = sorted(layer.params.keys() - layer.grads.keys())
         if missing:
             names = ", ".join(missing)
@@ -171,16 +170,16 @@ class Optimizer(Hinted):
             )
         names = ", ".join(sorted(layer.grads.keys() - layer.params.keys()))
         return StateError(
-            f"layer {layer.name!r} has gradients of {names}, which are no parameters: delete these"
+            f"layer {layer.name!r} has gradients of {names}, which are not parameters: delete them"
         )
 
     def clip_scale(self, squares: float) -> float:
-        """Return the factor for gradients whose squares sum to ``squares``: min(1, c / ‖g‖)."""
+        """Return the factor for the gradients, min(1, c / ‖g‖), where ``squares`` is ‖g‖²."""
         norm, limit = math.sqrt(squares), self.global_clipnorm
         return 1.0 if limit is None or norm <= limit else limit / norm
 
     def decay_of(self, layer: "Layer", name: str) -> float:
-        """Return λ for a parameter of ``layer``, 0 if it does not decay: see ``Layer.decayed``."""
+        """Return λ for a parameter of ``layer``, or 0 if it does not decay."""
         return self.weight_decay if self.decay_all or name in layer.decayed else 0.0
 
     def _update(self, key: str, w: Array, g: Array, decay: float) -> None:
@@ -191,16 +190,13 @@ class Optimizer(Hinted):
         w -= self.learning_rate * self._direction(key, g)
 
     def _direction(self, key: str, g: Array) -> Array:
-        """Return what the parameter ``key`` is reduced by, per unit of learning rate."""
+        """Return the step of parameter ``key`` per unit of learning rate, to be subtracted."""
         raise NotImplementedError(f"{type(self).__name__} must define _direction")
 
     def moments(self, key: str, like: Array, count: int) -> list[Array]:
-        """Return the ``count`` running averages of one parameter, at first zeros.
+        """Return the ``count`` running averages of one parameter, initially zeros.
 
-        Raises
-        ------
-        StateError
-            If another number of them exists.
+        Raises StateError if a different number of them exists.
         """
         if key not in self._state:
             self._state[key] = [array_module(like).zeros_like(like, order="C") for _ in range(count)]
@@ -213,9 +209,7 @@ class Optimizer(Hinted):
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent: v ← μ·v + g, w ← w − η·v.
-
-    With ``nesterov`` the step looks ahead: w ← w − η·(g + μ·v).
+    """Stochastic gradient descent: v ← μ·v + g, w ← w − η·v; with ``nesterov``, w ← w − η·(g + μ·v).
 
     Parameters
     ----------
@@ -231,7 +225,7 @@ class SGD(Optimizer):
     Raises
     ------
     ConfigError
-        If a number is not in its range, a switch not True or False, or ``nesterov`` without momentum.
+        If a number is out of range, a flag is not True or False, or ``nesterov`` is used without momentum.
 
     Notes
     -----
@@ -266,7 +260,7 @@ class SGD(Optimizer):
         return int(self.momentum != 0)
 
     def numbers(self) -> SGDNumbers:
-        """Return the numbers of the step that has begun, for ``kernel``."""
+        """Return the arguments of ``kernel`` for the current step."""
         return SGDNumbers(self.learning_rate, self.momentum, self.nesterov, self.decoupled)
 
     def _direction(self, key: str, g: Array) -> Array:
@@ -281,7 +275,7 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adaptive moments: m ← β₁·m + (1 − β₁)·g, s ← β₂·s + (1 − β₂)·g², w ← w − η·m̂ / (√ŝ + ε).
 
-    m̂ and ŝ are m / (1 − β₁ᵗ) and s / (1 − β₂ᵗ) at step t, which undoes the zeros they start from.
+    At step t, m̂ = m / (1 − β₁ᵗ) and ŝ = s / (1 − β₂ᵗ) correct for the initial zeros.
 
     Parameters
     ----------
@@ -321,9 +315,8 @@ class Adam(Optimizer):
         super().__init__(learning_rate, weight_decay, decoupled, decay_all, global_clipnorm)
         if beta_2 == 0 and not isinstance(beta_2, bool):
             raise ConfigError(
-                "beta_2 must be above 0, such as 0.999: with 0 only the last gradient counts below the "
-                "fraction bar, and a weight whose gradient is 0 once, as behind a closed ReLU, would move by "
-                "learning_rate · momentum / epsilon"
+                "beta_2 must be above 0, such as 0.999: with 0, a weight whose gradient is 0 once, as behind "
+                "a closed ReLU, would move by learning_rate · momentum / epsilon"
             )
         self.beta_1 = number(beta_1, "beta_1", self.intervals["beta_1"])
         self.beta_2 = number(beta_2, "beta_2", self.intervals["beta_2"])
@@ -335,16 +328,10 @@ class Adam(Optimizer):
         return 2
 
     def numbers(self) -> AdamNumbers:
-        """Return the numbers of the step that has begun, for ``kernel``."""
-        return AdamNumbers(
-            self.learning_rate,
-            1 - self.beta_1**self.steps,
-            1 - self.beta_2**self.steps,
-            1 - self.beta_1,
-            1 - self.beta_2,
-            self.epsilon,
-            self.decoupled,
-        )
+        """Return the arguments of ``kernel`` for the current step."""
+        corrections = 1 - self.beta_1**self.steps, 1 - self.beta_2**self.steps
+        rests = 1 - self.beta_1, 1 - self.beta_2
+        return AdamNumbers(self.learning_rate, *corrections, *rests, self.epsilon, self.decoupled)
 
     def _direction(self, key: str, g: Array) -> Array:
         m, s = self.moments(key, g, 2)
@@ -356,7 +343,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay.
+    """Adam with decoupled weight decay: ``decoupled`` is True.
 
     Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2.
     """

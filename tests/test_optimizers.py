@@ -265,7 +265,7 @@ def test_moments_are_looked_at_before_anything_is_updated():
 def test_a_gradient_of_no_parameter_is_told():
     model = tiny()
     model.layers[0].grads = {name: np.ones(1) for name in ("W", "b", "c")}
-    with pytest.raises(StateError, match="'dense_1' has gradients of c, which are no parameters"):
+    with pytest.raises(StateError, match="'dense_1' has gradients of c, which are not parameters"):
         SGD(0.1).step(model)
 
 

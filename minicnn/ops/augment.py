@@ -1,4 +1,4 @@
-"""Mirroring and shifting images."""
+"""Flipping and shifting images."""
 
 from minicnn.backend import Array
 from minicnn.runtime.compiled import compiled
@@ -6,7 +6,7 @@ from minicnn.runtime.compiled import compiled
 
 @compiled
 def move(images: Array, mirrored: Array, down: Array, right: Array, moved: Array) -> None:
-    """Fill ``moved`` with ``images``, both (N, H, W, C), mirrored, then shifted; 0 moves in."""
+    """Write ``images`` to ``moved``, both (N, H, W, C), mirrored and then shifted, padded with 0."""
     N, H, W, C = images.shape
     for n in range(N):
         for i in range(H):

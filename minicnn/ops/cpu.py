@@ -1,14 +1,13 @@
 """The operations in Numba: the same functions as ``reference``, for NumPy arrays.
 
-Each public function allocates its result and runs the loop of the same name on ranges of images, one range
-per thread. Pixels outside the image are skipped, so that no padded copy is needed. Sums are added in the
-order of the reference, so results are equal to the last bit; ``matmul`` and ``sum_rows``, where BLAS decides
-the order, are equal to rounding.
+Each public function allocates its result and runs the loop of the same name on ranges of images, one per
+thread. Pixels outside the image are skipped, without a padded copy. Sums are in the order of the reference,
+so results are bitwise equal; ``matmul`` and ``sum_rows``, which use BLAS, are equal up to rounding.
 """
 
 import numpy as np
 
-from minicnn.ops.reference import Padding, Pair, output_size
+from minicnn.ops.reference import Padding, Pair, Shape, output_size
 from minicnn.runtime.blas import single_threaded
 from minicnn.runtime.compiled import compiled
 from minicnn.runtime.threads import for_ranges
@@ -63,7 +62,7 @@ def _im2col(x, cols, stride, dilation, origin):
 
 
 def col2im(
-    cols: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, dilation: Pair, padding: Padding
+    cols: np.ndarray, x_shape: Shape, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding
 ) -> np.ndarray:
     """See ``reference.col2im``."""
     N, H, W, C = x_shape
@@ -81,7 +80,7 @@ def _col2im(cols, dx, stride, dilation, origin):
     _, OH, OW, KH, KW, _ = cols.shape
     for n in range(N):
         dx[n] = 0
-        # Backward over the windows: then a pixel's terms are added by ascending (i, j), as in the reference.
+        # Backward over the windows, so that a pixel's terms are added by ascending (i, j), as in reference.
         for oh in range(OH - 1, -1, -1):
             for ow in range(OW - 1, -1, -1):
                 for i in range(KH):
@@ -114,7 +113,7 @@ def _max_pool_forward(x, y, argmax, kernel, stride, origin):
         for oh in range(OH):
             for ow in range(OW):
                 y[n, oh, ow] = -np.inf
-                # The first pixel inside the image: the answer if all of them are −∞.
+                # The first pixel inside the image wins if all of them are −∞.
                 first = max(origin[0] - oh * stride[0], 0), max(origin[1] - ow * stride[1], 0)
                 argmax[n, oh, ow] = first[0] * kernel[1] + first[1]
                 for i in range(kernel[0]):
@@ -125,19 +124,14 @@ def _max_pool_forward(x, y, argmax, kernel, stride, origin):
                             continue
                         for c in range(C):
                             value, best = x[n, h, w, c], y[n, oh, ow, c]
-                            # value ≠ value only if it is NaN; the first NaN wins and stays.
+                            # value ≠ value if it is NaN; the first NaN wins.
                             wins = (value > best) | ((value != value) & (best == best))
                             y[n, oh, ow, c] = value if wins else best
                             argmax[n, oh, ow, c] = i * kernel[1] + j if wins else argmax[n, oh, ow, c]
 
 
 def max_pool_backward(
-    dy: np.ndarray,
-    argmax: np.ndarray,
-    x_shape: tuple[int, ...],
-    kernel: Pair,
-    stride: Pair,
-    padding: Padding,
+    dy: np.ndarray, argmax: np.ndarray, x_shape: Shape, kernel: Pair, stride: Pair, padding: Padding
 ) -> np.ndarray:
     """See ``reference.max_pool_backward``."""
     dx = np.empty(x_shape, dy.dtype)
@@ -174,7 +168,7 @@ def avg_pool_forward(x: np.ndarray, kernel: Pair, stride: Pair, padding: Padding
 
 @compiled
 def _inside(o, kernel, stride, origin, size):
-    """Return the range of pixels of window ``o`` inside the image, on one axis."""
+    """Return the range of pixels of window ``o`` inside the image, along one axis."""
     start = o * stride - origin
     return max(start, 0), min(start + kernel, size)
 
@@ -199,7 +193,7 @@ def _avg_pool_forward(x, y, kernel, stride, origin):
 
 
 def avg_pool_backward(
-    dy: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Padding
+    dy: np.ndarray, x_shape: Shape, kernel: Pair, stride: Pair, padding: Padding
 ) -> np.ndarray:
     """See ``reference.avg_pool_backward``."""
     dx = np.empty(x_shape, dy.dtype)
@@ -237,7 +231,7 @@ def relu_forward(x: np.ndarray) -> np.ndarray:
 @compiled
 def _relu_forward(x, y):
     for k in range(x.size):
-        y[k] = 0 if x[k] <= 0 else x[k]  # NaN ≤ 0 is false: NaN stays
+        y[k] = 0 if x[k] <= 0 else x[k]  # NaN ≤ 0 is false, so NaN stays
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -1,9 +1,8 @@
-"""Limiting NumPy's matrix products to one thread each while our own threads share the work.
+"""Limiting BLAS to one thread per matrix product, while our own threads share its rows.
 
-The threads of BLAS libraries spin for a while after each product, which takes the cores from other threads:
-with a second busy process on a two-core machine a training step takes many times as long. So a product is
-split into ranges of rows, one per thread of ours, and BLAS is limited to one thread meanwhile. The limit is
-set and restored in a worker thread, where no interrupt can arrive in between.
+BLAS threads spin after each product, which slows down all other threads on a busy machine: with a second busy
+process on two cores, a training step takes many times as long. The limit is set and restored in a worker
+thread, where no interrupt can arrive in between.
 """
 
 import os
@@ -16,7 +15,7 @@ from minicnn.runtime.threads import uninterrupted
 
 
 class _Limit:
-    """Counts the users of the limit, from any thread: the first sets it, the last restores it."""
+    """Counts the users of the limit, in all threads: the first sets it, the last restores it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,7 +39,7 @@ class _Limit:
 
 
 def _let_any_thread_set() -> None:
-    """Let any thread set the next limit: threadpoolctl 3.8 obeys only the thread that set the last one."""
+    """Allow any thread to set the limit: threadpoolctl 3.8 accepts only the thread that set it last."""
     import threadpoolctl
 
     openblas = getattr(threadpoolctl, "OpenBLASController", None)
@@ -50,14 +49,14 @@ def _let_any_thread_set() -> None:
 
 _limit = _Limit()
 
-# A forked child starts over: a thread that held the lock in the parent does not exist there.
+# Reset it in a forked child, where the thread that held the lock in the parent does not exist.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_limit.__init__)
 
 
 @lru_cache(maxsize=1)
 def _controller() -> Any:
-    from threadpoolctl import ThreadpoolController  # searches the loaded libraries, once
+    from threadpoolctl import ThreadpoolController  # searches the loaded libraries
 
     return ThreadpoolController()
 

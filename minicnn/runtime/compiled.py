@@ -1,4 +1,4 @@
-"""How kernels are compiled, and where they are cached."""
+"""Compiling kernels with Numba, and caching them."""
 
 import os
 from collections.abc import Callable
@@ -16,22 +16,21 @@ from numba.core.compiler_lock import global_compiler_lock
 from minicnn.runtime.threads import uninterrupted
 
 _FOLDER = Path(__file__).parent
-# Everything that compiled loops are made of; optimizers.py has the named tuples of their numbers.
+# Everything that compiled loops depend on; optimizers.py has the named tuples of their arguments.
 _SOURCES = ("runtime/*.py", "ops/*.py", "engine/cpu/kernels/*.py", "optimizers.py")
 _STATE = sha256(
     b"".join(path.read_bytes() for name in _SOURCES for path in sorted(_FOLDER.parent.glob(name)))
 ).hexdigest()[:16]
 _choosing = Lock()
-# error_model="numpy": x / 0 is inf, as in NumPy, and the loop needs no branch to raise.
+# error_model="numpy": x / 0 is inf, and the loop needs no branch for it.
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
 def _cache_folder() -> Path:
-    """Return the cache folder for the current state of all sources, in NUMBA_CACHE_DIR or beside this file.
+    """Return the cache folder for the current sources, in NUMBA_CACHE_DIR or next to this file.
 
-    Numba itself notices an edit of a loop's own file, but not of a file whose loops are inlined into it:
-    after an update it would run an old loop on new arguments, and might write outside of its arrays. Nor
-    does it distinguish loops that check each index (NUMBA_BOUNDSCHECK=1) from those that do not.
+    Numba notices an edit of a loop's own file, but not of a loop that is inlined into it: after an update it
+    could run an old loop on new arguments, outside of its arrays. It also ignores NUMBA_BOUNDSCHECK.
     """
     if config.CACHE_DIR:
         base = Path(config.CACHE_DIR)
@@ -43,9 +42,9 @@ def _cache_folder() -> Path:
 
 
 def compiled(loop: Callable, signature: Any = None) -> Callable:
-    """Compile a loop at its first call, or now if a signature is given; it runs without the GIL.
+    """Compile a loop that releases the GIL, at its first call or, with a signature, now.
 
-    Numba compiles a loop again for each constant that it is called with, unless it has a signature.
+    A loop without a signature is compiled again for each constant argument.
     """
     if config.DISABLE_JIT:
         return loop
@@ -53,15 +52,15 @@ def compiled(loop: Callable, signature: Any = None) -> Callable:
         function = _cached(loop, signature)
     except RuntimeError:  # no folder is writable
         function = None
-    if function is None:
-        function = njit(signature, **_OPTIONS)(loop)  # compiled in each process
+    if function is None:  # without a cache
+        function = njit(signature, **_OPTIONS)(loop)
     # Numba calls this for new argument types.
     function.compile = partial(_compile_uninterrupted, function.compile)
     return function
 
 
 def _cached(loop: Callable, signature: Any) -> Callable | None:
-    """Return a loop that is compiled and cached in the folder; None if Numba would cache it elsewhere."""
+    """Return the loop, cached in ``_cache_folder``; None if Numba would cache it elsewhere."""
     with _choosing:  # Numba takes the folder from a global setting
         chosen, folder = config.CACHE_DIR, _cache_folder()
         try:
@@ -73,25 +72,22 @@ def _cached(loop: Callable, signature: Any) -> Callable | None:
 
 
 def _compile_uninterrupted(compile: Callable, types: tuple) -> Any:
-    """Compile a loop for some types; an interrupt in the compiler could leave its locks locked forever."""
-    if global_compiler_lock.is_locked():  # by this thread: it compiles a loop that calls this one
+    """Compile a loop for these types; an interrupt in the compiler could leave its locks locked."""
+    if global_compiler_lock.is_locked():  # by this thread, for a loop that calls this one
         return compile(types)
     return uninterrupted(lambda: compile(types))
 
 
 class Watch(event.Listener):
-    """Calls ``tell(True)`` when a compilation begins and ``tell(False)`` when it ends, until ``close``.
-
-    It does so in the compiling thread. Loops found in the cache are not compiled.
-    """
+    """Calls ``tell(True)`` at the start of a compilation and ``tell(False)`` at its end, in its thread."""
 
     def __init__(self, tell: Callable[[bool], None]) -> None:
         self._tell = tell
-        self._begun = 0  # compilations nest: a loop may call another
+        self._begun = 0  # compilations nest
         event.register("numba:compile", self)
 
     def on_start(self, event: event.Event) -> None:
-        """Report the outermost compilation."""
+        """Report the start of the outermost compilation."""
         self._begun += 1
         if self._begun == 1:
             self._tell(True)
@@ -108,5 +104,5 @@ class Watch(event.Listener):
 
 
 def inlined(loop: Callable) -> Callable:
-    """Make a loop part of each loop that calls it: it is compiled with them, and not once more on its own."""
+    """Compile a loop only as part of the loops that call it."""
     return njit(inline="always", error_model="numpy")(loop)

@@ -1,4 +1,4 @@
-"""Importing what needs Numba, at its first use."""
+"""Importing modules at their first use."""
 
 import sys
 from importlib import import_module
@@ -8,10 +8,9 @@ from minicnn.runtime.threads import uninterrupted
 
 
 def load(name: str) -> ModuleType:
-    """Import the module ``name`` and return it.
+    """Import the module ``name`` and return it; used for Numba, which is slow to load.
 
-    Loading Numba takes a while, so ``import minicnn`` does not. No interrupt reaches the import: after an
-    interrupted one, Numba cannot be imported again in the same process.
+    The import cannot be interrupted: otherwise the process could not import Numba again.
     """
     if name not in sys.modules:
         uninterrupted(lambda: import_module(name))

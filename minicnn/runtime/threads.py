@@ -1,12 +1,10 @@
-"""Threads for the CPU kernels: one contiguous range of images each.
+"""Threads for the CPU kernels, each with its own range of images.
 
-The Numba kernels release the GIL and a thread writes only to its own images, so nothing is locked and the
-result does not depend on timing. Numba's own ``parallel=True`` takes longer to compile, is not safe to call
-from several Python threads with every threading layer, and dies in a forked child.
+The Numba kernels release the GIL, and a thread writes only to its own images, so nothing is locked and the
+result does not depend on timing.
 
-Ctrl-C may arrive at any line of Python, but only in the main thread. So the caller only hands a round to the
-worker threads and waits: they are never interrupted, and each round is finished before the interrupt is
-raised.
+Ctrl-C may arrive at any line of Python, but only in the main thread. So the caller only hands a round of work
+to the worker threads and waits: each round is completed before the interrupt is raised.
 """
 
 import os
@@ -24,7 +22,7 @@ from minicnn.errors import ConfigError
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -32,29 +30,19 @@ _chosen: int | None = None
 
 
 def set_num_threads(n: int | None) -> None:
-    """Set how many threads the kernels use from now on, or None for the default of ``num_threads``.
+    """Set the number of threads of the kernels, at least 1, or None for the default of ``num_threads``.
 
-    The same number of threads gives the same results, to the last bit.
-
-    Raises
-    ------
-    ConfigError
-        If n is not a whole number of at least 1.
+    The same number of threads gives bitwise equal results.
     """
     global _chosen
     _chosen = None if n is None else whole_number(n, "the number of threads")
 
 
 def num_threads() -> int:
-    """Return how many threads the kernels use.
+    """Return the number of threads of the kernels.
 
-    That is the number given to ``set_num_threads``, else ``MINICNN_NUM_THREADS``, else the number of cores
-    that this process may use.
-
-    Raises
-    ------
-    ConfigError
-        If the variable is not a whole number of at least 1.
+    That is the number passed to ``set_num_threads``, else the environment variable ``MINICNN_NUM_THREADS``
+    (ConfigError if it is invalid), else the number of available cores.
     """
     return _default_threads() if _chosen is None else _chosen
 
@@ -69,38 +57,38 @@ def _default_threads() -> int:
     return int(text)
 
 
-# Whether the current code is part of a round. Its own rounds then run in its thread: a worker that waits for
+# Whether the current code is part of a round. Nested rounds run in the same thread: a worker that waits for
 # other workers could wait forever.
 _in_round: ContextVar[bool] = ContextVar("minicnn_in_round", default=False)
 
 
 class _Round:
-    """A task to be called once for each part, each in its own worker.
+    """A task that is called once for each part, each in its own worker.
 
-    A caller that was interrupted may repeat everything here. Each decision is a single operation of an
-    object implemented in C, which an interrupt cannot split.
+    An interrupted caller may repeat ``complete``: each decision is a single operation of an object
+    implemented in C, which an interrupt cannot split.
     """
 
     def __init__(self, task: Callable[[int], None], parts: int) -> None:
         self.errors: dict[int, BaseException] = {}
         self._task = task
-        # With the context of the caller, threads obey its ``numpy.errstate``.
+        # The caller's context, so that its ``numpy.errstate`` applies in the threads.
         self._contexts: list[Context | None] = [copy_context() for _ in range(parts)]
         self._workers = _first_workers(parts)
         self._ended = count(1)
         self._finished = allocate_lock()
-        self._finished.acquire()  # released by the part that ends last
+        self._finished.acquire()  # released by the last part
         self.done = False
 
     def complete(self) -> None:
-        """Give all parts to their workers, and wait until they are done."""
+        """Hand all parts to their workers, and wait until they are done."""
         for part, worker in enumerate(self._workers):
             worker.put((self, part))
         while not self.done:
             self._finished.acquire()
 
     def run(self, part: int) -> None:
-        """Run a part, unless it has been run. A part always goes to the same worker."""
+        """Run a part, unless it has been run already."""
         context, self._contexts[part] = self._contexts[part], None
         if context is None:
             return
@@ -117,19 +105,17 @@ class _Round:
         self._task(part)
 
 
-# The queue of each worker. There are as many as were ever needed at once. Part 0 always goes to the first and
-# part 1 to the second, so that a part finds its data in the cache of its core.
+# The queue of each worker. Part i always goes to worker i, whose core has its data in the cache.
 _workers: list[SimpleQueue[Any]] = []
 
-# The current round of each calling thread; after a second interrupt it may have no one waiting.
+# The current round of each calling thread; after a second interrupt nobody may be waiting for it.
 _rounds: dict[int, _Round] = {}
 
 
 def _first_workers(parts: int) -> list[SimpleQueue[Any]]:
     while len(_workers) < parts:
         rounds = SimpleQueue()
-        # Not threading.Thread, whose start() an interrupt can break. The interpreter does not wait for such
-        # threads at exit.
+        # Not threading.Thread, whose start() an interrupt can break. These threads end with the process.
         start_new_thread(_work, (rounds, f"minicnn-{len(_workers)}"))
         _workers.append(rounds)
     return _workers[:parts]
@@ -140,7 +126,7 @@ def _work(rounds: SimpleQueue[Any], name: str) -> None:
     while True:
         current, part = rounds.get()
         current.run(part)
-        del current  # else the arrays of this round stay alive until the next one
+        del current  # frees the arrays of this round
 
 
 def _forget_workers() -> None:
@@ -148,16 +134,16 @@ def _forget_workers() -> None:
     _rounds.clear()
 
 
-# A forked child has none of the threads of its parent; it starts its own at first use.
+# A forked child does not have its parent's threads; it starts its own at first use.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_workers)
 
 
 def run_parts(task: Callable[[int], None], parts: int) -> None:
-    """Call ``task(part)`` for each part 0 … parts − 1, each in its own thread, and wait for all.
+    """Call ``task(part)`` for 0 … parts − 1, each in its own thread (also a single one); wait for all.
 
-    Every part is run, whatever happens. Then the error of the first failing part is raised, or an interrupt.
-    A single part is run in a thread too, so that it is not interrupted.
+    All parts run, even after an error or an interrupt. Then the error of the first failing part is raised, or
+    the interrupt.
     """
     caller = get_ident()
     if caller in _rounds:
@@ -179,16 +165,16 @@ def run_parts(task: Callable[[int], None], parts: int) -> None:
         try:
             raise error
         finally:
-            del error  # breaks the cycle with its traceback, which would keep the arrays alive
+            del error  # breaks the cycle with its traceback, which refers to arrays
 
 
 def _insist(current: _Round) -> None:
-    """Complete a round even if interrupted: its threads write to arrays that the caller may use again."""
+    """Complete a round even if interrupted: its threads write to arrays that the caller may reuse."""
     interrupt = None
     while not current.done:
         try:
             current.complete()
-        except BaseException as reason:  # whatever a signal handler raises
+        except BaseException as reason:  # signal handlers may raise anything
             interrupt = reason
     if interrupt is not None:
         raise interrupt
@@ -198,19 +184,24 @@ T = TypeVar("T")
 
 
 def uninterrupted(call: Callable[[], T]) -> T:
-    """Return what ``call()`` returns; an interrupt is raised after it has finished."""
+    """Return ``call()``; an interrupt is raised after it has finished."""
     results: list[T] = []
     run_parts(lambda part: results.append(call()), 1)
     return results[0]
 
 
+def part_range(n: int, part: int, parts: int) -> tuple[int, int]:
+    """Return the range of ``part`` if 0 … n − 1 is split into ``parts``, as (start, stop)."""
+    return n * part // parts, n * (part + 1) // parts
+
+
 def for_ranges(task: Callable[[int, int], None], n: int) -> None:
     """Call ``task(start, stop)`` on consecutive ranges that cover 0 … n − 1, one per thread; wait for all.
 
-    A single range is run by the caller, where an interrupt does no harm: the result is dropped.
+    A single range runs in the caller's thread, where an interrupt only discards its result.
     """
     parts = min(num_threads(), n)
     if parts == 1:
         task(0, n)
     else:
-        run_parts(lambda part: task(n * part // parts, n * (part + 1) // parts), parts)
+        run_parts(lambda part: task(*part_range(n, part, parts)), parts)

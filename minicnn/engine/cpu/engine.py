@@ -25,7 +25,7 @@ from minicnn.engine.layerwise import blame
 from minicnn.errors import ConfigError, NonFiniteError
 from minicnn.losses import SoftmaxCrossEntropy
 from minicnn.optimizers import Optimizer
-from minicnn.runtime.threads import num_threads, run_parts
+from minicnn.runtime.threads import num_threads, part_range, run_parts
 from minicnn.stack import Stack
 
 
@@ -132,6 +132,6 @@ class FusedEngine(Engine):
 
             def run(part: int, together: list[Stage] = together) -> None:
                 for stage in together:
-                    stage.run(part, N * part // parts, N * (part + 1) // parts)
+                    stage.run(part, *part_range(N, part, parts))
 
             run_parts(run, parts)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicnn.engine.cpu.network import Network, supports
-from minicnn.runtime.threads import num_threads, run_parts
+from minicnn.runtime.threads import num_threads, part_range, run_parts
 from minicnn.stack import Stack
 
 __all__ = ["Predictor", "chunk", "supports"]
@@ -39,9 +39,9 @@ class Predictor:
 
         def run(part: int) -> None:
             self.network.pack(part, training=False)
-            start = part * self.chunk  # of this part in the arrays of the network
-            last = N * (part + 1) // parts
-            for first in range(N * part // parts, last, self.chunk):
+            start = part * self.chunk  # of this part in the network's arrays
+            begin, last = part_range(N, part, parts)
+            for first in range(begin, last, self.chunk):
                 count = min(self.chunk, last - first)
                 batch = images[first : first + count]
                 self.model.preprocessing(batch, self.model.dtype, self.network.images[start : start + count])

@@ -41,11 +41,6 @@ EMPTY = zeros(0)
 """Passed to a kernel for an array that is not needed."""
 
 
-def share(n: int, part: int, parts: int) -> tuple[int, int]:
-    """Return where the share of ``part`` in n things begins and ends."""
-    return n * part // parts, n * (part + 1) // parts
-
-
 def laid_out(arrays: dict[str, np.ndarray] | list[np.ndarray], key: str | int) -> np.ndarray:
     """Make ``arrays[key]`` contiguous and writable, as kernels need it, and return it flat."""
     if not arrays[key].flags.carray:

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.engine.cpu.blocks.base import EMPTY, Block, Piece, Stage, share, zeros
+from minicnn.engine.cpu.blocks.base import EMPTY, Block, Piece, Stage, zeros
 from minicnn.engine.cpu.kernels import dense
 from minicnn.engine.cpu.kernels.gemm import PANEL, panels_size
 from minicnn.layers import Layer
+from minicnn.runtime.threads import part_range
 
 # Numbers of dW per update: with W and its moments they fit into the L2 cache.
 _PIECE = 64 * 1024
@@ -80,7 +81,7 @@ class DenseBlock(Block):
     def gradients(self, part: int, parts: int, N: int) -> Iterator[Piece]:
         """Compute this part of the rows of dW over the whole batch; the first part also computes db."""
         workspace, D, units = self.workspaces[part], self.input_size, self.output_size
-        first, last = share(D, part, parts)
+        first, last = part_range(D, part, parts)
         rows = max(_PIECE // units, dense.STRIPE)
         for d in range(first, last, rows):
             end = min(d + rows, last)

@@ -1,11 +1,11 @@
-"""One convolution with what follows it, image by image: bias, ReLU and max-pool.
+"""Convolution with bias, ReLU and max-pool, one image at a time.
 
     z[oh, ow, f] = Σ_i Σ_j Σ_c padded[oh·SH + i·DH, ow·SW + j·DW, c] · W[i, j, c, f]
 
-An image and all that is computed from it fit into the L2 cache, so only the pooled result goes to
-memory. Each image is copied into the middle of a padded one and convolved: by Winograd's algorithm
-where that applies, else directly. There the window of an output is KH runs of KW·C numbers (with
-dilation KH·KW runs of C), which ``gemm`` multiplies where they are, without im2col.
+An image and its intermediate results fit into the L2 cache, so only the pooled result goes to memory.
+Each image is copied into a padded one and convolved, by Winograd's algorithm where that applies, else
+directly: a window is KH runs of KW·C numbers (with dilation KH·KW runs of C), which ``gemm`` multiplies
+in place, without im2col.
 """
 
 from typing import NamedTuple
@@ -21,21 +21,21 @@ from minicnn.runtime.compiled import compiled, inlined
 
 
 class Workspace(NamedTuple):
-    """What one thread needs besides the images; all threads share starts, bias and switches."""
+    """The buffers of one thread; all threads share starts, bias and switches."""
 
     starts: np.ndarray  # where the runs of a window begin in the padded image
     bias: np.ndarray
     switches: np.ndarray  # (N, PH, PW, pitch); empty in a prediction
-    panels: np.ndarray  # the filters, for Winograd's algorithm transformed
+    panels: np.ndarray  # the filters; transformed for Winograd's algorithm
     padded: np.ndarray  # (FH, FW, C)
     z: np.ndarray  # (lines, YW, pitch)
     v: np.ndarray  # a band of tiles, transformed
-    m: np.ndarray  # one panel of their products
+    m: np.ndarray  # one panel of its products
     edge: np.ndarray  # (LANES,)
 
 
 class DenseGradient(NamedTuple):
-    """What ``dense_gradient`` computes in one thread, and the room for it."""
+    """The buffers of ``dense_gradient`` for one thread."""
 
     dw: np.ndarray  # (pitch / PANEL, depth, PANEL)
     db: np.ndarray  # (pitch,)
@@ -59,7 +59,7 @@ def _convolve_directly(g, padded, starts, panels, top, bottom, z):
 def forward(g, workspace, x, y, first, last):
     """Compute images ``first`` to ``last`` of y, and of the switches, from those of x."""
     starts, bias, switches, panels, padded, z, v, m, edge = workspace
-    # Directly, a line of the pool at a time: it needs pool_KH lines of z, few enough for the L1 cache.
+    # The direct convolution computes a line of the pool at a time: its pool_KH lines of z fit into L1.
     at_once = g.TH > 0 or g.overlap
     lines, height = (g.PH, g.OH) if at_once else (1, g.pool_KH)
     for n in range(first, last):
@@ -75,12 +75,11 @@ def forward(g, workspace, x, y, first, last):
 
 @compiled
 def dense_gradient(g, workspace, gradient, x, dy, dx, first, last):
-    """Add to dw and db what images ``first`` to ``last`` give, as a dense product; dx is not computed.
+    """Add the dW and db of images ``first`` to ``last``, as a dense product; dx is not computed.
 
     dW[i, j, c, f] = Σ_oh Σ_ow padded[oh·SH + i·DH, ow·SW + j·DW, c] · dz[oh, ow, f]
 
-    The product sums over the outputs: its rows are the numbers of a window, and each of the OH runs
-    of outputs begins at a line of the padded image.
+    The sum is over the outputs: OH runs, each of which begins at a line of the padded image.
     """
     starts, _, switches, _, padded, _, _, _, edge = workspace
     dw, db, dz, line_starts = gradient

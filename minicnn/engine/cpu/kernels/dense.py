@@ -1,4 +1,4 @@
-"""A dense layer and its ReLU over preallocated arrays, as products of panels (``gemm.py``).
+"""Dense with ReLU, as products of panels (``gemm.py``).
 
 y = max(x @ W + b, 0)        dz = dy where y > 0        dW = xᵀ @ dz        dx = dz @ Wᵀ
 """
@@ -12,7 +12,7 @@ from minicnn.engine.cpu.kernels.simd import LANES, load_rows, store_rows, transp
 from minicnn.runtime.compiled import compiled, inlined
 
 DEPTH = 128
-"""Rows of W at a time: one panel of them stays in the L1 cache while the rows of x go by."""
+"""Rows of W at a time: one panel of them stays in the L1 cache for all rows of x."""
 
 STRIPE = 48
 """Rows of dW at a time: their columns of x share cache lines."""
@@ -28,7 +28,7 @@ class Sizes(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """What one thread needs besides x, y, W and their gradients; all threads share bias, dz and dz_panels."""
+    """The buffers of one thread; all threads share bias, dz and dz_panels."""
 
     bias: np.ndarray
     panels: np.ndarray  # of DEPTH rows of W
@@ -43,7 +43,7 @@ class Workspace(NamedTuple):
 def forward(sizes, workspace, W, x, y, first, last):
     """Compute rows ``first`` to ``last`` of y (N, units) from x (N, D) and W (D, units).
 
-    Every thread packs W for itself, piece by piece, while the piece is in the cache anyway.
+    Each thread packs W piece by piece: the piece is then in its cache.
     """
     _, D, units, relu = sizes
     panels, z, bias = workspace.panels, workspace.z, workspace.bias
@@ -64,7 +64,7 @@ def forward(sizes, workspace, W, x, y, first, last):
 
 @inlined
 def _store_transposed(tail, column, rows, count, dx, to, D):
-    """Write ``count`` columns of tail (rows, PANEL) to dx, as rows that are D numbers apart."""
+    """Write ``count`` columns of tail (rows, PANEL) to dx, as rows with stride D."""
     whole = rows // LANES * LANES if count == LANES else 0
     for k in range(0, whole, LANES):
         block = load_rows(tail, k * PANEL + column, PANEL, LANES, 1)
@@ -78,7 +78,7 @@ def _store_transposed(tail, column, rows, count, dx, to, D):
 def backward(sizes, workspace, W, y, dy, dx, first, last):
     """Compute rows ``first`` to ``last`` of dz, as rows and in panels, and of dx unless it is empty.
 
-    dx is computed as its transpose, dxᵀ = W @ dzᵀ, which reads W as it is.
+    dx is computed as dxᵀ = W @ dzᵀ, which needs no packed W.
     """
     N, D, units, relu = sizes
     dz, dz_panels, columns = workspace.dz, workspace.dz_panels, workspace.dz_columns

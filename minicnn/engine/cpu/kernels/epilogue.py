@@ -1,9 +1,9 @@
-"""What follows a convolution or normalization z: bias, ReLU and max-pool in one pass, and its backward pass.
+"""Bias, ReLU and max-pool after a convolution or normalization z, in one pass, and their gradient.
 
     y = max over the window of max(z + bias, 0)
 
-For each result one byte, its *switch*, records where the gradient goes: to the cell of the window that
-was the maximum, by its number, or nowhere, the number of cells, if the ReLU was closed.
+For each result one byte, its *switch*, records where the gradient goes: the number of the window's cell
+that was the maximum, or the number of cells if the ReLU was closed.
 """
 
 import numpy as np
@@ -14,15 +14,15 @@ from minicnn.runtime.compiled import inlined
 
 @inlined
 def _better(value, cell, best, switch):
-    """Return (best, switch) after another cell of the window; the first maximum stays, and the first NaN."""
+    """Update (best, switch) with another cell of the window; the first maximum wins, or the first NaN."""
     stays = (value <= best) | (best != best)  # NaN is not ≤ anything, and ≠ itself
     return where(stays, best, value), where(stays, switch, splat(cell, 1))
 
 
 @inlined
 def _window_maximum(g, z, top, b, c, h0, w0):
-    """Return the maximum of z + b in the pooling window at (h0, w0), and the number of its cell."""
-    # The cells that are inside the image.
+    """Return the maximum of z + b in the pooling window at (h0, w0), and its cell."""
+    # Only the cells inside the image.
     i0, i1 = max(0, -h0), min(g.pool_KH, g.OH - h0)
     j0, j1 = max(0, -w0), min(g.pool_KW, g.OW - w0)
     best, switch = splat(-np.inf, 1), splat(i0 * g.pool_KW + j0, 1)
@@ -43,11 +43,11 @@ def _maximum(a, b):
 def epilogue(g, z, top, bias, y, n, first, last, switches, edge):
     """Compute lines ``first`` to ``last`` of image n of y (PH, PW, OC), and of its switches.
 
-    z (…, YW, pitch) holds the lines of the convolution that they need, from line ``top`` on. In a
-    prediction ``switches`` is empty. ``edge`` has room for one register.
+    z (…, YW, pitch) has the lines of the convolution from ``top`` on. In a prediction ``switches`` is empty.
+    ``edge`` is a buffer for one register.
 
-    ReLU and max-pool may come in either order: both give max(0, the window's maximum), and a
-    gradient to the window's first maximum if that is positive.
+    The order of ReLU and max-pool does not matter: the result is max(0, the window's maximum), and the
+    gradient goes to the window's first maximum if that is positive.
     """
     zero, closed = splat(0.0, 1), splat(g.pool_KH * g.pool_KW, 1)
     step, line, training = g.pitch, g.YW * g.pitch, len(switches) > 0
@@ -85,10 +85,10 @@ def epilogue(g, z, top, bias, y, n, first, last, switches, edge):
 
 @inlined
 def unpool(g, dy, switches, n, c, dz, at, line, step, edge):
-    """Send each dy of image n back to its pixel of dz, for LANES filters from c on; return their sum.
+    """Write each dy of image n to its pixel of dz, for LANES filters from c on; return their sum.
 
-    Pixel (h, w) is dz[at + h·line + w·step : + LANES]. For a pool of 2 × 2 side by side, or none.
-    Pixels that no window covers are not written; filters that do not exist get zeros.
+    Pixel (h, w) is dz[at + h·line + w·step : + LANES]. Only for a 2 × 2 pool without overlap, or none.
+    Pixels that no window covers are not written; filters beyond OC get zeros.
     """
     zero, total, missing = splat(0.0, 1), splat(0.0, 1), c + LANES > g.OC
     store(edge, 0, zero)

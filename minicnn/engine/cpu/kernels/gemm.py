@@ -1,16 +1,14 @@
-"""Matrix products y = x @ w (gemm), in the one form that dense layers and convolutions share.
+"""Matrix products y = x @ w (gemm), for dense layers and convolutions.
 
     y[i, j] = Σ_k x[i, k] · w[k, j]
 
-A tile of up to ROWS × PANEL results is accumulated in registers while k runs: for each k, PANEL
-weights are loaded once and multiplied with one x of each row. To be read in order, w is packed in
-*panels*: PANEL columns of it, row after row, filled up with zeros. A last panel of no more than
-LANES columns is LANES wide.
+A tile of up to ROWS × PANEL results is accumulated in registers: for each k, PANEL weights are loaded
+once and multiplied by one x of each row. w is packed in *panels* of PANEL columns, row after row, padded
+with zeros. A last panel of at most LANES columns is LANES wide.
 
-The rows of x may be anywhere. Row i begins at ``at + i·row_step`` and consists of *runs* of
-``length`` numbers that lie ``depth_step`` apart; the runs begin at ``starts`` from there. A row of a
-dense layer's input is one run; the window of a convolution is one run for each row of its kernel, so
-that im2col copies nothing.
+Row i of x begins at ``at + i·row_step`` and consists of *runs*: they begin at ``starts`` from there, and
+each has ``length`` numbers with stride ``depth_step``. A row of a dense layer's input is one run; a
+window of a convolution is one run for each row of the kernel, so that no im2col is needed.
 """
 
 import numpy as np
@@ -20,32 +18,29 @@ from minicnn.engine.cpu.kernels.simd import LANES, add_outer, load, load_rows, s
 from minicnn.runtime.compiled import compiled, inlined
 
 PANEL = 2 * LANES
-ROWS = 6  # 6 rows of 2 registers, 2 of weights, 1 of x: fits into the 16 registers that AVX2 has
+ROWS = 6  # 6 rows of 2 registers, 2 of weights, 1 of x: fits into AVX2's 16 registers
 ONE_RUN = np.zeros(1, np.int64)
-"""The ``starts`` of rows that are contiguous."""
+"""The ``starts`` of contiguous rows."""
 
 
 def panels_size(depth: int, columns: int) -> int:
-    """Return how many numbers the panels of a (depth, columns) matrix hold."""
+    """Return the size of the panels of a (depth, columns) matrix."""
     return -(-columns // PANEL) * PANEL * depth
 
 
 @inlined
 def panel_width(columns, j):
-    """Return how many numbers a row of the panel holds that begins at column j."""
+    """Return the width of the panel that begins at column j."""
     return LANES if columns - j <= LANES else PANEL
 
 
 @compiled
 def pack(w, at, depth, columns, panels, panel_step):
-    """Pack the (depth, columns) matrix that begins at w[at] in panels, one every ``panel_step``.
-
-    Missing columns are not written: they are zeros from the start.
-    """
+    """Pack the (depth, columns) matrix at w[at] in panels ``panel_step`` apart, except their padding."""
     whole = columns // PANEL
     left, width = columns - whole * PANEL, panel_width(columns, whole * PANEL)
     for k in range(depth):
-        # A row of w at a time: memory is read fastest in order.
+        # A row of w at a time, as memory is read fastest in order.
         source, to = at + k * columns, k * PANEL
         for p in range(whole):
             store(panels, to + p * panel_step, load(w, source + p * PANEL, 2))
@@ -100,8 +95,8 @@ _narrow_tiles, _wide_tiles = _tiles(1), _tiles(2)
 def _multiply_panel(
     x, at, row_step, depth_step, starts, length, panels, panel, width, y, y_at, y_step, rows, add
 ):
-    """Compute ``rows`` rows of y for one panel: row i goes, or is added, to y[y_at + i·y_step : + width]."""
-    # Blocks of nearly equal size: a block of one row would mostly wait for its sums.
+    """Compute ``rows`` rows for one panel: row i is written, or added, to y[y_at + i·y_step : + width]."""
+    # Blocks of nearly equal size: a single row would mostly wait for its sums.
     blocks = (rows + ROWS - 1) // ROWS
     least = rows // max(blocks, 1)
     larger = rows - blocks * least
@@ -116,7 +111,7 @@ def _multiply_panel(
 
 
 _FLOATS, _INT = types.float32[::1], types.int64
-_STARTS = types.Array(_INT, 1, "C", readonly=True)  # as ONE_RUN is, a constant of the kernels
+_STARTS = types.Array(_INT, 1, "C", readonly=True)  # ONE_RUN is a constant of the kernels
 
 multiply_panel = compiled(
     _multiply_panel,

@@ -1,4 +1,4 @@
-"""The sizes that the kernels of one block share, and the padded image that they work on."""
+"""The sizes that the kernels of a block share, and the padded image."""
 
 from typing import NamedTuple
 
@@ -6,9 +6,9 @@ from minicnn.runtime.compiled import inlined
 
 
 class Geometry(NamedTuple):
-    """The sizes of a convolution or a normalization and of the pool behind it, from ``blocks/geometry.py``.
+    """The sizes of a convolution or normalization and its pool, from ``blocks/geometry.py``.
 
-    A normalization has those of a 1 × 1 convolution. No pool is a pool of 1 × 1.
+    A normalization is a 1 × 1 convolution here, and no pool is a 1 × 1 pool.
     """
 
     H: int
@@ -17,7 +17,7 @@ class Geometry(NamedTuple):
     OH: int  # of the convolution
     OW: int
     OC: int
-    PH: int  # behind the pool
+    PH: int  # of the pool
     PW: int
     SH: int  # the convolution's strides
     SW: int
@@ -38,7 +38,7 @@ class Geometry(NamedTuple):
     pool_SW: int
     pool_top: int
     pool_left: int
-    pool_2x2: bool  # side by side and inside the image
+    pool_2x2: bool  # without overlap and inside the image
     overlap: bool  # whether windows of the pool may share lines, or reach outside the image
     relu: bool
 
@@ -51,7 +51,7 @@ def _copy(source, to):
 
 @inlined
 def pad(g, x, n, padded):
-    """Copy image n into the padded image, whose border stays zero."""
+    """Copy image n into the padded image, whose border is zero."""
     width = g.W * g.C
     for h in range(g.H):
         source, to = (n * g.H + h) * width, ((g.top + h) * g.FW + g.left) * g.C
@@ -60,7 +60,7 @@ def pad(g, x, n, padded):
 
 @inlined
 def crop(g, dpadded, dx, n):
-    """Copy what is inside the image from dpadded to image n of dx."""
+    """Copy dpadded without its border to image n of dx."""
     width = g.W * g.C
     for h in range(g.H):
         to, source = (n * g.H + h) * width, ((g.top + h) * g.FW + g.left) * g.C

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy, its gradient and the number of correct answers, in one pass over the logits.
+"""Softmax cross-entropy, its gradient and the number of correct predictions, in one pass.
 
 log p[k] = z[k] − max z − log Σ exp(z − max z)        dz[k] = (p[k] − t[k]) / N
 """
@@ -12,7 +12,7 @@ from minicnn.runtime.compiled import compiled
 def softmax_cross_entropy(logits, labels, first, last, N, K, smoothing, dlogits):
     """Compute rows ``first`` to ``last`` of dlogits = (softmax − target) / N.
 
-    Returns the sum of the rows' losses and how many of them have their largest logit at their label.
+    Returns the sum of the rows' losses and the number of correct predictions.
     """
     total, correct = 0.0, 0
     off_target = np.float32(smoothing / K)

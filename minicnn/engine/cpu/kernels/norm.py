@@ -1,8 +1,7 @@
-"""Batch normalization of rows of C channels, with the ReLU and the max-pool behind it.
+"""Batch normalization of rows of C channels, with ReLU and max-pool.
 
-The mean and the variance of a channel are over the whole batch, so each part of it is summed up on
-its own, about its own mean, and the parts are then combined: Chan, Golub & LeVeque 1983,
-"Algorithms for Computing the Sample Variance", equation 2.1.
+Each thread computes the mean and the sum of squares of its part of the batch; these are then combined.
+Source: Chan, Golub & LeVeque 1983, "Algorithms for Computing the Sample Variance", equation 2.1.
 """
 
 from typing import NamedTuple
@@ -13,11 +12,11 @@ from minicnn.engine.cpu.kernels.epilogue import epilogue, unpool
 from minicnn.engine.cpu.kernels.simd import LANES, load, splat, store
 from minicnn.runtime.compiled import compiled, inlined
 
-_ROWS = 256  # at a time: they stay in the L2 cache while one register of channels after another is done
+_ROWS = 256  # at a time: they stay in the L2 cache for all channels
 
 
 class Channels(NamedTuple):
-    """What is known of each channel; M is the number of rows of the batch."""
+    """The statistics and parameters of each channel; M is the number of rows of the batch."""
 
     mean: np.ndarray
     inv_std: np.ndarray
@@ -28,13 +27,13 @@ class Channels(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """What one thread needs besides the images; all threads share bias, switches and windows."""
+    """The buffers of one thread; all threads share bias, switches and windows."""
 
     bias: np.ndarray  # zeros
     switches: np.ndarray  # (N, PH, PW, pitch); empty in a prediction
-    windows: np.ndarray  # which pixel each cell of a pooling window is, by its switch
+    windows: np.ndarray  # the pixel of each cell of a pooling window, by its switch
     z: np.ndarray  # (OH, OW, pitch)
-    sums: np.ndarray  # float64, of this thread's images: mean and squares; in the backward pass dγ and dβ
+    sums: np.ndarray  # float64, of this thread's images: mean and squares; backward: dγ and dβ
     edge: np.ndarray  # (LANES,)
 
 
@@ -42,13 +41,13 @@ class Workspace(NamedTuple):
 def moments(g, workspace, x, first, last):
     """Compute the mean of the rows of images ``first`` to ``last``, and the sum of squares about it.
 
-    In one pass, as Σ x² − M·mean²: the square of a float32 number is exact in float64.
+    One pass, as Σ x² − M·mean²: the square of a float32 number is exact in float64.
     """
     mean, squares = workspace.sums[0], workspace.sums[1]
     mean[:] = squares[:] = 0
     rows = (last - first) * g.OH * g.OW
     for i in range(rows):
-        # Slices: an index that may be negative is checked each time, which prevents vectorization.
+        # Slices, as Numba's check for negative indices prevents vectorization.
         at = (first * g.OH * g.OW + i) * g.OC
         row = x[at : at + g.OC]
         for c in range(g.OC):
@@ -77,7 +76,7 @@ def forward(g, workspace, channels, x, y, first, last):
 
 @inlined
 def _backward_pixels(g, workspace, channels, x, dy, n, dz, dgamma, dbeta):
-    """Compute dz of image n and what it adds to the sums, for any pool and any number of channels."""
+    """Compute dz of image n, and add to the sums, for any pool and number of channels."""
     mean, inv_std, cells = channels.mean, channels.inv_std, g.pool_KH * g.pool_KW
     switches, windows = workspace.switches, workspace.windows
     for q in range(g.PH * g.PW):
@@ -98,7 +97,7 @@ def _backward_pixels(g, workspace, channels, x, dy, n, dz, dgamma, dbeta):
 
 @inlined
 def _backward_registers(g, workspace, channels, x, dy, n, dz, dgamma, dbeta):
-    """Compute the same for LANES channels at a time; sums over an image are in float32."""
+    """Do the same for LANES channels at a time; sums over an image are in float32."""
     edge, pixels = workspace.edge, g.OH * g.OW
     for c in range(0, g.OC, LANES):
         sums = unpool(g, dy, workspace.switches, n, c, dz, c, g.OW * g.OC, g.OC, edge)
@@ -117,7 +116,7 @@ def _backward_registers(g, workspace, channels, x, dy, n, dz, dgamma, dbeta):
 
 @compiled
 def backward_sums(g, workspace, channels, x, dy, dz, first, last):
-    """Compute dz, the gradient in front of pool and ReLU, and the sums dγ = Σ dz·x̂ and dβ = Σ dz."""
+    """Compute dz, the gradient before ReLU and pool, and the sums dγ = Σ dz·x̂ and dβ = Σ dz."""
     dgamma, dbeta = workspace.sums[0], workspace.sums[1]
     dgamma[:] = dbeta[:] = 0
     size = g.OH * g.OW * g.OC

@@ -4,14 +4,13 @@
     total = multiply_add(0.5, load(x, at, 2), total)        # 0.5·x + total
     store(y, at, total)
 
-In plain loops the compiler cannot know that arrays do not overlap, and so keeps sums in memory; a
-vector stays in registers until it is stored. All arrays are flat float32, all positions count
-elements, and bounds are only checked with ``NUMBA_BOUNDSCHECK=1``.
+In plain loops the compiler keeps sums in memory, as it cannot know that arrays do not overlap; a vector
+stays in registers until it is stored. All arrays are flat float32, positions count elements, and bounds
+are only checked with ``NUMBA_BOUNDSCHECK=1``.
 
-``LANES`` is the width of a register on this machine: 16 numbers with AVX-512, 8 with AVX2, 4 with
-NEON or SSE. Each function is written twice: in NumPy, where a vector is an array of n·LANES
-numbers, which defines it and runs with ``NUMBA_DISABLE_JIT=1`` (to step through a kernel in a
-debugger), and as the LLVM instructions that Numba compiles.
+``LANES`` is the width of a register on this machine: 16 numbers with AVX-512, 8 with AVX2, 4 with NEON or
+SSE. Each function is written twice: in NumPy, where a vector is an array of n·LANES numbers, as its
+definition and for ``NUMBA_DISABLE_JIT=1`` (debugging a kernel), and as LLVM instructions for Numba.
 """
 
 import inspect
@@ -30,7 +29,7 @@ from numba.extending import lower_builtin, models, register_model, type_callable
 
 
 def _register_width() -> int:
-    """Ask LLVM how many float32 numbers it puts into a register on the CPU that Numba compiles for."""
+    """Return how many float32 numbers LLVM puts into a register of this CPU."""
     module = llvm.parse_assembly(
         "define <16 x float> @add(<16 x float> %a, <16 x float> %b) {\n"
         "  %c = fadd <16 x float> %a, %b\n  ret <16 x float> %c\n}"
@@ -43,22 +42,22 @@ LANES = _register_width()
 
 
 def load(x: np.ndarray, at: int, n: int) -> np.ndarray:
-    """Return x[at : at + n·LANES] as n registers; n is a constant."""
+    """Return x[at : at + n·LANES] as n registers; n must be a constant."""
     return x[at : at + n * LANES].copy()
 
 
 def store(x: np.ndarray, at: int, vector: np.ndarray) -> None:
-    """Write the vector to x, from x[at] on."""
+    """Write the vector to x, starting at x[at]."""
     x[at : at + len(vector)] = vector
 
 
 def splat(value: float, n: int) -> np.ndarray:
-    """Return n registers that hold ``value`` everywhere."""
+    """Return n registers filled with ``value``."""
     return np.full(n * LANES, value, np.float32)
 
 
 def multiply_add(factor: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return factor·a + b; the factor is one number."""
+    """Return factor·a + b; the factor is a scalar."""
     return np.float32(factor) * a + b
 
 
@@ -75,18 +74,18 @@ def load_rows(x: np.ndarray, at: int, step: int, rows: int, n: int) -> np.ndarra
 
 
 def store_rows(x: np.ndarray, at: int, step: int, vector: np.ndarray, n: int) -> None:
-    """Write a vector that holds rows of n registers to x, from x[at], x[at + step], … on."""
+    """Write the rows of n registers in ``vector`` to x, starting at x[at], x[at + step], …."""
     for r, row in enumerate(vector.reshape(-1, n * LANES)):
         store(x, at + r * step, row)
 
 
 def transpose(block: np.ndarray) -> np.ndarray:
-    """Return LANES registers with rows and columns exchanged."""
+    """Return the transpose of LANES registers."""
     return block.reshape(LANES, LANES).T.ravel()
 
 
 def where(mask: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return a where the mask, from a comparison of vectors, is true, else b."""
+    """Return a where ``mask``, a comparison of vectors, is true, else b."""
     return np.where(mask, a, b)
 
 
@@ -109,7 +108,7 @@ _BYTES = ir.VectorType(ir.IntType(8), LANES)
 
 
 class _Vector(types.Type):
-    """n registers of float32, or of the truth values that comparing them gives."""
+    """n registers of float32, or of bool from a comparison."""
 
     def __init__(self, n: int, of: str = "float32") -> None:
         self.n = n
@@ -129,7 +128,7 @@ def _is_vector(*values: Any, of: str = "float32") -> bool:
 
 
 def _vector(*counts: Any) -> _Vector | None:
-    """Return the type of as many registers as the product of the counts, which must be constants."""
+    """Return the type of a vector whose number of registers is the product of the constants ``counts``."""
     if all(isinstance(count, types.IntegerLiteral) for count in counts):
         return _Vector(math.prod(count.literal_value for count in counts))
     return None
@@ -150,9 +149,9 @@ def _broadcast(builder: Any, value: Any) -> Any:
 def _lowers(function: Callable, result: Callable, *kinds: Any) -> Callable:
     """Register the decorated code generator for calls of ``function`` with arguments of these ``kinds``.
 
-    ``result(*types)`` is the type of the result, None if the arguments do not fit. The generator gets
-    vectors as lists of registers, positions as intp, ``n`` and ``rows`` as Python numbers, ``value`` and
-    ``factor`` as a register that repeats them; it returns a list of registers, or None.
+    ``result(*types)`` is the type of the result, None if the arguments are unsuitable. The generator gets
+    vectors as lists of registers, positions as intp, ``n`` and ``rows`` as Python ints, ``value`` and
+    ``factor`` broadcast to a register; it returns a list of registers, or None.
     """
     names = inspect.signature(function).parameters
     type_callable(function)(lambda context: result)
@@ -252,7 +251,7 @@ def _(context, builder, x, at, step, registers, n):
 
 @_lowers(transpose, lambda block: block if _is_vector(block) and block.n == LANES else None)
 def _(context, builder, rows):
-    # Exchange the off-diagonal quarters of blocks of 2 × 2, of 4 × 4, …; a shuffle counts on from a to b.
+    # Exchange the off-diagonal quarters of blocks of 2 × 2, 4 × 4, …; shuffle indices ≥ LANES are b's.
     span, lanes = 1, range(LANES)
     while span < LANES:
         upper = [k if not k & span else LANES + k - span for k in lanes]
@@ -276,7 +275,7 @@ def _(context, builder, mask, a, b):
     return [builder.select(*three) for three in zip(mask, a, b, strict=True)]
 
 
-# Between bytes and float32 by way of int32, for which every CPU has instructions.
+# Between bytes and float32 via int32, for which every CPU has instructions.
 
 
 @_lowers(load_bytes, lambda x, at, n: _vector(n))

@@ -1,15 +1,14 @@
-"""The backward pass of a convolution with its ReLU and pool, from the open results alone.
+"""The backward pass of a convolution with ReLU and pool, over the open outputs only.
 
-At most one output in every pooling window has a gradient, and none where the ReLU was closed. For
-each filter the open results are listed: where the window begins that they were computed from, and
-their dy. With these lists
+At most one output in each pooling window has a gradient, and none where the ReLU was closed. For each
+filter the open outputs are listed: the start of their window, and their dy. With these lists
 
     dW[filter] = Σ dy · window        dwindow += dy · W[filter]        db[filter] = Σ dy
 
-where a part of dW[filter] and of W[filter] stays in registers while the list goes by. Behind a 2 × 2
-pool that is a quarter of the work of the two matrix products, or an eighth with half of the ReLUs
-closed. A run is read in whole registers, so it may reach into the pixels behind it. What these add
-to dW is cut off later; to dx the zeros behind the filter's weights add 0, or NaN if dy is not finite.
+where a part of dW[filter] and of W[filter] stays in registers for the whole list. After a 2 × 2 pool that
+is a quarter of the work of the two matrix products, or an eighth if half of the ReLUs are closed. A run is
+read in whole registers, so it may extend into the next pixels. Their part of dW is removed later; to dx the
+padding of the filter adds 0, or NaN if dy is not finite.
 """
 
 from typing import NamedTuple
@@ -22,12 +21,12 @@ from minicnn.runtime.compiled import compiled, inlined
 
 
 class SparseGradient(NamedTuple):
-    """What ``backward`` computes in one thread, and the room for it; all threads share windows."""
+    """The buffers of ``backward`` for one thread; all threads share windows."""
 
     dw: np.ndarray  # (OC, runs, length, rounded up to whole registers)
     db: np.ndarray  # (pitch,)
-    w: np.ndarray  # the filters, in the same order, filled up with zeros
-    windows: np.ndarray  # where the window of each cell of a pooling window begins, by its switch
+    w: np.ndarray  # the filters, in the same layout, padded with zeros
+    windows: np.ndarray  # the start of the window of each cell of a pooling window, by its switch
     dpadded: np.ndarray
     offsets: np.ndarray  # of the listed windows
     values: np.ndarray  # their dy
@@ -36,9 +35,9 @@ class SparseGradient(NamedTuple):
 
 @inlined
 def _list_open(g, dy, switches, n, lists):
-    """List the open results of image n for each filter: filter oc has counts[oc], from oc·PH·PW on."""
+    """List the open outputs of image n: filter oc has counts[oc] entries from oc·PH·PW on."""
     windows, offsets, values, counts = lists.windows, lists.offsets, lists.values, lists.counts
-    # Unsigned, since Numba checks signed indices for being negative.
+    # Unsigned, as Numba checks signed indices for being negative.
     closed, columns = np.uint64(g.pool_KH * g.pool_KW), np.uint64(g.pool_KH * g.pool_KW + 1)
     size = g.PH * g.PW
     for oc in range(g.OC):
@@ -48,7 +47,7 @@ def _list_open(g, dy, switches, n, lists):
         switch_at = np.uint64((n * size + q) * g.pitch)
         row = np.uint64(q) * columns
         for oc in range(np.uint64(g.OC)):
-            # Always written, counted if open: a branch would be mispredicted half of the time.
+            # Always write, but count only open ones: a branch would be mispredicted half of the time.
             switch, to = np.uint64(switches[switch_at + oc]), counts[oc]
             offsets[to] = windows[row + switch]
             values[to] = dy[at + oc]
@@ -59,12 +58,12 @@ def _list_open(g, dy, switches, n, lists):
 
 @inlined
 def _add_bias_gradient(g, lists):
-    """Add to db the listed dy of each filter."""
+    """Add the listed dy of each filter to db."""
     db, values, counts = lists.db, lists.values, lists.counts
     for oc in range(g.OC):
         first = oc * g.PH * g.PW
         last = first + np.int64(counts[oc])
-        # Four sums, as an addition has to wait for the one before it.
+        # Four sums, as each addition waits for the previous one.
         a = b = c = d = np.float32(0)
         for e in range(first, last - 3, 4):
             a, b, c, d = a + values[e], b + values[e + 1], c + values[e + 2], d + values[e + 3]
@@ -106,7 +105,7 @@ def _add_filters(registers):
 
 
 def _by_registers(loop):
-    """Return the function that goes over all numbers of the windows, up to 6 registers at a time."""
+    """Return the function that covers whole windows, up to 6 registers at a time."""
     by_6, by_3, by_1 = [loop(registers) for registers in (6, 3, 1)]
 
     @inlined
@@ -133,7 +132,7 @@ _add_all_windows, _add_all_filters = _by_registers(_add_windows), _by_registers(
 
 @compiled
 def backward(g, workspace, gradient, x, dy, dx, first, last):
-    """Add to dw and db what images ``first`` to ``last`` give; assign their dx, unless it is empty."""
+    """Add the dW and db of images ``first`` to ``last``; assign their dx, unless it is empty."""
     padded, starts, dpadded = workspace.padded, workspace.starts, gradient.dpadded
     for n in range(first, last):
         pad(g, x, n, padded)

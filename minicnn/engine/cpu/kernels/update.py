@@ -1,4 +1,4 @@
-"""The optimizers' formulas in one pass over each parameter: every number is read and written once.
+"""The optimizers' formulas, in one pass over each parameter.
 
     SGD    v ← μ·v + g        w ← w − η·v
     Adam   m ← m + (1 − β₁)·(g − m)    s ← s + (1 − β₂)·(g² − s)    w ← w − η·m̂ / (√ŝ + ε)
@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn.runtime.compiled import compiled
 
-_LANES = 64  # independent sums: one alone would wait for each addition to end
+_LANES = 64  # independent sums: a single one would wait for each addition
 
 
 @compiled
@@ -37,7 +37,7 @@ def sgd(w, g, v, first, last, numbers, decay, clip):
     shrink = np.float32(1 - numbers.learning_rate * decay if numbers.decoupled else 1)
     pull = np.float32(0 if numbers.decoupled else decay)
     rate, momentum, clip = np.float32(numbers.learning_rate), np.float32(numbers.momentum), np.float32(clip)
-    # Slices: an index that may be negative is checked each time, which prevents vectorization.
+    # Slices, as Numba's check for negative indices prevents vectorization.
     w, g, v = w[first:last], g[first:last], v[first:last]
     if momentum == 0:
         for k in range(len(w)):

@@ -4,9 +4,9 @@ A tile of 2 × 2 outputs depends on 4 × 4 inputs d. With the filter g and the m
 
     Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A
 
-16 products instead of 36. Summed over channels, each of the 16 places is a matrix product of its
-own, (tiles, C) @ (C, OC); the transforms cost only additions. In float32 the error is about that of
-im2col, since the matrices hold nothing but 0, ±1 and ½.
+16 products instead of 36. Summed over channels, each of the 16 places is one matrix product,
+(tiles, C) @ (C, OC); the transforms cost only additions. In float32 the error is about that of im2col, as
+the matrices consist of 0, ±1 and ½.
 
 Source: Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4.1.
 """
@@ -23,7 +23,7 @@ from minicnn.runtime.compiled import compiled, inlined
 
 
 class WinogradGradient(NamedTuple):
-    """What ``backward`` computes in one thread, and the room for it; all threads share panel_starts."""
+    """The buffers of ``backward`` for one thread; all threads share panel_starts."""
 
     dw: np.ndarray  # dU: (pitch / PANEL, 16, C, PANEL)
     db: np.ndarray  # (pitch,)
@@ -58,7 +58,7 @@ def transform_weights(w, C, channel_step, OC, filter_step, depth, u, taps):
     """Compute U = G g Gᵀ of all filters: u (⌈OC / PANEL⌉, 16, depth ≥ C, PANEL).
 
     Tap (i, j) of filter oc at channel c is w[(3·i + j)·C·OC + c·channel_step + oc·filter_step];
-    ``taps`` (9, LANES) takes those of a register of filters.
+    ``taps`` (9, LANES) is a buffer for one register of filters.
     """
     place = depth * PANEL
     for oc in range(0, -(-OC // PANEL) * PANEL, LANES):
@@ -68,7 +68,7 @@ def transform_weights(w, C, channel_step, OC, filter_step, depth, u, taps):
             for t in range(9):
                 for k in range(count):
                     taps[t * LANES + k] = w[t * C * OC + c * channel_step + (oc + k) * filter_step]
-            # Column by column G g, saved in u; then the same along the rows.
+            # G g by columns, into u; then the same along the rows.
             to = first + c * PANEL
             for j in range(3):
                 _times_g(taps, j * LANES, 3 * LANES, u, to + j * place, 4 * place)
@@ -95,7 +95,7 @@ def _transform_input(g, padded, top, rows, v):
                 at = (2 * (top + th) * g.FW + 2 * tw) * g.C + c
                 to = (th * g.TW + tw) * g.C + c
                 for j in range(4):
-                    # Column by column Bᵀ d, saved in v for the moment.
+                    # Bᵀ d by columns, into v.
                     d0, d1, d2, d3 = _load_4(padded, at + j * g.C, g.FW * g.C)
                     _store_4(v, to + j * step, 4 * step, d0 - d2, d1 + d2, d2 - d1, d1 - d3)
                 for i in range(4):
@@ -112,7 +112,7 @@ def _column_times_a(m, at, step):
 
 @inlined
 def _transform_output(g, m, tiles, z, at):
-    """Compute Y = Aᵀ m A of one panel: m (16, tiles, PANEL) → 2 × 2 pixels of z a tile."""
+    """Compute Y = Aᵀ m A of one panel: m (16, tiles, PANEL) → 2 × 2 pixels of z per tile."""
     step, line = tiles * PANEL, g.YW * g.pitch
     for t in range(tiles):
         for half in range(0, PANEL, LANES):
@@ -171,7 +171,7 @@ def _transform_back(g, m, tiles, top, dpadded, c):
         a = t * PANEL + c % PANEL
         to = (2 * (top + t // g.TW) * g.FW + 2 * (t % g.TW)) * g.C + c
         for j in range(4):
-            # Column by column B m, saved in m.
+            # B m by columns, in place.
             m0, m1, m2, m3 = _load_4(m, a + j * step, 4 * step)
             _store_4(m, a + j * step, 4 * step, m0, m1 - m2 + m3, m1 + m2 - m0, m0 - m0 - m3)
         for i in range(4):
@@ -183,9 +183,9 @@ def _transform_back(g, m, tiles, top, dpadded, c):
 
 @inlined
 def _backward_image(g, workspace, gradient, need_dx):
-    """Add to dU what one image gives, and to dpadded its dx.
+    """Add the dU of one image, and its dx to dpadded.
 
-    At each of the 16 places dU = Vᵀ dM and dV = dM Uᵀ.
+    At each of the 16 places, dU = Vᵀ dM and dV = dM Uᵀ.
     """
     padded, z, v, m = workspace.padded, workspace.z, workspace.v, workspace.m
     dw, _, u, dpadded, dm, panel_starts = gradient
@@ -218,13 +218,13 @@ def _backward_image(g, workspace, gradient, need_dx):
 
 @compiled
 def backward(g, workspace, gradient, x, dy, dx, first, last):
-    """Add to dU and db what images ``first`` to ``last`` give; assign their dx, unless it is empty."""
+    """Add the dU and db of images ``first`` to ``last``; assign their dx, unless it is empty."""
     switches, padded, dz, edge = workspace.switches, workspace.padded, workspace.z, workspace.edge
     db, dpadded, need_dx = gradient.db, gradient.dpadded, len(dx) > 0
     for n in range(first, last):
         pad(g, x, n, padded)
         if g.OH < 2 * g.TH or g.OW < g.YW or g.pitch > g.OC:
-            dz[:] = 0  # forward left something in the tiles beyond the border and in the missing filters
+            dz[:] = 0  # forward wrote to tiles beyond the border and to filters beyond OC
         for c in range(0, g.OC, LANES):
             sums = unpool(g, dy, switches, n, c, dz, c, g.YW * g.pitch, g.pitch, edge)
             store(db, c, load(db, c, 1) + sums)
