@@ -3,9 +3,9 @@
     pip install -e ".[bench,cuda12]"
     python benchmarks/cpu_vs_gpu.py
 
-Every way to train has its own process, the same model, and batches of Fashion-MNIST on the device;
-its name contains its precision. The figures are medians of ten turns after a warm-up. Without a usable GPU only
-the CPU is measured, and the reason is printed.
+Every way to train has its own process, the same model, and batches of Fashion-MNIST on the device; its name
+contains its precision. The figures are medians of ten turns after a warm-up. Without a usable GPU only the
+CPU is measured, and the reason is printed.
 """
 
 import argparse

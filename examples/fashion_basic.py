@@ -44,7 +44,7 @@ def main() -> int:
     trainer = mc.Trainer(model, mc.optimizers.SGD(args.lr, momentum=0.9), device=args.device)
     cosine = mc.train.LearningRateSchedule(mc.schedules.Cosine(args.lr))
     with report.run_folder(args.out, "runs/fashion-basic", args.force) as out:
-        # A tenth of the training images is held out for the learning curves; the test images wait.
+        # A tenth of the training images is held out for the learning curves.
         trainer.fit(train, args.epochs, args.batch_size, validation=0.1, callbacks=[cosine], seed=args.seed)
 
         evaluation = trainer.evaluate(test)

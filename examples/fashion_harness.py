@@ -16,7 +16,7 @@ NETWORKS = {  # filters and padding of the one convolution
 
 
 def main() -> int:
-    """Do what the module says; the test images are used once, by the network trained last."""
+    """Cross-validate, compare, train, test once, report, predict."""
     parser = cli.options.script_parser(__doc__, "runs/fashion-harness")
     parser.add_argument("--folds", type=int, default=5, help="at least 2 (default: 5)")
     cli.options.add_training(parser, epochs=10, batch_size=32, lr=0.01)
@@ -72,7 +72,7 @@ def cosine(args: argparse.Namespace) -> list[mc.train.Callback]:
 
 
 def validate(name: str, train: mc.data.Dataset, args: argparse.Namespace) -> CrossValidation:
-    """Train a network on all folds but one, for each fold, and print how well it does on that one."""
+    """Cross-validate a network and print its accuracy."""
     result = cross_validate(
         lambda rest, seed: make_trainer(name, args, seed),
         train,
@@ -88,7 +88,7 @@ def validate(name: str, train: mc.data.Dataset, args: argparse.Namespace) -> Cro
 
 
 def choose(results: list[CrossValidation]) -> int:
-    """Return the index of the best of those that beat the baseline by more than chance, or 0."""
+    """Return the index of the best network that is significantly better than the baseline, or 0."""
     comparisons = enumerate(compare_with(results[0], results[1:]), start=1)
     better = [index for index, found in comparisons if found.significant and found.difference > 0]
     return max(better, key=lambda index: results[index].mean, default=0)

@@ -1,4 +1,4 @@
-"""Train several layers with plain SGD on Fashion-MNIST, then look inside: feature maps and image search."""
+"""Train a deeper network on Fashion-MNIST with plain SGD; then draw feature maps and search images."""
 
 import sys
 
@@ -8,13 +8,13 @@ import minicnn as mc
 from minicnn import cli, explain, plots, report
 from minicnn import layers as L
 
-QUERIES, FOUND = 6, 6  # images to search with, and to find for each
+QUERIES, FOUND = 6, 6  # queries of the image search, and results for each
 
 
 def main() -> int:
-    """Train, test, look inside, report."""
+    """Train, test, draw, search, report."""
     parser = cli.options.script_parser(__doc__, "runs/fashion-multi")
-    parser.add_argument("--image", type=int, default=0, help="the test image to look into (default: 0)")
+    parser.add_argument("--image", type=int, default=0, help="a test image, for feature maps (default: 0)")
     cli.options.add_training(parser, epochs=15, batch_size=32, lr=0.05)
     args = parser.parse_args()
 
@@ -48,7 +48,7 @@ def main() -> int:
 
     trainer = mc.Trainer(model, mc.optimizers.SGD(args.lr), device=args.device)  # plain: no momentum
     cosine = mc.train.LearningRateSchedule(mc.schedules.Cosine(args.lr))
-    harder = mc.data.Augmentation(flip=True, shift=1)  # mirror images, moved by up to a pixel
+    augmentation = mc.data.Augmentation(flip=True, shift=1)  # mirror and move by up to a pixel
     with report.run_folder(args.out, "runs/fashion-multi", args.force) as out:
         trainer.fit(
             train,
@@ -57,7 +57,7 @@ def main() -> int:
             validation=0.05,
             callbacks=[cosine],
             seed=args.seed,
-            augmentation=harder,
+            augmentation=augmentation,
         )
         evaluation = trainer.evaluate(test)
         run = report.write_run(out, trainer, train, test, evaluation, spec, custom_sections=True)
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def add_feature_maps(page: report.Page, model: mc.Sequential, test: mc.data.Dataset, number: int) -> None:
-    """Add what the network has made of an image after each pool, a tile for each filter."""
+    """Add the feature maps of an image after each pool."""
     figures = {}
     for layer in ("maxpool2d_1", "maxpool2d_2"):
         maps = explain.feature_maps(model, test.images[number : number + 1], layer)[0]
@@ -80,7 +80,7 @@ def add_feature_maps(page: report.Page, model: mc.Sequential, test: mc.data.Data
 
 
 def add_search(page: report.Page, model: mc.Sequential, test: mc.data.Dataset) -> None:
-    """Add the test images nearest to the first few, by the cosine of the last hidden layer's features."""
+    """Add the nearest test images of the first few, by the cosine of the last hidden layer's features."""
     features = explain.features(model, test.images)
     found = explain.nearest(features, features[:QUERIES], count=1 + FOUND)[:, 1:]  # the nearest is itself
     same = np.mean(test.labels[found] == test.labels[:QUERIES, None])
@@ -88,9 +88,9 @@ def add_search(page: report.Page, model: mc.Sequential, test: mc.data.Dataset) -
     captions = [[test.class_names[label] for label in labels] for labels in test.labels[numbers]]
     title = "Nearest test images by their features"
     figure = plots.search_results(test.images[:QUERIES], test.images[found], captions, title)
-    text = f"{same:.0%} of the images found are of the class of the image searched with."
+    text = f"{same:.0%} of the results are of the class of their query."
     page.section(
-        "Image search", text, {"search": (figure, "Left the query, then what is found, nearest first.")}
+        "Image search", text, {"search": (figure, "On the left the query, then its results, nearest first.")}
     )
 
 

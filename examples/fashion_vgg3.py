@@ -1,4 +1,4 @@
-"""Three 3 × 3 convolutions in a row, as VGG has them: drawn, trained, saved, loaded again."""
+"""Train three 3 × 3 convolutions in a row, as in VGG; draw, save and load the network."""
 
 import sys
 
@@ -37,7 +37,7 @@ def main() -> int:
     sgd = mc.optimizers.SGD(args.lr, momentum=0.9, weight_decay=5e-4)
     trainer = mc.Trainer(model, sgd, device=args.device)
     cosine = mc.train.LearningRateSchedule(mc.schedules.Cosine(args.lr))
-    harder = mc.data.Augmentation(flip=True, shift=1)  # mirror images, moved by up to a pixel
+    augmentation = mc.data.Augmentation(flip=True, shift=1)  # mirror and move by up to a pixel
     with report.run_folder(args.out, "runs/fashion-vgg3", args.force) as out:
         plots.save(plots.model_graph(model), out / "network.png")
         print(f"the drawn network: {out}/network.png")
@@ -48,7 +48,7 @@ def main() -> int:
             validation=0.05,
             callbacks=[cosine],
             seed=args.seed,
-            augmentation=harder,
+            augmentation=augmentation,
         )
         evaluation = trainer.evaluate(test)
         run = report.write_run(out, trainer, train, test, evaluation, spec)

@@ -1,4 +1,4 @@
-"""MNIST from a baseline to something better: validate both, choose, train on all images, save and load."""
+"""Improve on a baseline for MNIST: validate two networks, train the better one on all images, test it."""
 
 import argparse
 import sys
@@ -30,7 +30,7 @@ def baseline(train: Dataset, held_out: Dataset | None, args: argparse.Namespace)
 def improved(train: Dataset, held_out: Dataset | None, args: argparse.Namespace) -> mc.Trainer:
     """Train three convolutions with BatchNorm, a one-cycle learning rate and moved images."""
     network = [
-        L.Conv2D(32, 3, padding="same", use_bias=False),  # BatchNorm would take a bias away again
+        L.Conv2D(32, 3, padding="same", use_bias=False),  # BatchNorm would subtract a bias
         L.MaxPool2D(2),  # before BatchNorm, which then has a quarter of the pixels to normalize
         L.BatchNorm(),
         L.ReLU(),
@@ -65,7 +65,7 @@ def improved(train: Dataset, held_out: Dataset | None, args: argparse.Namespace)
 
 
 def main() -> int:
-    """Do what the module says. The validation chooses; the test images only judge."""
+    """Train both, choose by validation, train again on all images, test, report."""
     parser = cli.options.script_parser(__doc__, "runs/mnist-improve")
     parser.add_argument("--epochs", type=count, help="default: 10 for the baseline, 6 for the improved one")
     parser.add_argument("--batch-size", type=count, help="default: 32 and 128")
@@ -107,7 +107,7 @@ def row(name: str, trainer: mc.Trainer, tested: mc.metrics.Evaluation | None = N
 
 
 def add_comparison(page: report.Page, trainers: dict[str, mc.Trainer], rows: list[tuple[str, ...]]) -> None:
-    """Add the table of the trainings, and the curves of those that were validated."""
+    """Add the table of all trainings, and the curves of those with validation."""
     header = "network", "parameters", "images trained on", "seconds", "validation accuracy", "test accuracy"
     text = (
         "Both networks were trained on five sixths of the training images and validated on the rest. "

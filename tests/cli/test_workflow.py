@@ -31,7 +31,7 @@ def folder(tmp_path_factory, synthetic_once, learned):
     return out
 
 
-def told(capsys, *arguments):
+def as_json(capsys, *arguments):
     """Run a command with --json; return its exit status, its result, and its messages on stderr."""
     status = cli.main([*arguments, "--json"])
     out, err = capsys.readouterr()
@@ -61,7 +61,7 @@ class TestTrain:
 
     @pytest.mark.usefixtures("no_figures")
     def test_with_json_stdout_is_json_alone(self, capsys, tmp_path):
-        status, facts, _ = told(capsys, "train", *SMALL, "--out", str(tmp_path))
+        status, facts, _ = as_json(capsys, "train", *SMALL, "--out", str(tmp_path))
         assert status == 0
         assert facts == json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
 
@@ -75,7 +75,7 @@ class TestTrain:
     def test_nothing_learned_is_exit_status_1_and_in_the_report(self, capsys, tmp_path, monkeypatch, learned):
         monkeypatch.setattr(mc.metrics.Evaluation, "learned", learned)
         arguments = ["train", *SMALL[:-4], "--lr", "1e-9", "--out", str(tmp_path)]
-        status, facts, err = told(capsys, *arguments)
+        status, facts, err = as_json(capsys, *arguments)
         assert (status, facts["learned"], facts["most_frequent_share"]) == (1, False, 0.1)
         lines = err.splitlines()
         assert lines[-1] == "!" * 88
@@ -107,7 +107,7 @@ class TestTrain:
         for data, name in ((train, "a.csv.gz"), (test, "b.csv")):
             mc.data.write_csv(data, tmp_path / name)
         files = ["--train-csv", str(tmp_path / "a.csv.gz"), "--test-csv", str(tmp_path / "b.csv")]
-        status, facts, _ = told(capsys, "train", *files, "--epochs", "1", "--out", str(tmp_path / "run"))
+        status, facts, _ = as_json(capsys, "train", *files, "--epochs", "1", "--out", str(tmp_path / "run"))
         assert status == 0
         assert facts["images"] == {"training": 190, "validation": 10, "test": 40}
         model = mc.load(tmp_path / "run" / "model.safetensors")
@@ -204,7 +204,7 @@ class TestTrain:
 class TestEvaluate:
     def test_it_gives_the_scores_of_the_run(self, folder, capsys):
         model = str(folder / "model.safetensors")
-        status, facts, err = told(capsys, "evaluate", model, "--images", "60")
+        status, facts, err = as_json(capsys, "evaluate", model, "--images", "60")
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         assert (status, err) == (0, "")
         assert (facts["dataset"], facts["images"]) == ("synthetic", 60)
@@ -226,14 +226,14 @@ class TestEvaluate:
 
     def test_flip_tta_gives_other_scores(self, folder, capsys):
         arguments = ["evaluate", str(folder / "model.safetensors"), "--images", "60"]
-        plain, flipped = (told(capsys, *arguments, *more)[1] for more in ([], ["--flip-tta"]))
+        plain, flipped = (as_json(capsys, *arguments, *more)[1] for more in ([], ["--flip-tta"]))
         assert plain["loss"] != flipped["loss"]
 
     def test_a_csv_file_as_the_test_set(self, folder, capsys, tmp_path):
         _, test = mc.data.load("synthetic")
         mc.data.write_csv(test.subset(slice(60)), tmp_path / "test.csv")
         model, file = str(folder / "model.safetensors"), str(tmp_path / "test.csv")
-        _, facts, _ = told(capsys, "evaluate", model, "--test-csv", file)
+        _, facts, _ = as_json(capsys, "evaluate", model, "--test-csv", file)
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         assert facts["accuracy"] == metrics["test_accuracy"]
 
@@ -242,8 +242,8 @@ class TestEvaluate:
         model.info["dataset"] = "pets_train"
         model.save(tmp_path / "pets.safetensors")
         assert cli.main(["evaluate", str(tmp_path / "pets.safetensors")]) == 2
-        told = capsys.readouterr().err
-        assert "trained on 'pets_train': name a test set with --dataset, --data or --test-csv" in told
+        err = capsys.readouterr().err
+        assert "trained on 'pets_train': name a test set with --dataset, --data or --test-csv" in err
 
     def test_a_model_without_a_data_set_needs_a_test_set(self, folder, capsys, tmp_path):
         model = mc.load(folder / "model.safetensors")
@@ -262,7 +262,7 @@ class TestEvaluate:
         names = test.class_names[::-1]
         other = mc.data.Dataset(test.images[:60], 9 - test.labels[:60], names, "reversed")
         monkeypatch.setattr(mc.data.spec, "load", lambda name, root=None: (other, other))
-        _, facts, _ = told(capsys, "evaluate", str(folder / "model.safetensors"), "--dataset", "synthetic")
+        _, facts, _ = as_json(capsys, "evaluate", str(folder / "model.safetensors"), "--dataset", "synthetic")
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         assert facts["accuracy"] == metrics["test_accuracy"]
         assert facts["class_names"] == list(test.class_names)
@@ -274,7 +274,7 @@ class TestEvaluate:
         arguments = ["evaluate", str(folder / "model.safetensors"), "--test-csv", str(tmp_path / "last.csv")]
         assert cli.main(arguments) == 2
         assert "choose the label with label='last'" in capsys.readouterr().err
-        _, facts, _ = told(capsys, *arguments, "--label", "last")
+        _, facts, _ = as_json(capsys, *arguments, "--label", "last")
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         assert facts["accuracy"] == metrics["test_accuracy"]
 
@@ -306,7 +306,7 @@ def picture(tmp_path):
 
 class TestPredict:
     def test_it_prints_the_three_most_probable_classes(self, folder, capsys, picture):
-        status, facts, _ = told(capsys, "predict", str(folder / "model.safetensors"), picture)
+        status, facts, _ = as_json(capsys, "predict", str(folder / "model.safetensors"), picture)
         (answer,) = facts
         model = mc.load(folder / "model.safetensors")
         fed = mc.data.read_picture(picture, margin=model.preparation.margin)
@@ -336,8 +336,8 @@ class TestPredict:
     def test_inversion_can_be_given(self, folder, capsys, picture):
         model, answers = str(folder / "model.safetensors"), {}
         for option in ("--invert", "--no-invert"):
-            answers[option] = told(capsys, "predict", model, picture, option)[1][0]["answers"]
-        assert answers["--invert"] == told(capsys, "predict", model, picture)[1][0]["answers"]
+            answers[option] = as_json(capsys, "predict", model, picture, option)[1][0]["answers"]
+        assert answers["--invert"] == as_json(capsys, "predict", model, picture)[1][0]["answers"]
         assert answers["--invert"] != answers["--no-invert"]
 
     def test_a_picture_of_nothing_gets_a_remark(self, folder, capsys, tmp_path):
@@ -402,7 +402,7 @@ class TestPredict:
             two.paste(one, (500, 0))
         two.save(tmp_path / "two.png")
         model = str(folder / "model.safetensors")
-        status, facts, err = told(capsys, "predict", model, str(tmp_path / "two.png"), picture)
+        status, facts, err = as_json(capsys, "predict", model, str(tmp_path / "two.png"), picture)
         assert status == 0
         assert "several objects stand out" in facts[0]["remarks"][0]
         assert facts[1]["remarks"] == []
@@ -411,7 +411,7 @@ class TestPredict:
     def test_of_several_frames_the_first_is_used_with_a_remark(self, folder, picture, capsys, tmp_path):
         with Image.open(picture) as one:
             one.save(tmp_path / "two.gif", save_all=True, append_images=[Image.new("L", one.size, 255)])
-        facts = told(capsys, "predict", str(folder / "model.safetensors"), str(tmp_path / "two.gif"))[1]
+        facts = as_json(capsys, "predict", str(folder / "model.safetensors"), str(tmp_path / "two.gif"))[1]
         assert facts[0]["answers"][0]["class"] == "Trouser"
         assert facts[0]["remarks"] == [f"{tmp_path / 'two.gif'} holds several pictures: the first is used"]
 
@@ -431,7 +431,7 @@ class TestCrossval:
     RECIPES = ("--recipe", "fashion-quick", "fashion-baseline")
 
     def test_all_recipes_are_compared_with_the_first(self, capsys):
-        status, facts, err = told(capsys, "crossval", *self.RECIPES, "--folds", "3", *SMALL)
+        status, facts, err = as_json(capsys, "crossval", *self.RECIPES, "--folds", "3", *SMALL)
         assert status == 0
         assert [r["recipe"] for r in facts["recipes"]] == ["fashion-quick", "fashion-baseline"]
         first, second = (np.array(r["accuracies"]) for r in facts["recipes"])
@@ -444,7 +444,7 @@ class TestCrossval:
 
     def test_equal_differences_in_all_folds_give_no_p(self, capsys):
         recipes = "--recipe", "fashion-quick", "fashion-quick"
-        (comparison,) = told(capsys, "crossval", *recipes, "--folds", "2", *SMALL)[1]["comparisons"]
+        (comparison,) = as_json(capsys, "crossval", *recipes, "--folds", "2", *SMALL)[1]["comparisons"]
         assert (comparison["difference"], comparison["p"], comparison["interval"]) == (0, None, None)
         assert "the variance cannot be estimated" in comparison["text"]
 
@@ -459,7 +459,7 @@ class TestCrossval:
         assert cli.main(["crossval", "--recipe", "mnist-quick", "fashion-quick", "--images", "300"]) == 2
         assert "for fashion-mnist and mnist" in capsys.readouterr().err
         options = ["--recipe", "mnist-quick", "fashion-quick", "--folds", "2", *SMALL]
-        assert told(capsys, "crossval", *options)[1]["dataset"] == "synthetic"
+        assert as_json(capsys, "crossval", *options)[1]["dataset"] == "synthetic"
 
     def test_one_fold_is_exit_status_2(self, capsys):
         assert cli.main(["crossval", *self.RECIPES, "--folds", "1", *SMALL]) == 2
@@ -471,7 +471,7 @@ class TestReport:
         page = folder / "report.html"
         before = page.read_text(encoding="utf-8")
         page.unlink()
-        status, facts, _ = told(capsys, "report", str(folder))
+        status, facts, _ = as_json(capsys, "report", str(folder))
         assert (status, facts) == (0, {"report": str(page)})
         assert page.read_text(encoding="utf-8") == before
 
@@ -520,7 +520,7 @@ class TestReport:
 
 class TestData:
     def test_it_describes_the_data(self, capsys):
-        status, facts, _ = told(capsys, "data", "--dataset", "synthetic", "--images", "100")
+        status, facts, _ = as_json(capsys, "data", "--dataset", "synthetic", "--images", "100")
         assert status == 0
         assert facts["training"]["images"] == 100
         assert facts["test"]["images"] == 20

@@ -198,7 +198,7 @@ def test_memory_holds_the_images_and_little_more(tmp_path, last):
 
 
 class TestMistakes:
-    def refused(self, tmp_path, content, message, **arguments):
+    def rejects(self, tmp_path, content, message, **arguments):
         path = written(tmp_path, content)
         with pytest.raises(DataError) as caught:
             read_csv(path, **arguments)
@@ -226,35 +226,35 @@ class TestMistakes:
     def test_a_field_that_is_not_a_byte_is_named_by_line_and_column(self, tmp_path, field, found):
         rows = f"2,0,10,20,255\n\n0,1,2,{field},4\n0,x,0,0,0\n"
         expected = f"expected a whole number 0…255; got {found}: correct it, or fetch the file again"
-        self.refused(tmp_path, f"{HEADER}\n{rows}", f", line 4, column 4 (pixel3): {expected}")
-        self.refused(tmp_path, rows, f", line 3, column 4: {expected}")
+        self.rejects(tmp_path, f"{HEADER}\n{rows}", f", line 4, column 4 (pixel3): {expected}")
+        self.rejects(tmp_path, rows, f", line 3, column 4: {expected}")
 
     def test_the_first_and_the_last_field_are_found_too(self, tmp_path):
-        self.refused(tmp_path, f"{HEADER}\n-,0,0,0,0,0", ", line 2: expected 5 fields")
-        self.refused(
+        self.rejects(tmp_path, f"{HEADER}\n-,0,0,0,0,0", ", line 2: expected 5 fields")
+        self.rejects(
             tmp_path, f"{HEADER}\n256,0,0,0,0", ", line 2, column 1 (label): expected a whole number"
         )
-        self.refused(
+        self.rejects(
             tmp_path, f"{HEADER}\n0,0,0,0,x\n", ", line 2, column 5 (pixel4): expected a whole number"
         )
-        self.refused(
+        self.rejects(
             tmp_path, ",0,0,0,0\n" + ROWS, ", line 1, column 1: expected a whole number 0…255; got nothing"
         )
-        self.refused(tmp_path, "300,0,0,0,0\n" + ROWS, ", line 1, column 1: expected a whole number")
+        self.rejects(tmp_path, "300,0,0,0,0\n" + ROWS, ", line 1, column 1: expected a whole number")
 
     @pytest.mark.parametrize(
         ("line", "fields"), [("0,1,2,3", 4), ("0", 1), (" ", 1), ("0,1,2,3,4,", 6), ("0,1,2,3,4,5", 6)]
     )
     def test_a_line_with_too_few_or_too_many_fields_is_named(self, tmp_path, line, fields):
         message = f"expected 5 fields, as in line 1; got {fields}: correct it, or fetch the file again"
-        self.refused(tmp_path, f"{HEADER}\n{ROWS}{line}", f", line 4: {message}")
-        self.refused(tmp_path, f"{ROWS}{line}\n{ROWS}", f", line 3: {message}")
+        self.rejects(tmp_path, f"{HEADER}\n{ROWS}{line}", f", line 4: {message}")
+        self.rejects(tmp_path, f"{ROWS}{line}\n{ROWS}", f", line 3: {message}")
 
     def test_a_header_with_another_number_of_columns_than_every_line(self, tmp_path):
-        self.refused(tmp_path, f"{HEADER}\n0,1,2,3\n", ", line 2: expected 5 fields, as in line 1; got 4")
+        self.rejects(tmp_path, f"{HEADER}\n0,1,2,3\n", ", line 2: expected 5 fields, as in line 1; got 4")
 
     def test_a_column_that_is_neither_label_nor_pixel_is_named(self, tmp_path):
-        self.refused(
+        self.rejects(
             tmp_path,
             f"\nid,label,pixel1,pixel2,pixel3,pixel4\n0,{ROWS}",
             ", line 2: expected a label and the pixels of a square; got 6 fields: write it without the "
@@ -263,16 +263,16 @@ class TestMistakes:
 
     def test_a_word_among_numbers_and_a_number_among_words(self, tmp_path):
         expected = ", line 3, column 1 (label): expected a whole number 0…255; got 'cat'"
-        self.refused(tmp_path, f"{HEADER}\n1,2,3,4,5\ncat,0,0,0,0", expected)
+        self.rejects(tmp_path, f"{HEADER}\n1,2,3,4,5\ncat,0,0,0,0", expected)
         expected = ", line 3, column 1 (label): expected the name of a class; got '1'"
-        self.refused(tmp_path, f"{HEADER}\ncat,0,0,0,0\n1,2,3,4,5", expected)
-        self.refused(
+        self.rejects(tmp_path, f"{HEADER}\ncat,0,0,0,0\n1,2,3,4,5", expected)
+        self.rejects(
             tmp_path, "cat,0,0,0,0\n,2,3,4,5", ", line 2, column 1: expected the name of a class; got n"
         )
-        self.refused(tmp_path, "cat,0,0,0,0\ndog,2,3,dog,5", ", line 2, column 4: expected a whole number")
+        self.rejects(tmp_path, "cat,0,0,0,0\ndog,2,3,dog,5", ", line 2, column 4: expected a whole number")
 
     def test_a_word_that_is_not_a_class(self, tmp_path):
-        self.refused(
+        self.rejects(
             tmp_path,
             "cat,0,0,0,0\n\x1b[2J,2,3,4,5",
             r": the label '\x1b[2J' is not one of the classes cat, dog",
@@ -294,7 +294,7 @@ class TestMistakes:
         ],
     )
     def test_an_unclear_label_column(self, tmp_path, header, label, message):
-        self.refused(tmp_path, f"{header}\n{ROWS}", message, label=label)
+        self.rejects(tmp_path, f"{header}\n{ROWS}", message, label=label)
 
     @pytest.mark.parametrize("header", ["", ",".join(map(str, range(50))) + "\n", "c1" + ",c2" * 49 + "\n"])
     def test_pixels_in_place_of_labels_are_recognized(self, tmp_path, header):
@@ -313,7 +313,7 @@ class TestMistakes:
     def test_a_line_without_an_end_is_not_read(self, tmp_path, monkeypatch):
         monkeypatch.setattr("minicnn.data.csv.MAX_LINE", 40)
         assert_is_the_table(read_csv(written(tmp_path, ROWS)))
-        self.refused(tmp_path, ROWS + "0," * 30, ", line 3: expected at most 40 characters; there are more")
+        self.rejects(tmp_path, ROWS + "0," * 30, ", line 3: expected at most 40 characters; there are more")
 
     @pytest.mark.parametrize(
         "content",
@@ -325,7 +325,7 @@ class TestMistakes:
         ],
     )
     def test_an_index_column_is_rejected(self, tmp_path, content):
-        self.refused(
+        self.rejects(
             tmp_path,
             content,
             ", line 1: an index column comes before the label: write the file without it (with pandas, "
@@ -333,7 +333,7 @@ class TestMistakes:
         )
 
     def test_a_number_in_quotes_is_not_a_title(self, tmp_path):
-        self.refused(
+        self.rejects(
             tmp_path,
             '"2",0,10,20,255\n' + ROWS,
             ", line 1, column 1: expected a whole number 0…255; got '\"2",
@@ -341,35 +341,35 @@ class TestMistakes:
 
     @pytest.mark.parametrize("content", [b"", b"\n\n", codecs.BOM_UTF8, gzip.compress(b"")])
     def test_an_empty_file(self, tmp_path, content):
-        self.refused(tmp_path, content, ": expected a CSV file of labels and pixels; it is empty")
+        self.rejects(tmp_path, content, ": expected a CSV file of labels and pixels; it is empty")
 
     @pytest.mark.parametrize("end", ["", "\n", "\n\n"])
     def test_a_header_only(self, tmp_path, end):
-        self.refused(tmp_path, HEADER + end, ": expected an image on each line; there is only a header")
+        self.rejects(tmp_path, HEADER + end, ": expected an image on each line; there is only a header")
 
     @pytest.mark.parametrize(
         "content", [b"\x89PNG\r\n\x1a\n", b"0,1,2,3,4\n0,1,\xff,3,4\n", b"PK\3\4\x14\xe9\xff"]
     )
     def test_a_file_that_is_not_text(self, tmp_path, content):
-        self.refused(tmp_path, content, ": expected a CSV file, which is text; this is not (invalid")
+        self.rejects(tmp_path, content, ": expected a CSV file, which is text; this is not (invalid")
 
     @pytest.mark.parametrize("content", ["<!DOCTYPE html>\n<html></html>", "0;1;2;3;4", "\0\0\0\0", "5"])
     def test_a_file_without_commas(self, tmp_path, content):
-        self.refused(
+        self.rejects(
             tmp_path, content, ", line 1: expected a label and pixels, separated by commas; got a single"
         )
 
     @pytest.mark.parametrize("content", [b"\x1f\x8b", gzip.compress(ROWS.encode())[:-9]])
     def test_gzip_that_is_cut_short(self, tmp_path, content):
-        self.refused(tmp_path, content, ": expected whole gzip data")
+        self.rejects(tmp_path, content, ": expected whole gzip data")
 
     def test_a_missing_label_is_guessed(self, tmp_path):
         advice = "the label, which comes first, seems to be missing"
         row = ",".join(["0"] * 784)
-        self.refused(
+        self.rejects(
             tmp_path, row, f", line 1: expected a label and the pixels of a square; got 784 fields: {advice}"
         )
-        self.refused(
+        self.rejects(
             tmp_path,
             "\n0,1,2,3,4,5",
             f", line 2: expected a label and the 6 pixels of (2, 3, 1); got 6 fields: {advice}",
@@ -378,10 +378,10 @@ class TestMistakes:
 
     def test_images_that_are_not_square_need_their_shape(self, tmp_path):
         row, advice = "0,1,2,3,4,5,6", "give the image_shape, (H, W, C), that the images have"
-        self.refused(
+        self.rejects(
             tmp_path, row, f", line 1: expected a label and the pixels of a square; got 7 fields: {advice}"
         )
-        self.refused(
+        self.rejects(
             tmp_path,
             row,
             f", line 1: expected a label and the 4 pixels of (2, 2, 1); got 7 fields: {advice}",
@@ -390,7 +390,7 @@ class TestMistakes:
 
     def test_a_label_without_a_class_name(self, tmp_path):
         message = ": labels must be within 0…1 (2 classes); labels[0] is 2, they go from 0 to 2: correct it"
-        self.refused(tmp_path, ROWS, message, class_names=("cat", "dog"))
+        self.rejects(tmp_path, ROWS, message, class_names=("cat", "dog"))
 
     def test_a_missing_file_is_not_found(self, tmp_path):
         with pytest.raises(DataNotFoundError, match=r"nowhere\.csv: there is no such file"):

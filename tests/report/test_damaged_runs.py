@@ -270,7 +270,7 @@ UNREADABLE = {
 }
 
 
-def refused(whole, folder):
+def assert_rejected(whole, folder):
     with pytest.raises(MiniCNNError, match="run") as caught:
         report.page_of(report.read_run(folder), *whole[1:])
     message = str(caught.value)
@@ -285,14 +285,14 @@ DAMAGED = DAMAGED_METRICS | DAMAGED_FILES | UNREADABLE
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_run_is_rejected(whole, folder, damage):
     damage(folder)
-    refused(whole, folder)
+    assert_rejected(whole, folder)
 
 
 @pytest.mark.parametrize("damage", DAMAGED_FILES.values(), ids=DAMAGED_FILES)
 def test_a_crafted_run_is_rejected(whole, folder, damage):
     damage(folder)
     sign(folder)
-    refused(whole, folder)
+    assert_rejected(whole, folder)
 
 
 def test_there_are_many_of_them():

@@ -56,7 +56,7 @@ def write(folder, done, **notes):
     return report.write_run(folder, trainer, train, test, run.evaluation, SPEC, COMMAND, **notes)
 
 
-def refuse(constant):
+def no_constant(constant):
     raise AssertionError(f"{constant} is not JSON")
 
 
@@ -70,7 +70,7 @@ class TestWriteRun:
 
     def test_the_metrics_are_the_json_file(self, done):
         text = (done[0].folder / "metrics.json").read_text(encoding="utf-8")
-        assert json.loads(text, parse_constant=refuse) == done[0].metrics
+        assert json.loads(text, parse_constant=no_constant) == done[0].metrics
         assert text.endswith("}\n")
 
     def test_the_metrics_are_correct(self, done):

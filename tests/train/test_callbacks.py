@@ -579,7 +579,7 @@ class TestProgress:
         assert "%|" not in capsys.readouterr().out
 
     def test_the_bar_shows_when_a_kernel_is_compiled(self, monkeypatch):
-        def said(compiles):
+        def screens(compiles):
             class Compile(Callback):
                 def on_epoch_trained(self, trainer):
                     if compiles:
@@ -593,8 +593,8 @@ class TestProgress:
 
         runner = trainer()
         fit(runner)  # compiles the kernels
-        assert all("compiling" not in text for text in said(False))
-        before, after = said(True)
+        assert all("compiling" not in text for text in screens(False))
+        before, after = screens(True)
         assert "compiling" not in before
         assert "\rcompiling kernels: 100%" in after
         assert after.rindex("epoch 1/1: 100%") > after.rindex("compiling kernels")

@@ -534,7 +534,7 @@ class TestKinds:
 class TestRefusing:
     """Bad input raises an error before any step, and leaves the model unchanged."""
 
-    def refuse(self, error, match, train, **arguments):
+    def assert_rejected(self, error, match, train, **arguments):
         runner = trainer()
         spy, before = Spy(runner), copies(runner.model)
         with pytest.raises(error, match=match) as caught:
@@ -546,7 +546,7 @@ class TestRefusing:
 
     @pytest.mark.parametrize(("make", "error", "match"), BAD_DATA.values(), ids=BAD_DATA)
     def test_data_that_does_not_fit(self, make, error, match):
-        self.refuse(error, match, make())
+        self.assert_rejected(error, match, make())
 
     @pytest.mark.parametrize(("make", "error", "match"), BAD_DATA.values(), ids=BAD_DATA)
     def test_evaluate_rejects_the_same_data(self, make, error, match):
@@ -555,7 +555,7 @@ class TestRefusing:
 
     @pytest.mark.parametrize(("arguments", "error", "match"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
     def test_arguments_out_of_range(self, arguments, error, match):
-        self.refuse(error, match, data(), **arguments)
+        self.assert_rejected(error, match, data(), **arguments)
 
     def test_labels_out_of_range_and_wrong_dtypes_are_rejected_by_the_data_set(self):
         images = data().images
