@@ -44,9 +44,11 @@ def describe(model: "Sequential") -> dict[str, Any]:
             "class_names": model.class_names,
             "info": model.info,
         }
-        names = [layer.name for layer in Description.read(json_object(json.dumps(found))).layers]
+        read = Description.read(json_object(json.dumps(found)))
+        names = [layer.name for layer in read.layers]
         if names != [layer.name for layer in model.layers]:
             raise ValueError(f"its layers must be called {', '.join(names)}")
+        _check_declared(model, read.array_shapes())
     except UNUSABLE as reason:
         raise ConfigError(f"this model could not be loaded again from a file: {reason}") from reason
     return found
@@ -125,6 +127,18 @@ def _check_affordable(made: list[Layer], input_shape: Shape, dtype: np.dtype) ->
             f"to predict one image would take {byte_size(memory)} and {operations:.1e} operations; a model "
             f"from a file may take up to {byte_size(MOST_IMAGE_MEMORY)} and {MOST_IMAGE_OPERATIONS:.0e}"
         )
+
+
+def _check_declared(model: "Sequential", declared: Mapping[str, Shape]) -> None:
+    """Check that the arrays of the model are those that its layers declare."""
+    has = {name: f"{array.shape} {array.dtype}" for name, array in model.arrays().items()}
+    expected = {name: f"{shape} {model.dtype}" for name, shape in declared.items()}
+    for name in sorted(has.keys() | expected.keys()):
+        if has.get(name) != expected.get(name):
+            raise ValueError(
+                f"{name} is {has.get(name, 'missing')}, but param_shapes and state_shapes of its layer "
+                f"declare {expected.get(name, 'no such array')}"
+            )
 
 
 def _class_names(parts: Mapping[str, Any], output: Shape) -> list[str] | None:

@@ -25,6 +25,7 @@ import numpy as np
 from minicnn import layers as L
 from minicnn.checks import whole_number
 from minicnn.engine import make_engine
+from minicnn.engine.audit import check_output
 from minicnn.errors import ConfigError, DTypeError, ShapeError, StateError
 from minicnn.layers.base import Layer, Shape
 from minicnn.losses import SoftmaxCrossEntropy
@@ -289,7 +290,7 @@ def _gradients(layer: Layer, x: np.ndarray, dy: np.ndarray, need_dx: bool) -> di
     used, given_x, given_dy = copy.deepcopy(layer), x.copy(), dy.copy()
     # Old gradients, which backward must replace.
     used.grads = {name: np.full_like(w, 7) for name, w in used.params.items()}
-    used.forward(given_x, training=True)
+    check_output(used, used.forward(given_x, training=True), len(x))
     dx: Any = used.backward(given_dy, need_dx=need_dx)
     for name, given, before in (("x", given_x, x), ("dy", given_dy, dy)):
         if not np.array_equal(given, before):

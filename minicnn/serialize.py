@@ -43,7 +43,7 @@ def write(path: str | Path, description: Mapping[str, Any], arrays: Mapping[str,
     broken = _not_finite(arrays)
     if broken:
         raise NonFiniteError(broken)
-    tensors = {name: np.ascontiguousarray(to_numpy(array)) for name, array in arrays.items()}
+    tensors = {name: np.asarray(to_numpy(array), order="C") for name, array in arrays.items()}
     metadata = {"format": FORMAT, "version": str(VERSION), "model": json.dumps(description)}
     with replacing(path) as temporary:
         temporary.write_bytes(to_bytes(tensors, metadata))

@@ -137,6 +137,8 @@ def _checked_layers(layers: Sequence[Layer]) -> list[Layer]:
     for layer in layers:
         if not isinstance(layer, Layer):
             raise ConfigError(f"expected layers, got {layer!r}: write ReLU(), not ReLU")
+        if "in_model" not in vars(layer):
+            raise ConfigError(f"{type(layer).__name__}.__init__ must first call super().__init__()")
         if layer.in_model:
             raise ConfigError(
                 f"layer {layer.name!r} already belongs to a model: make a new layer, and copy weights with "

@@ -10,7 +10,7 @@ from minicnn import layers as L
 from minicnn.backend import array_module
 from minicnn.data import Dataset
 from minicnn.engine import make_engine
-from minicnn.errors import ConfigError, ModelFileError
+from minicnn.errors import ConfigError, DTypeError, ModelFileError, ShapeError
 from tests.strategies import normal
 
 SHAPE, CLASSES, N = (8, 7, 2), 3, 30
@@ -157,3 +157,58 @@ def test_a_model_with_it_is_explained():
         assert maps.shape == (4, *SHAPE[:2])
         assert np.isfinite(maps).all()
         assert maps.max() > 0
+
+
+@pytest.mark.parametrize("method", ["forward", "backward"])
+@pytest.mark.parametrize("engine", ["layerwise", "fused"])
+def test_training_with_a_method_that_returns_no_array_is_an_error(engine, method, monkeypatch):
+    monkeypatch.setattr(PReLU, method, lambda self, *args, **options: None)
+    with pytest.raises(DTypeError, match="NoneType"):
+        trained(engine)
+
+
+def test_predicting_with_a_forward_that_returns_no_array_is_an_error(monkeypatch):
+    monkeypatch.setattr(PReLU, "forward", lambda self, x, training: x.tolist())
+    with pytest.raises(DTypeError, match=r"'prelu_1': expected an output .* it is builtins\.list"):
+        network().predict(data().images)
+
+
+def test_a_constructor_that_forgets_the_base_class_is_an_error(monkeypatch):
+    monkeypatch.setattr(PReLU, "__init__", lambda self: None)
+    with pytest.raises(ConfigError, match=r"PReLU.__init__ must first call super\(\).__init__\(\)"):
+        mc.Sequential([PReLU()], SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("method", "result", "message"),
+    [
+        ("param_shapes", {}, r"prelu_1\.a is \(4,\) float32, but .* declare no such array"),
+        ("param_shapes", {"a": (2,)}, r"prelu_1\.a is \(4,\) float32, but .* declare \(2,\) float32"),
+        ("state_shapes", {"mean": (4,)}, r"prelu_1\.mean is missing, but .* declare \(4,\) float32"),
+    ],
+)
+def test_a_model_whose_layers_declare_other_arrays_is_not_saved(
+    registered, tmp_path, monkeypatch, method, result, message
+):
+    model = network()
+    monkeypatch.setattr(PReLU, method, lambda self, input_shape: result)
+    with pytest.raises(ConfigError, match=message):
+        model.save(tmp_path / "model.safetensors")
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_parameter_may_be_a_single_number(registered, tmp_path, monkeypatch):
+    monkeypatch.setattr(PReLU, "param_shapes", lambda self, input_shape: {"a": ()})
+    monkeypatch.setattr(
+        PReLU, "_build", lambda self, *_: self.params.update(a=np.array(self.initial, self.dtype))
+    )
+    model = network()
+    model.save(tmp_path / "model.safetensors")
+    loaded = mc.load(tmp_path / "model.safetensors")
+    assert_array_equal(loaded.predict(data().images), model.predict(data().images))
+
+
+def test_an_output_of_another_shape_than_declared_is_named_by_the_gradient_check(monkeypatch):
+    monkeypatch.setattr(PReLU, "compute_output_shape", lambda self, input_shape: input_shape[:-1])
+    with pytest.raises(ShapeError, match="expected an output of shape"):
+        gradcheck.check_layer(PReLU(), (4, 3, 2))

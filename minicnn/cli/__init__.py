@@ -19,6 +19,7 @@ from minicnn.text import did_you_mean, tolerate_every_terminal
 COMMANDS = train, evaluate, predict, crossval, report, gradcheck, data, info
 NAMES = [command.__name__.rpartition(".")[2] for command in COMMANDS]
 INTERRUPTED = 130  # as a shell reports Ctrl-C
+CLOSED = 141  # the exit status of a shell for a closed pipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +47,12 @@ def exit_status(main: Callable[[], int]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            return main()
+            status = main()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # as in "minicnn data | head"
+        options.discard_stdout()
+        return CLOSED
     except MiniCNNError as error:
         print(f"minicnn: {error}", file=sys.stderr)
         return 2

@@ -21,7 +21,6 @@ from minicnn.zoo import Recipe
 
 MODEL = "a file that was saved with model.save, or by minicnn train"
 WIDTH = 88  # of the box around a warning
-CLOSED = 141  # the exit status of a shell for a closed pipe
 
 
 class Parser(argparse.ArgumentParser):
@@ -232,14 +231,18 @@ def warn(*texts: str) -> None:
     echo("\n".join(["", "!" * WIDTH, *lines, "!" * WIDTH]), sys.stderr)
 
 
+def discard_stdout() -> None:
+    """Discard what stdout still buffers, or Python would report an error at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def show(args: argparse.Namespace, facts: Any, text: str) -> None:
     """Print a result as text or as JSON; end the program if stdout cannot be written."""
     try:
         echo(json.dumps(facts, indent=2) if args.json else text)
+    except BrokenPipeError:
+        raise  # see cli.exit_status
     except OSError as error:
-        # Discard the buffer, or Python would report an error at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # as in "minicnn data | head"
-            sys.exit(CLOSED)
+        discard_stdout()
         print(f"minicnn: cannot write the result: {error}", file=sys.stderr)
         sys.exit(2)

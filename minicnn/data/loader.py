@@ -235,7 +235,7 @@ def _advice(source: Source, problem: str) -> str:
         f"{source.name} is {places}, and {problem}\n"
         f"- put {files} into a folder,\n"
         f"  and set the environment variable {VARIABLE} to it, or name it with --data (in Python, root=)\n"
-        '- or use drawn images, which need no files: --dataset synthetic (in Python, load("synthetic"))'
+        '- or use drawn images: minicnn train --dataset synthetic (in Python, load("synthetic"))'
     )
 
 

@@ -11,6 +11,8 @@ from functools import lru_cache
 from operator import attrgetter, is_
 from typing import Any
 
+import numpy as np
+
 from minicnn.arrays import check_array, check_writable
 from minicnn.backend import Array, array_class
 from minicnn.errors import ConfigError, DTypeError, MiniCNNError, ShapeError, StateError
@@ -105,13 +107,18 @@ class Audit:
 def check_output(layer: Layer, y: Array, N: int) -> None:
     """Check that a custom layer's ``forward`` returned the declared shape and dtype."""
     remedy = "forward must return the declared shape"
-    check_array(y, type(y), (N, *layer.output_shape), layer.dtype, layer.name, "an output", remedy)
+    check_array(y, _array_type(y), (N, *layer.output_shape), layer.dtype, layer.name, "an output", remedy)
 
 
 def check_dx(layer: Layer, dx: Array, N: int) -> None:
     """Check that a custom layer's ``backward`` returned the shape and dtype of its input."""
     remedy = "backward must return the gradient of its input"
-    check_array(dx, type(dx), (N, *layer.input_shape), layer.dtype, layer.name, "a dx", remedy)
+    check_array(dx, _array_type(dx), (N, *layer.input_shape), layer.dtype, layer.name, "a dx", remedy)
+
+
+def _array_type(returned: Any) -> type:
+    """Return the class of an array; for a list, None and the like NumPy's, which is then the expected one."""
+    return type(returned) if hasattr(returned, "dtype") else np.ndarray
 
 
 def audited(model: Stack, last: Audit | None, training: bool) -> Audit:

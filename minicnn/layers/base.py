@@ -193,6 +193,7 @@ class Layer(Hinted):
                 f"layer {self.name!r}: backward without a forward; "
                 "call forward(x, training=True) before each backward"
             )
+        array_module(dy)  # raises for None
         batch, *values = self._cache
         expected = batch, *self.output_shape
         if dy.shape != expected:

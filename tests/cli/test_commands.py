@@ -184,6 +184,14 @@ def test_a_result_that_cannot_be_written_ends_without_a_traceback(target, status
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+def test_a_script_whose_reader_has_seen_enough_ends_without_a_traceback():
+    script = "import sys; from minicnn import cli; sys.exit(cli.exit_status(lambda: print('x') or 0))"
+    line = f'{{ {sys.executable} -c "{script}"; echo $? >&2; }} | true'
+    run = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
+    assert run.stderr == "141\n"
+
+
 def test_gradcheck_as_json(one_layer, capsys):
     one_layer(L.Dense(4))
     assert cli.main(["gradcheck", "--json"]) == 0
