@@ -51,10 +51,8 @@ def train_recipe(
 
     Raises
     ------
-    MiniCNNError
-        What ``report.run_folder``, ``Trainer`` and ``report.write_run`` raise.
-    KeyboardInterrupt
-        If interrupted, after printing where the checkpoint or the model is.
+    MiniCNNError, KeyboardInterrupt
+        After printing the path of the checkpoint or the model, if there is one.
     """
     with report.run_folder(out, f"runs/{recipe.name}", force) as folder:
         trainer = recipe.trainer(train, seed, device)

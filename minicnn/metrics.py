@@ -185,17 +185,12 @@ class Evaluation:
         return float(-np.log(np.maximum(p, np.finfo(np.float64).eps)).mean())
 
     def top_k_accuracy(self, k: int) -> float:
-        """Return the share of images whose class is among the k most probable ones.
+        """Return the share of images whose class is among the k most probable; 1 ≤ k ≤ number of classes.
 
         Of equally probable classes the one with the lower number comes first, as in ``predicted``.
 
         Source: Russakovsky et al. 2015, "ImageNet Large Scale Visual Recognition Challenge", section 4.1,
         where the top-k error is 1 minus this share.
-
-        Raises
-        ------
-        ConfigError
-            If k is not a whole number from 1 to the number of classes.
         """
         classes = self.probabilities.shape[1]
         if whole_number(k, "k") > classes:
@@ -204,14 +199,9 @@ class Evaluation:
         return float((order[:, :k] == self.labels[:, None]).any(axis=1).mean())
 
     def calibration(self, bins: int = 10) -> Calibration:
-        """Compare confidence with accuracy, in bins of confidence.
+        """Compare confidence with accuracy, in at least one bin of confidence.
 
         Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
-
-        Raises
-        ------
-        ConfigError
-            If ``bins`` is not a whole number of at least 1.
         """
         bins = whole_number(bins, "bins")
         confidence, right = self.probabilities.max(axis=1), self.predicted == self.labels

@@ -34,11 +34,6 @@ class Preparation:
     second_part : float
         The ink of an image's second largest part, as a share of the largest part's: the 99.5 % quantile of
         the training images.
-
-    Raises
-    ------
-    ConfigError
-        If one of them is of the wrong type or out of range.
     """
 
     margin: float | None = 0.0

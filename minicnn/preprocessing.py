@@ -27,11 +27,6 @@ class Preprocessing:
     trained_on : (float, float), optional
         The smallest and the largest pixel that the model was trained on, uint8 divided by 255. The trainer
         sets it; from then on images on another scale are an error.
-
-    Raises
-    ------
-    ConfigError
-        If ``trained_on`` is not two finite numbers, or the base class itself is called.
     """
 
     mean: float = field(init=False)
@@ -117,12 +112,7 @@ class Standardize(Preprocessing):
     Parameters
     ----------
     mean, std : float
-        On the scale 0…1; std above 0. For Fashion-MNIST, mean 0.286 and std 0.353. See `fit`.
-
-    Raises
-    ------
-    ConfigError
-        If one of them is not a finite number, or std is not above 0.
+        Finite, on the scale 0…1; std above 0. For Fashion-MNIST, mean 0.286 and std 0.353. See `fit`.
     """
 
     mean: float

@@ -1,8 +1,8 @@
 """Cross-validate recipes on the training images.
 
-Each is trained k times, on all folds but one, and tested on that one; all others are compared
-with the first. The test set is not used. Exit status 1 if a training ends no better than always
-answering the most frequent class.
+Trains each k times, on all folds but one, tests it on that one, and compares all others with the
+first. The test set is not used. Exit status 1 if a training ends no better than always answering
+the most frequent class.
 """
 
 import argparse

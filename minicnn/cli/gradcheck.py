@@ -1,9 +1,8 @@
 """Check every backward pass against numerical gradients.
 
-Those of every layer, of the loss and of a small model, in float64; prints the worst relative
-error of each. Exit status 1 if one is 1e-6 or more. With --engine fused, which trains in
-float32 by default: its gradients and its update, for every layer, loss and optimizer, against
-the layers in float64; then the limit is 1e-4.
+Checks every layer, the loss and a small model in float64, and prints the worst relative error of
+each. Exit status 1 if one is 1e-6 or more. With --engine fused, checks the gradients and updates
+of that engine, in float32, against the layers in float64, with a limit of 1e-4.
 """
 
 import argparse
@@ -17,7 +16,9 @@ def add(commands: Any) -> None:
     """Add the command."""
     parser = options.command(commands, main, __doc__, "minicnn gradcheck --engine fused")
     parser.add_argument("--engine", choices=["fused"], help="check this engine against the layers")
-    parser.add_argument("--seed", type=options.seed, default=0, help="of the random numbers (default: 0)")
+    parser.add_argument(
+        "--seed", type=options.seed, default=0, help="seed of the random numbers (default: 0)"
+    )
     parser.add_argument("--kernels", choices=ops.KERNELS, default="cpu", help="default: cpu, Numba")
 
 

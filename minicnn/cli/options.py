@@ -71,8 +71,8 @@ def add_data(
     parser.add_argument(
         "--data",
         metavar="FOLDER",
-        help="with the data set, or with your own images as IDX files that are named as MNIST's are "
-        "(default: MINICNN_DATA, else it is downloaded)",
+        help="of the data set, or of your own images in IDX files named like MNIST's "
+        "(default: MINICNN_DATA, else download)",
     )
     if train:
         parser.add_argument("--train-csv", metavar="FILE", help="CSV to train on: label and pixels 0 to 255")
@@ -81,7 +81,7 @@ def add_data(
     parser.add_argument(
         "--label",
         metavar="COLUMN",
-        help="of the labels in CSV files: first, last, or its title (default: from the header)",
+        help="the labels in CSV files: first, last, or its title (default: from the header)",
     )
     parser.add_argument("--images", type=count, help=images)
 
@@ -101,14 +101,14 @@ def add_training(
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """Add the seed and the device."""
-    parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of all random numbers (default: 0)")
     parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu", help="default: cpu")
 
 
 def add_out(parser: argparse.ArgumentParser, default: str) -> None:
     """Add the folder of the run."""
     parser.add_argument(
-        "--out", metavar="FOLDER", help=f"for the run (default: {default}, numbered if it exists)"
+        "--out", metavar="FOLDER", help=f"of the run (default: {default}, numbered if it exists)"
     )
     parser.add_argument("--force", action="store_true", help="replace the run in the folder of --out")
 

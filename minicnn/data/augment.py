@@ -23,15 +23,11 @@ class Augmentation(Hinted):
     flip : bool
         Mirror left and right: right for clothes, wrong for digits.
     shift : int
-        The most pixels that an image is shifted along each axis, all distances being equally probable.
+        The most pixels that an image is shifted along each axis, at least 0; all distances are equally
+        probable.
     erase : float
-        The probability that a rectangle of an image is erased. Its height and width are between an eighth and
-        half of the image's.
-
-    Raises
-    ------
-    ConfigError
-        If ``flip`` is not a bool, ``shift`` not a whole number of at least 0, or ``erase`` not in 0 … 1.
+        The probability, from 0 to 1, that a rectangle of an image is erased. Its height and width are between
+        an eighth and half of the image's.
 
     Notes
     -----
@@ -52,13 +48,7 @@ class Augmentation(Hinted):
         number(self.erase, "erase", "[0, 1]")
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return new images, (N, H, W, C) of the same dtype.
-
-        Raises
-        ------
-        ShapeError, DTypeError
-            If ``images`` is not such an array.
-        """
+        """Return new images of the same dtype; ``images`` is (N, H, W, C)."""
         array_module(images)  # raises if it is not an array
         if images.ndim != 4:
             raise ShapeError(f"expected images of shape (N, H, W, C), got {images.shape}")

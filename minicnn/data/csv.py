@@ -75,8 +75,6 @@ def read_csv(
     DataError
         If the file is not such a table (the message names line and column, counted from 1), it is not clear
         which column is the label, or a label has no class name.
-    ConfigError
-        If ``path``, ``image_shape``, ``class_names`` or ``label`` are of another kind.
     """
     if not isinstance(path, str | PathLike):
         raise ConfigError(f"path must be a path such as 'train.csv', got {path!r}")
@@ -112,15 +110,6 @@ def write_csv(dataset: Dataset, path: str | PathLike[str]) -> None:
     dataset : Dataset
         With uint8 images and labels up to 255.
     path : str or path
-
-    Raises
-    ------
-    DTypeError
-        If the images are not uint8.
-    DataError
-        If a label is above 255.
-    OutputError
-        If the file cannot be written.
     """
     images, labels = dataset.images, dataset.labels
     if images.dtype != np.uint8:

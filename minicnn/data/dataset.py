@@ -120,12 +120,7 @@ class Dataset(Hinted):
         """Return the data set with these classes, each label being the index of its class among them.
 
         If either has only default names, the labels stay unchanged; a data set with default names may then
-        have fewer classes, since its last ones may not occur.
-
-        Raises
-        ------
-        DataError
-            If one of its classes is not among these.
+        have fewer classes, since its last ones may not occur. Raises DataError for classes not among these.
         """
         if self.class_names == tuple(class_names):
             return self

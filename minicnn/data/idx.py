@@ -90,16 +90,7 @@ def write_idx(path: str | PathLike[str], array: np.ndarray) -> None:
     ----------
     path : str or path
     array : ndarray
-        1 to 32 axes; uint8, int8, int16, int32, float32 or float64.
-
-    Raises
-    ------
-    DTypeError
-        If IDX has no such type.
-    ShapeError
-        If the array has no axes or too many, or one is too long for its 4 bytes.
-    OutputError
-        If the file cannot be written.
+        1 to 32 axes, each below 2³²; uint8, int8, int16, int32, float32 or float64.
     """
     header = _header(array)
     write_content(check_path(path), header + array.astype(array.dtype.newbyteorder(">")).tobytes())

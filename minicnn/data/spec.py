@@ -30,18 +30,12 @@ class DatasetSpec:
     folder : str, optional
         The folder of the data set; see ``root`` of ``data.load``.
     train_csv, test_csv : str, optional
-        Files for ``data.read_csv``, instead of the data set of that name.
+        Files for ``data.read_csv``, instead of a folder.
     images : int, optional
-        The number of training images; a fifth as many are used to test. A set that is loaded alone gets the
-        whole number. See ``sample``.
+        The number of training images, at least 1; a fifth as many are used to test. A set that is loaded
+        alone gets the whole number. See ``sample``.
     label : str, optional
-        The column of labels in the CSV files, see ``data.read_csv``.
-
-    Raises
-    ------
-    ConfigError
-        If both a folder and files are given, one of them is not a path, ``images`` is not a whole number of
-        at least 1, or there is a ``label`` without files.
+        The column of labels, only with CSV files; see ``data.read_csv``.
     """
 
     name: str = "fashion-mnist"

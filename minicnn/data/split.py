@@ -19,22 +19,14 @@ def split(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Da
     ----------
     dataset : Dataset
     fraction : float
-        The share of the part, between 0 and 1.
+        The share of the part, between 0 and 1; both results must have an image.
     seed : int
-        The same seed gives the same split.
+        At least 0; the same seed gives the same split.
 
     Returns
     -------
     rest, part : Dataset
         Copies; every image is in exactly one of them.
-
-    Raises
-    ------
-    ConfigError
-        If the fraction is not between 0 and 1, or leaves either result without an image, or the seed is not
-        a whole number of at least 0.
-    DataError
-        If ``dataset`` is not a Dataset.
     """
     check_dataset(dataset)
     fraction = number(fraction, "fraction", "(0, 1)")
@@ -82,19 +74,12 @@ def k_folds(dataset: Dataset, k: int = 5, seed: int = 0) -> Iterator[tuple[Datas
     k : int
         From 2 to the number of images.
     seed : int
-        The same seed gives the same folds.
+        At least 0; the same seed gives the same folds.
 
     Returns
     -------
     iterator of (train, validation) : Dataset, Dataset
         Copies, made one pair at a time: memory holds the images twice, not k times.
-
-    Raises
-    ------
-    ConfigError
-        If k is not a whole number from 2 to the number of images, or the seed not one of at least 0.
-    DataError
-        If ``dataset`` is not a Dataset.
     """
     check_dataset(dataset)
     if whole_number(k, "k", 2) > len(dataset):

@@ -93,17 +93,12 @@ def generate(n: int, seed: int = 0) -> Dataset:
     n : int
         How many images, at least 1.
     seed : int
-        The same seed gives the same images, and ``generate(n)`` begins with those of a smaller n.
+        At least 0. The same seed gives the same images, and ``generate(n)`` begins with those of a smaller n.
 
     Returns
     -------
     Dataset
         Images uint8 (n, 28, 28, 1), labels int64 (n,).
-
-    Raises
-    ------
-    ConfigError
-        If n is not a positive integer or the seed not a non-negative one.
     """
     whole_number(n, "n")
     whole_number(seed, "seed", 0)

@@ -46,11 +46,6 @@ def mistakes(data: Dataset, evaluation: Evaluation, count: int = 16, title: str 
     """Draw the most confident mistakes: images of ``data`` that were classified wrongly.
 
     ``evaluation`` is the result of ``evaluate(model, data)``.
-
-    Raises
-    ------
-    DataError
-        If the evaluation is of other data.
     """
     if not np.array_equal(evaluation.labels, data.labels):
         raise DataError(f"expected the evaluation of these {len(data):,} images, got one of other images")

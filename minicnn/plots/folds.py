@@ -35,12 +35,8 @@ def fold_curves(cv: CrossValidation, title: str = "") -> Figure:
 def accuracy_boxes(cvs: Sequence[CrossValidation], title: str = "") -> Figure:
     """Draw the accuracies of the folds as a box for each model; a gray line joins each fold's points.
 
-    A box goes from the first quartile to the third, its whiskers to the minimum and the maximum.
-
-    Raises
-    ------
-    ConfigError
-        If there is no model, or the models have different folds.
+    All models must have the same folds. A box goes from the first quartile to the third, its whiskers to the
+    minimum and the maximum.
     """
     if not cvs:
         raise ConfigError("accuracy_boxes: expected at least one cross-validation, got none")

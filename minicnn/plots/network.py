@@ -146,11 +146,6 @@ def filters(model: Sequential, layer: str | None = None, title: str = "") -> Fig
     ----------
     layer : str, optional
         The name of a layer whose weights are (KH, KW, C, OC), by default the first.
-
-    Raises
-    ------
-    ConfigError
-        If the model has no such layer.
     """
     weights = {found.name: found.params["W"] for found in model.layers if "W" in found.params}
     weights = {name: to_numpy(W) for name, W in weights.items() if W.ndim == 4}
@@ -170,17 +165,10 @@ def filters(model: Sequential, layer: str | None = None, title: str = "") -> Fig
 
 
 def feature_maps(maps: np.ndarray, title: str = "", count: int = 32) -> Figure:
-    """Draw the first ``count`` channels of one image's activations, (H, W, C), all on one scale.
+    """Draw the first ``count`` channels, at least 1, of one image's activations, (H, W, C), on one scale.
 
     ``maps`` is one image's row of the result of ``explain.feature_maps``. If some values are negative, 0 is
     gray in the middle of the scale, lower values are bluer and darker, higher ones yellower and lighter.
-
-    Raises
-    ------
-    ShapeError
-        If ``maps`` is not (H, W, C).
-    ConfigError
-        If ``count`` is not at least 1.
     """
     if maps.ndim != 3:
         raise ShapeError(f"expected the maps of one image, (H, W, C), got {maps.shape}: pass maps[0]")
@@ -219,15 +207,10 @@ def heat_maps(images: np.ndarray, maps: np.ndarray, captions: Sequence[str], tit
 
     Parameters
     ----------
-    images : (K, H, W, C)
+    images : (K, H, W, C), at least one
     maps : (K, H, W)
         Results of ``explain.saliency`` or ``explain.grad_cam``; each has its own scale.
     captions : sequence of K str
-
-    Raises
-    ------
-    ShapeError
-        If there is no image, or not one map of the same size and one caption for each image.
     """
     if len(images) == 0 or maps.shape != images.shape[:3] or len(captions) != len(images):
         raise ShapeError(
@@ -256,15 +239,10 @@ def search_results(
 
     Parameters
     ----------
-    queries : (Q, H, W, C)
+    queries : (Q, H, W, C), at least one
     results : (Q, count, H, W, C)
     captions : Q sequences of 1 + count str
         The class of the query, then of each result. A result of another class is marked ✗.
-
-    Raises
-    ------
-    ShapeError
-        If there is no query, or the results or captions do not match the queries.
     """
     count = results.shape[1]
     fits = len(results) == len(queries) and [len(row) for row in captions] == [1 + count] * len(queries)

@@ -17,13 +17,7 @@ VALIDATION: dict[str, Any] = {"color": "#c8500a", "linestyle": "--", "marker": "
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write ``figure`` to ``path`` as PNG with 150 dpi; $ in a text is not read as TeX.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
+    """Write ``figure`` to ``path`` as PNG with 150 dpi; $ in a text is not read as TeX."""
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     with replacing(path) as temporary:

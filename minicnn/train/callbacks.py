@@ -168,17 +168,13 @@ class EarlyStopping(_Monitor):
     Parameters
     ----------
     monitor : "val_loss", "val_accuracy", "loss" or "accuracy"
+        The first two need a validation.
     patience : int
         At least 1.
     min_delta : float
         At least 0.
     restore_best : bool
         Restore the weights of the best epoch of this ``fit`` when training ends.
-
-    Raises
-    ------
-    ConfigError
-        In ``fit``, if there is no validation to watch.
     """
 
     def __init__(

@@ -100,13 +100,6 @@ def cross_validate(
         Returns new callbacks for each fold.
     **fit
         Other arguments of ``Trainer.fit``: epochs, batch_size, progress, augmentation.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is invalid, or a trainer has the model of an earlier fold.
-    MiniCNNError
-        See ``Trainer.fit``.
     """
     if fit.keys() & {"validation", "callbacks"}:
         raise ConfigError(
@@ -197,11 +190,6 @@ def compare(a: CrossValidation, b: CrossValidation, level: float = 0.05) -> Comp
 
     Source: C. Nadeau, Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003,
     section 3. They derive it for repeated random splits; for k folds it is an approximation.
-
-    Raises
-    ------
-    ConfigError
-        If the two were not cross-validated on the same folds, or the level is not between 0 and 1.
     """
     level = number(level, "level", "(0, 1)")
     require_same_folds(a, b)

@@ -113,13 +113,7 @@ class History(Hinted):
         return [c for c in COLUMNS if c in found] + sorted(found.difference(COLUMNS))
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the table to ``path``, with a header and the data set's name; numbers in full precision.
-
-        Raises
-        ------
-        OutputError
-            If the file cannot be written.
-        """
+        """Write the table to ``path``, with a header and the data set's name; numbers in full precision."""
         with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, ["dataset", *self.columns()], lineterminator="\n")
             writer.writeheader()

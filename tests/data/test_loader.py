@@ -185,4 +185,4 @@ def test_damaged_custom_files_are_named(tmp_path, put, header):
 def test_the_help_mentions_it(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
-    assert "your own images as IDX files" in re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert "your own images in IDX files" in re.sub(r"\s+", " ", capsys.readouterr().out)
