@@ -1,4 +1,4 @@
-"""Every layer with odd sizes, built and run the same way each time: what the contract is tested on."""
+"""Every layer with odd sizes, built and run the same way each time, for the contract tests."""
 
 import copy
 from functools import partial
@@ -62,7 +62,7 @@ N = 4
 
 
 class Case:
-    """One layer under test: made, built, and run the same way each time it is asked for."""
+    """One layer under test, built and run the same way each time."""
 
     def __init__(self, make, input_shape, output_shape, param_shapes, dtype):
         self.make, self.dtype, self.param_shapes = make, np.dtype(dtype), param_shapes

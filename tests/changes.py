@@ -1,4 +1,4 @@
-"""What a person may do to a model between two steps, for the tests that hold the engines to one another."""
+"""Changes that a user may make to a model between two steps, for comparing the engines."""
 
 from contextlib import suppress
 
@@ -9,7 +9,7 @@ from minicnn import layers as L
 
 SHAPE = (8, 7, 2)
 K = 3
-# What a number that a layer reads at each step may be set to; the last one is refused.
+# Values for a number that a layer reads at each step; the last one is invalid.
 NUMBERS = {
     "momentum": [0.5, np.float64(0.3), "half"],
     "epsilon": [1e-3, np.float32(1e-4), -1.0],
@@ -30,7 +30,7 @@ ATTRIBUTES = {
 
 
 class Scale(L.Layer):
-    """A layer of one's own, with a parameter for each channel."""
+    """A custom layer with a parameter for each channel."""
 
     def param_shapes(self, input_shape):
         return {"s": input_shape[-1:]}
@@ -70,7 +70,7 @@ def make_model(rng, dtype="float32"):
 
 
 def build_from(model, i, rng):
-    """Build the layers from number i on, as they follow from one another."""
+    """Build the layers from number i on, each for the output of the one before."""
     shape = model.layers[i - 1].output_shape if i else model.input_shape
     for layer in model.layers[i:]:
         shape = layer.build(shape, rng, model.dtype)
@@ -78,7 +78,7 @@ def build_from(model, i, rng):
 
 
 def spoilt(array, rng):
-    """Return what might be put in the place of an array: like it, or not."""
+    """Return a replacement for an array, suitable or not."""
     shape = array.shape
     plain = rng.normal(0, 0.1, shape).astype(array.dtype)
     locked = plain.copy()
@@ -116,7 +116,7 @@ def pick(rng, values):
 
 
 def set_attribute(model, optimizer, rng):
-    """Change what build reads, and build all, that layer alone, or nothing again."""
+    """Change an argument, and rebuild all layers, that one, or none."""
     i = int(rng.integers(len(model.layers)))
     layer = model.layers[i]
     name = pick(rng, [name for name in ATTRIBUTES if hasattr(layer, name)])
@@ -141,7 +141,7 @@ def set_number(model, optimizer, rng):
 
 
 def set_fact(model, optimizer, rng):
-    """Set what only build should set."""
+    """Set an attribute that only build should set."""
     layer = pick(rng, model.layers)
     name = pick(
         rng, [n for n in ("input_shape", "output_shape", "window", "dtype", "name") if hasattr(layer, n)]
@@ -187,7 +187,7 @@ def set_dictionary(model, optimizer, rng):
 
 
 def replace_layer(model, optimizer, rng):
-    """Put another layer in the place of one, built or not, with what follows or without."""
+    """Replace a layer by another, built or not, with or without rebuilding the next ones."""
     i = int(rng.integers(len(model.layers)))
     new = pick(
         rng,
@@ -233,7 +233,7 @@ class Doubled(L.ReLU):
 
 
 def set_method(model, optimizer, rng):
-    """Wrap a layer's forward pass, on the object, as one does to look at what passes."""
+    """Wrap a layer's forward method on the object, as for logging."""
     layer = pick(rng, model.layers)
     forward, backward = layer.forward, layer.backward
     layer.forward = lambda x, training=False: forward(x, training) * 2

@@ -1,4 +1,4 @@
-"""What the tests share: hypothesis draws the same examples in every run, and what is slow is done once."""
+"""Shared fixtures; hypothesis draws the same examples in every run."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -36,13 +36,13 @@ def learned():
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    """Leave the figures out, which take most of the time of a run."""
+    """Draw no figures, which take most of the time of a run."""
     monkeypatch.setattr(report, "page_of", lambda run, train, test: report.Page("without figures"))
 
 
 @pytest.fixture
 def blank_figures(monkeypatch):
-    """Make the figures of a run, and write an empty file in place of each: drawing takes most of the time."""
+    """Write an empty file for each figure of a run: drawing takes most of the time."""
     monkeypatch.setattr(plots, "save", lambda figure, path: Path(path).write_bytes(b""))
 
 

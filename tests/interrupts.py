@@ -5,7 +5,7 @@ from itertools import count
 
 
 def interrupted_everywhere(prepare, *modules):
-    """Interrupt a call in the code of these modules, at each bytecode in turn; yield what it was called on.
+    """Interrupt a call in the code of these modules, at each bytecode in turn; yield the subject.
 
     ``prepare()`` returns the call and what is yielded after it was interrupted. It ends with the first call
     that comes to its end before its turn.

@@ -1,4 +1,4 @@
-"""The oracle: every operation once more, as nested loops over its definition, in float64.
+"""The oracle: every operation as nested loops over its definition, in float64.
 
 Nothing here is shared with the library. Arrays are NHWC, weights (KH, KW, C, OC), padding
 ((top, bottom), (left, right)).
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def output_shape(size, kernel, stride, dilation, padding):
-    """Count the positions at which the window lies wholly inside the padded image, one by one."""
+    """Count the positions at which the window lies inside the padded image, one by one."""
     counts = []
     for n, k, s, d, (before, after) in zip(size, kernel, stride, dilation, padding, strict=True):
         count = 0

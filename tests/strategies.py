@@ -48,7 +48,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def normal(seed, shape, dtype="float64"):
-    """Draw real numbers: no two sums of them round alike in another order."""
+    """Draw real numbers, whose sums round differently in another order."""
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 

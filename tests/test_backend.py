@@ -80,12 +80,12 @@ class TestArrayModule:
 
 
 class TestMoving:
-    def test_what_is_there_already_is_not_copied(self):
+    def test_arrays_already_on_the_device_are_not_copied(self):
         x = np.arange(3)
         assert backend.to_numpy(x) is x
         assert backend.to_device(x, "cpu") is x
 
-    def test_there_and_back(self, cupy):
+    def test_a_model_survives_saving_and_loading(self, cupy):
         x = np.arange(3.0)
         moved = backend.to_device(x, "cuda")
         assert isinstance(moved, FakeArray)

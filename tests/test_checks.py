@@ -87,7 +87,7 @@ def test_other_than_a_shape_is_rejected(value):
 
 
 @pytest.mark.parametrize("value", ["int32", "float16", np.uint8, None, 32])
-def test_only_two_dtypes_are_taken(value):
+def test_only_two_dtypes_are_allowed(value):
     with pytest.raises(ConfigError, match="dtype must be"):
         checks.float_dtype(value)
 

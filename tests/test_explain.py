@@ -1,4 +1,4 @@
-"""What `explain` computes: checked against numerical differences, plain loops and other libraries."""
+"""`explain` against numerical differences, plain loops and other libraries."""
 
 import copy
 import os
@@ -26,7 +26,7 @@ SHAPE = (7, 5, 2)
 
 
 def network(shape=SHAPE, dtype="float64", seed=3, kernel=(3, 2), stride=1):
-    """Return a model with every kind of place for BatchNorm and Dropout, as if it had been trained."""
+    """Return a model with BatchNorm and Dropout in every kind of position, with trained-like arrays."""
     layers = [L.Conv2D(3, kernel, strides=stride, padding="same", use_bias=False)]
     layers += [L.BatchNorm(epsilon=1e-2), L.ReLU()]
     layers += [L.MaxPool2D((2, 3), strides=(1, 2), padding="same"), L.Dropout(0.5)]
@@ -77,7 +77,7 @@ def logit(model, classes):
 
 class TestFoldBatchNorm:
     @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-4)])
-    def test_it_computes_what_the_model_predicts_in_training_too(self, dtype, rtol):
+    def test_its_training_pass_computes_the_prediction(self, dtype, rtol):
         model = network(dtype=dtype)
         twin = explain.fold_batchnorm(model)
         expected = model.logits(pixels())
@@ -96,7 +96,7 @@ class TestFoldBatchNorm:
         numeric = differences(logit(model, classes), images)
         assert_allclose(dx / model.preprocessing.std, numeric, rtol=1e-5, atol=1e-7)
 
-    def test_batchnorm_is_folded_dropout_left_out_and_the_rest_copied(self):
+    def test_batchnorm_is_folded_and_dropout_removed(self):
         model = network(dtype="float32")
         twin = explain.fold_batchnorm(model)
         expected = [type(layer) for layer in model.layers if not isinstance(layer, L.Dropout)]
@@ -283,7 +283,7 @@ def state(model):
     ],
     ids=["fold_batchnorm", "feature_maps", "features", "saliency", "grad_cam"],
 )
-def test_the_model_and_the_images_stay_unchanged(function, dtype):
+def test_the_model_and_the_images_are_unchanged(function, dtype):
     model, images = network(dtype=dtype), pixels()
     before = state(model)
     function(model, images)
@@ -302,14 +302,14 @@ def test_the_model_and_the_images_stay_unchanged(function, dtype):
     ids=["feature_maps", "features", "saliency", "grad_cam"],
 )
 class TestImages:
-    def test_many_give_in_batches_what_they_give_at_once(self, function, monkeypatch):
+    def test_batches_do_not_change_the_result(self, function, monkeypatch):
         model, images = network(), pixels(7)
         at_once = function(model, images)
         assert len(at_once) == 7
         monkeypatch.setattr(explain, "BATCH", 3)
         assert_allclose(function(model, images), at_once, rtol=1e-9, atol=1e-12)
 
-    def test_bytes_give_what_floats_on_0_to_1_give(self, function):
+    def test_uint8_and_floats_from_0_to_1_give_equal_results(self, function):
         stored = np.random.default_rng(2).integers(0, 256, (3, *SHAPE), np.uint8)
         model = network()
         assert_allclose(function(model, stored), function(model, stored / 255), rtol=1e-9, atol=1e-12)
@@ -346,13 +346,13 @@ class TestFeatureMaps:
 
 
 class TestFeatures:
-    def test_they_are_what_the_last_layer_turns_into_logits(self):
+    def test_features_are_the_input_of_the_last_layer(self):
         model = network()
         found = explain.features(model, pixels())
         assert found.shape == (4, 6)
         assert_allclose(model.layers[-1].forward(found), model.logits(pixels()), rtol=1e-12)
 
-    def test_of_a_model_of_nothing_but_a_dense_layer_they_are_its_input(self):
+    def test_features_of_a_single_dense_layer_are_its_input(self):
         model = Sequential([L.Flatten(), L.Dense(2)], SHAPE, dtype="float64")
         assert_array_equal(explain.features(model, pixels()), pixels().reshape(4, -1))
 
@@ -394,7 +394,7 @@ class TestNearest:
         features = np.array([[-1.0, 0], [0, 0], [1, 0]])
         assert_array_equal(explain.nearest(features, np.array([[1.0, 0], [0, 0]]), 3), [[2, 1, 0], [0, 1, 2]])
 
-    def test_many_queries_give_what_each_gives(self):
+    def test_many_queries_equal_single_queries(self):
         rng = np.random.default_rng(0)
         features, query = rng.normal(size=(30, 5)), rng.normal(size=(2 * explain.BATCH + 1, 5))
         found = explain.nearest(features, query)
@@ -461,7 +461,7 @@ class TestSaliency:
         numeric = np.abs(differences(logit(model, classes), images)).max(axis=3)
         assert_allclose(explain.saliency(model, images, classes), numeric, rtol=1e-5, atol=1e-7)
 
-    def test_of_a_linear_model_it_can_be_read_off_the_weights(self):
+    def test_saliency_of_a_linear_model_is_its_weights(self):
         model = Sequential([L.Flatten(), L.Dense(2)], (1, 2, 2), preprocessing=Standardize(0.5, 0.25))
         model.layers[1].params["W"][:] = [[1, 0], [-3, 0], [0, 0.5], [2, 0]]  # (pixel and channel, class)
         maps = explain.saliency(model, pixels(2, (1, 2, 2)), np.array([0, 1]))
@@ -522,7 +522,7 @@ class TestGradCam:
         model.layers[-1].params["W"][:, 1] = 0
         assert_array_equal(explain.grad_cam(model, pixels(), np.ones(4, int)), np.zeros((4, 7, 5)))
 
-    def test_what_cancels_but_for_rounding_is_a_map_of_zeros(self):
+    def test_terms_that_cancel_up_to_rounding_give_zeros(self):
         model = Sequential([L.Conv2D(3, 1), L.GlobalAvgPool2D(), L.Dense(2)], (4, 4, 1))
         model.layers[0].params["W"][:] = 1  # the three channels are the same
         model.layers[2].params["W"][:, 0] = 3, 7, -10
@@ -538,7 +538,7 @@ class TestGradCam:
         assert by_default.max() == 1
         assert_array_equal(by_default, explain.grad_cam(model, pixels(), layer="relu_1"))
 
-    def test_a_dropout_gives_what_the_layer_before_it_gives(self):
+    def test_the_output_of_dropout_is_its_input(self):
         model = network()
         expected = explain.grad_cam(model, pixels(), layer="maxpool2d_1")
         assert_array_equal(explain.grad_cam(model, pixels(), layer="dropout_1"), expected)

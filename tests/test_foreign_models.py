@@ -1,4 +1,4 @@
-"""Model files from anybody: any description gives a ModelFileError or a model that predicts."""
+"""Untrusted model files: any description gives a ModelFileError or a model that predicts."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Golden losses: ten steps from a fixed seed give the ten numbers that are written down here.
+"""Golden losses: ten steps from a fixed seed give ten fixed numbers.
 
 They were computed once and confirmed by PyTorch from the same weights: `parity/test_torch.py` repeats that.
 """
@@ -38,7 +38,7 @@ def batch(dtype):
 
 
 def two_convolutions(dtype):
-    """Return the model: odd sizes, so that a swap of height and width would not go unseen."""
+    """Return the model: odd sizes, so that swapping height and width changes the losses."""
     layers = [
         Conv2D(4, (3, 2), padding="same"),
         ReLU(),

@@ -1,4 +1,4 @@
-"""`gradcheck`: right layers pass, and each kind of mistake is caught where it is."""
+"""`gradcheck`: correct layers pass, and each kind of mistake is found."""
 
 import copy
 
@@ -40,7 +40,7 @@ def test_every_layer_is_a_standard_layer():
 
 
 class TestRightLayers:
-    def test_the_layer_given_stays_as_it_is(self):
+    def test_the_layer_is_unchanged(self):
         layer = built(L.Dense(3), (4,))
         before = layer.params["W"].copy()
         gradcheck.check_layer(layer, (5,))
@@ -308,7 +308,7 @@ LABELS = np.array([0, 2, 1, 1])
 
 
 class TestModel:
-    def test_a_right_model_passes_and_stays_as_it_is(self):
+    def test_a_correct_model_passes_and_is_unchanged(self):
         checked, x = model(), X.copy()
         x.setflags(write=False)
         before = {name: array.copy() for name, array in checked.arrays().items()}

@@ -40,7 +40,7 @@ def draw_batch(seed, N, K):
 
 
 @given(N=sizes, K=sizes, smoothing=smoothings, seed=seeds)
-def test_the_loss_and_its_gradient_are_what_the_loops_say(N, K, smoothing, seed):
+def test_the_loss_and_its_gradient_equal_the_loops(N, K, smoothing, seed):
     logits, labels, probabilities = draw_batch(seed, N, K)
     for targets, plain in ((labels, one_hot(labels, K)), (probabilities, probabilities)):
         smoothed = (1 - smoothing) * plain + smoothing / K
@@ -62,7 +62,7 @@ def test_the_gradient_is_the_numerical_one(N, K, smoothing, seed):
 
 
 @given(N=sizes, K=sizes, seed=seeds)
-def test_labels_are_the_probabilities_that_are_1_there(N, K, seed):
+def test_labels_equal_one_hot_probabilities(N, K, seed):
     logits, labels, _ = draw_batch(seed, N, K)
     by_label, by_probability = SoftmaxCrossEntropy(0.2), SoftmaxCrossEntropy(0.2)
     assert by_label.forward(logits, labels) == by_probability.forward(logits, one_hot(labels, K))
@@ -137,7 +137,7 @@ def test_the_gradient_has_the_dtype_of_the_logits(dtype, smoothing, targets):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "uint64"])
-def test_labels_of_every_integer_dtype_will_do(dtype):
+def test_labels_may_have_any_integer_dtype(dtype):
     logits = normal(0, (3, 4))
     expected = SoftmaxCrossEntropy()(logits, np.array([3, 0, 2]))
     assert SoftmaxCrossEntropy()(logits, np.array([3, 0, 2], dtype)) == expected
@@ -160,7 +160,7 @@ def test_each_backward_needs_its_own_forward():
     with pytest.raises(StateError, match="forward"):
         criterion.backward()
     criterion.forward(logits, labels)
-    criterion(2 * logits, labels)  # nor does it disturb what is kept
+    criterion(2 * logits, labels)  # does not affect the saved values
     expected = oracle.softmax_cross_entropy(logits, one_hot(labels, 3))[1]
     assert_allclose(criterion.backward(), expected, rtol=1e-12, atol=1e-14)
     with pytest.raises(StateError, match="forward"):
@@ -168,7 +168,7 @@ def test_each_backward_needs_its_own_forward():
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1, 1.5, float("nan")])
-def test_a_bad_smoothing_is_refused(bad):
+def test_a_bad_smoothing_is_rejected(bad):
     with pytest.raises(ConfigError, match="label_smoothing"):
         SoftmaxCrossEntropy(bad)
 
@@ -209,7 +209,7 @@ def test_a_bad_smoothing_is_refused(bad):
         (np.zeros((1, 2)), np.array([[1 + 0j, 0]]), DTypeError, "probabilities as numbers, got complex128"),
     ],
 )
-def test_unusable_targets_are_refused(logits, targets, error, words):
+def test_unusable_targets_are_rejected(logits, targets, error, words):
     with pytest.raises(error, match=words):
         SoftmaxCrossEntropy().forward(logits, targets)
 
@@ -217,7 +217,7 @@ def test_unusable_targets_are_refused(logits, targets, error, words):
 @pytest.mark.parametrize("logits_dtype", ["float32", "float64"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @given(N=sizes, K=st.sampled_from([1, 2, 3, 10, 100, 1000]), spread=st.sampled_from([0.1, 3, 8]), seed=seeds)
-def test_what_rounding_leaves_of_a_sum_of_1_is_taken(logits_dtype, dtype, N, K, spread, seed):
+def test_a_sum_of_1_up_to_rounding_is_allowed(logits_dtype, dtype, N, K, spread, seed):
     logits, scores = normal(seed, (N, K), logits_dtype), (spread * normal(seed + 1, (N, K))).astype(dtype)
     divided = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     for targets in (divided, np.asfortranarray(divided), softmax(scores)):
@@ -233,7 +233,7 @@ def test_a_probability_too_small_for_the_logits_is_0():
 
 @pytest.mark.parametrize("logits_dtype", ["float32", "float64"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_more_than_rounding_is_refused(logits_dtype, dtype):
+def test_more_than_rounding_is_rejected(logits_dtype, dtype):
     eps = max(np.finfo(dtype).eps, np.finfo(logits_dtype).eps)
     for error in (-20 * eps, 20 * eps, -1e-4, 1e-4):
         targets = np.array([[0.25, 0.75], [0.25, 0.75 + error]], dtype)
@@ -276,7 +276,7 @@ def test_logits_in_the_place_of_probabilities_become_them_by_the_advice(dtype):
 
 
 @pytest.mark.parametrize("wrong", [None, math.nan, -1, 1, "0.1"])
-def test_a_label_smoothing_that_is_set_later_is_looked_at_too(wrong):
+def test_a_label_smoothing_that_is_set_later_is_checked_too(wrong):
     loss = SoftmaxCrossEntropy(0.1)
     with pytest.raises(ConfigError, match="label_smoothing must be a number in"):
         loss.label_smoothing = wrong

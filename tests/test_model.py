@@ -52,7 +52,7 @@ def network_input(n, dtype="float32", seed=0):
 
 
 class TestBuilding:
-    def test_every_layer_learns_its_shape_from_the_one_before(self):
+    def test_every_layer_gets_its_input_shape_from_the_one_before(self):
         model = net()
         shapes = [layer.output_shape for layer in model.layers]
         assert shapes == [(8, 7, 2), (8, 7, 2), (8, 7, 2), (4, 3, 2), (3, 1, 3), (3, 1, 3), (9,), (3,)]
@@ -63,11 +63,11 @@ class TestBuilding:
         names = " ".join(layer.name for layer in net().layers)
         assert names == "conv2d_1 batchnorm_1 relu_1 maxpool2d_1 conv2d_2 relu_2 flatten_1 dense_1"
 
-    def test_parameters_counts_what_is_trained_and_no_running_averages(self):
+    def test_num_params_excludes_running_averages(self):
         # 3·3·1·2 + 2, 2 + 2, 2·3·2·3 + 3, 9·3 + 3
         assert net().num_params == 20 + 4 + 39 + 30
 
-    def test_the_same_seed_gives_the_same_weights_and_another_one_others(self):
+    def test_only_the_same_seed_gives_the_same_weights(self):
         first, again, other = net(seed=5), net(seed=5), net(seed=6)
         for name, array in first.arrays().items():
             assert_array_equal(array, again.arrays()[name], name)
@@ -97,7 +97,7 @@ class TestBuilding:
             ([3], "expected layers, got 3"),
         ],
     )
-    def test_layers_that_are_none_are_refused(self, layers, message):
+    def test_invalid_layers_are_rejected(self, layers, message):
         with pytest.raises(ConfigError, match=message):
             mc.Sequential(layers, SHAPE)
 
@@ -106,7 +106,7 @@ class TestBuilding:
         with pytest.raises(ConfigError, match="appears twice"):
             mc.Sequential([relu, L.Flatten(), relu], SHAPE)
 
-    def test_a_layer_of_another_model_is_refused_and_that_model_stays(self):
+    def test_a_layer_of_another_model_is_rejected_and_that_model_is_unchanged(self):
         first = net()
         before, x = {name: array.copy() for name, array in first.arrays().items()}, images(3)
         logits = first.logits(x)
@@ -117,14 +117,14 @@ class TestBuilding:
             assert_array_equal(array, before[name], name)
         assert_array_equal(first.logits(x), logits)
 
-    def test_layers_of_a_model_that_could_not_be_made_are_free_again(self):
+    def test_layers_of_an_invalid_model_can_be_used_again(self):
         dense = L.Dense(3)
         with pytest.raises(ShapeError):
             mc.Sequential([dense], SHAPE)
         assert mc.Sequential([L.Flatten(), dense], SHAPE).output_shape == (3,)
 
     @pytest.mark.parametrize("shape", [(), 28, None, (8, 0, 1), (8, -7, 1), (8, 7.5, 1), ("8", 7, 1)])
-    def test_an_unusable_input_shape_is_refused(self, shape):
+    def test_an_unusable_input_shape_is_rejected(self, shape):
         with pytest.raises(ConfigError, match="input_shape"):
             mc.Sequential([L.ReLU()], shape)
 
@@ -143,11 +143,11 @@ class TestBuilding:
         ],
         ids=str,
     )
-    def test_sizes_that_no_memory_holds_are_refused_with_the_size_named(self, layers, shape):
+    def test_impossible_sizes_are_rejected_with_the_size(self, layers, shape):
         with pytest.raises(ConfigError, match=r"layer '\w+' on an input of .* TiB .*: make the layer"):
             mc.Sequential(layers, shape)
 
-    def test_memory_that_runs_out_is_told_with_the_layer(self, monkeypatch):
+    def test_running_out_of_memory_names_the_layer(self, monkeypatch):
         def full(*_):
             raise MemoryError
 
@@ -158,16 +158,16 @@ class TestBuilding:
             net()
 
     @pytest.mark.parametrize("dtype", ["float16", "int32", "double precision", None])
-    def test_an_unusable_dtype_is_refused(self, dtype):
+    def test_an_unusable_dtype_is_rejected(self, dtype):
         with pytest.raises(ConfigError, match="dtype must be"):
             mc.Sequential([L.ReLU()], SHAPE, dtype=dtype)
 
     @pytest.mark.parametrize("seed", [-1, 1.5, "lucky", None])
-    def test_an_unusable_seed_is_refused(self, seed):
+    def test_an_unusable_seed_is_rejected(self, seed):
         with pytest.raises(ConfigError, match="seed"):
             mc.Sequential([L.ReLU()], SHAPE, seed=seed)
 
-    def test_unusable_preprocessing_is_refused(self):
+    def test_unusable_preprocessing_is_rejected(self):
         with pytest.raises(ConfigError, match=r"preprocessing must be Scale\(\)"):
             mc.Sequential([L.ReLU()], SHAPE, preprocessing=(0.5, 0.2))
 
@@ -187,21 +187,21 @@ class TestBuilding:
 
 
 class TestClassNames:
-    def test_they_are_kept_as_text(self):
+    def test_names_are_stored_as_text(self):
         assert net(class_names=["a", "b", 3]).class_names == ("a", "b", "3")
         assert net().class_names is None
 
     @pytest.mark.parametrize("names", [["a", "b"], list("abcd"), []])
-    def test_another_number_of_them_is_refused(self, names):
+    def test_a_wrong_number_of_names_is_rejected(self, names):
         with pytest.raises(ConfigError, match=rf"Dense\({len(names)}\)"):
             net(class_names=names)
 
     @pytest.mark.parametrize("names", ["abc", 3])
-    def test_what_is_no_list_of_names_is_refused(self, names):
+    def test_invalid_class_names_are_rejected(self, names):
         with pytest.raises(ConfigError, match="class names must be a sequence"):
             net(class_names=names)
 
-    def test_a_model_without_a_vector_as_output_takes_none(self):
+    def test_a_model_without_a_vector_output_has_no_class_names(self):
         with pytest.raises(ConfigError, match="output has shape"):
             mc.Sequential([L.ReLU()], (3, 1, 1), class_names=list("abc"))
 
@@ -266,7 +266,7 @@ class TestPasses:
             for name, gradient in layer.grads.items():
                 assert_array_equal(gradient, other.grads[name], f"{layer.name}.{name}")
 
-    def test_need_dx_changes_no_gradient_of_a_parameter(self):
+    def test_need_dx_does_not_change_the_parameters_gradients(self):
         model, x, dy = net(), network_input(4), np.ones((4, 3), np.float32)
         results = []
         for need_dx in (True, False):
@@ -305,7 +305,7 @@ class TestPasses:
             with pytest.raises(StateError, match=layer.name):
                 layer.backward(np.ones((2, *layer.output_shape), np.float32))
 
-    def test_a_model_without_parameters_has_a_backward_too(self):
+    def test_a_model_without_parameters_has_a_backward(self):
         model = mc.Sequential([L.ReLU()], SHAPE)
         x = network_input(2)
         model.forward(x, training=True)
@@ -313,13 +313,13 @@ class TestPasses:
         model.forward(x, training=True)
         assert_array_equal(model.backward(x), np.maximum(x, 0))
 
-    def test_a_forward_that_does_not_train_keeps_nothing(self):
+    def test_forward_without_training_saves_nothing(self):
         model = net()
         model.forward(network_input(2))
         with pytest.raises(StateError, match="dense_1"):
             model.backward(np.ones((2, 3), np.float32))
 
-    def test_backward_twice_is_refused(self):
+    def test_backward_twice_is_rejected(self):
         model = net()
         model.forward(network_input(2), training=True)
         model.backward(np.ones((2, 3), np.float32))
@@ -328,7 +328,7 @@ class TestPasses:
 
 
 class TestPredicting:
-    def test_batches_give_what_one_batch_gives(self):
+    def test_the_batch_size_does_not_change_the_result(self):
         model, x = net(), images(11)
         whole = model.logits(x, batch_size=11)
         assert whole.shape == (11, 3)
@@ -371,7 +371,7 @@ class TestPredicting:
 
     @pytest.mark.parametrize("ask", ["logits", "predict", "predict_proba"])
     @pytest.mark.parametrize("weight", [np.nan, np.inf, 3e38])
-    def test_an_output_that_is_not_finite_is_told_and_not_warned_of(self, ask, weight):
+    def test_a_non_finite_output_raises_without_a_warning(self, ask, weight):
         model = net()
         model.layers[-1].params["W"][...] = weight
         with pytest.raises(NonFiniteError, match="output holds NaN or infinity"):
@@ -385,7 +385,7 @@ class TestPredicting:
             getattr(model, ask)(images(2))
 
     @pytest.mark.parametrize("batch_size", [0, -1, 2.5])
-    def test_an_unusable_batch_size_is_refused(self, batch_size):
+    def test_an_unusable_batch_size_is_rejected(self, batch_size):
         with pytest.raises(ConfigError, match="batch_size"):
             net().predict(images(2), batch_size=batch_size)
 
@@ -400,13 +400,13 @@ class TestPredicting:
         ],
         ids=["shape", "dtype", "raw floats", "list"],
     )
-    def test_images_that_do_not_fit_are_refused(self, ask, wrong, error):
+    def test_images_that_do_not_fit_are_rejected(self, ask, wrong, error):
         with pytest.raises(error):
             getattr(net(), ask)(wrong)
 
 
 class TestArrays:
-    def test_they_hold_parameters_and_state_by_name(self):
+    def test_arrays_have_parameters_and_state_by_name(self):
         assert set(net().arrays()) == {
             *("conv2d_1.W", "conv2d_1.b", "conv2d_2.W", "conv2d_2.b", "dense_1.W", "dense_1.b"),
             *("batchnorm_1.gamma", "batchnorm_1.beta"),
@@ -430,7 +430,7 @@ class TestMoving:
         assert model.device == "cpu"
         assert_array_equal(model.logits(x), before)
 
-    def test_an_unknown_device_is_refused(self):
+    def test_an_unknown_device_is_rejected(self):
         with pytest.raises(ConfigError, match="unknown device 'gpu'"):
             net().to("gpu")
 
@@ -443,7 +443,7 @@ class TestMoving:
         assert model.predict(images(2)).shape == (2,)
 
 
-def test_a_model_that_was_refused_does_not_keep_its_layers():
+def test_a_rejected_model_frees_its_layers():
     stack = [L.Flatten(), L.Dense(2)]
     with pytest.raises(ConfigError, match="1 class names"):
         mc.Sequential(stack, (3, 2, 1), class_names=["a"])

@@ -1,4 +1,4 @@
-"""Optimizers: two steps worked out by hand, and who decays."""
+"""Optimizers: two steps by hand, weight decay, clipping, errors."""
 
 import math
 
@@ -52,7 +52,7 @@ def test_nesterov_by_hand():
     assert_path(walk(SGD(0.1, momentum=0.5, nesterov=True), [2, 4]), [(0.7, 0.2), (0.05, -0.45)])
 
 
-def test_gradients_whose_norm_is_too_large_are_shrunk_to_it_by_hand():
+def test_gradients_whose_norm_is_too_large_are_scaled_to_it():
     # Two gradients of 3 and 4: ‖g‖ = 5, clipped to 2.5 they are 1.5 and 2; to 5 they stay.
     for most, expected in ((2.5, (0.85, 0.3)), (5.0, (0.7, 0.1))):
         model = tiny()
@@ -63,7 +63,7 @@ def test_gradients_whose_norm_is_too_large_are_shrunk_to_it_by_hand():
         assert (layer.grads["W"].item(), layer.grads["b"].item()) == (3, 4)
 
 
-def test_what_decays_is_not_clipped_with_the_gradient():
+def test_weight_decay_is_not_clipped():
     # ‖(30, 40)‖ = 50 is clipped to 5, g = (3, 4); then λ·w = 0.2·1 is added to W's: 1 − 0.1·3.2, 0.5 − 0.1·4.
     model = tiny()
     model.layers[0].grads = {"W": np.full((1, 1), 30.0), "b": np.full(1, 40.0)}
@@ -73,7 +73,7 @@ def test_what_decays_is_not_clipped_with_the_gradient():
     assert arrays["dense_1.b"].item() == pytest.approx(0.1, rel=1e-14)
 
 
-def test_a_norm_that_float32_cannot_hold_is_clipped_all_the_same():
+def test_a_norm_beyond_float32_is_clipped():
     # ‖(1e30, 1e30)‖ = √2·1e30, clipped to √2: 1 − 1, 0.5 − 1.
     path = walk(SGD(1.0, global_clipnorm=2**0.5), [1e30], tiny(dtype="float32"))
     assert path == [(pytest.approx(0, abs=1e-6), pytest.approx(-0.5))]
@@ -81,7 +81,7 @@ def test_a_norm_that_float32_cannot_hold_is_clipped_all_the_same():
 
 @pytest.mark.parametrize("wrong", [0, -1, math.inf, math.nan, True, "1"])
 @pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW])
-def test_a_norm_to_clip_to_is_a_number_above_0(optimizer, wrong):
+def test_the_clipping_norm_must_be_above_0(optimizer, wrong):
     with pytest.raises(ConfigError, match="global_clipnorm must be a number in"):
         optimizer(global_clipnorm=wrong)
     changed = optimizer(global_clipnorm=1)
@@ -95,7 +95,7 @@ def test_a_norm_to_clip_to_is_a_number_above_0(optimizer, wrong):
     ("optimizer", "name"),
     [(SGD, "momentum"), (SGD, "weight_decay"), (Adam, "beta_1"), (Adam, "beta_2"), (AdamW, "epsilon")],
 )
-def test_a_number_that_is_set_to_nonsense_is_refused_at_the_next_step(optimizer, name, wrong):
+def test_an_invalid_number_raises_at_the_next_step(optimizer, name, wrong):
     changed, model = optimizer(), tiny()
     setattr(changed, name, wrong)
     with pytest.raises(ConfigError, match=rf"{name} must be a number in"):
@@ -198,7 +198,7 @@ def test_float32_stays_float32(make):
 
 
 @EVERY
-def test_parameters_are_updated_in_place_and_gradients_left_alone(make):
+def test_parameters_are_updated_in_place_and_gradients_unchanged(make):
     model = with_norm()
     rng = np.random.default_rng(0)
     for layer in model.layers:
@@ -228,7 +228,7 @@ def test_each_parameter_has_a_state_of_its_own(make):
 
 
 @EVERY
-def test_a_model_without_gradients_is_refused_before_anything_is_updated(make):
+def test_a_model_without_gradients_is_rejected_before_anything_is_updated(make):
     model = with_norm()
     model.layers[2].grads = {}
     before = {name: a.copy() for name, a in model.arrays().items()}
@@ -244,7 +244,7 @@ def test_a_model_without_gradients_is_refused_before_anything_is_updated(make):
 
 @EVERY
 @pytest.mark.parametrize("rate", [float("nan"), -1, "fast", None])
-def test_a_learning_rate_that_is_none_is_refused_at_the_step(make, rate):
+def test_an_invalid_learning_rate_raises_at_the_step(make, rate):
     model, optimizer = with_norm(), make()
     optimizer.learning_rate = rate
     with pytest.raises(ConfigError, match="learning_rate must be a number in"):
@@ -252,7 +252,7 @@ def test_a_learning_rate_that_is_none_is_refused_at_the_step(make, rate):
     assert all((w == 1).all() for layer in model.layers for w in layer.params.values())
 
 
-def test_moments_are_looked_at_before_anything_is_updated():
+def test_moments_are_checked_before_anything_is_updated():
     optimizer, model = Adam(0.1), tiny()
     walk(optimizer, [2], model)
     before = model.arrays()["dense_1.W"].copy()
@@ -262,7 +262,7 @@ def test_moments_are_looked_at_before_anything_is_updated():
     assert_array_equal(model.arrays()["dense_1.W"], before)
 
 
-def test_a_gradient_of_no_parameter_is_told():
+def test_a_gradient_without_a_parameter_raises():
     model = tiny()
     model.layers[0].grads = {name: np.ones(1) for name in ("W", "b", "c")}
     with pytest.raises(StateError, match="'dense_1' has gradients of c, which are not parameters"):
@@ -270,7 +270,7 @@ def test_a_gradient_of_no_parameter_is_told():
 
 
 class Heavy(Optimizer):
-    """Momentum, by a person who says nothing but the direction."""
+    """A custom optimizer that only defines the direction."""
 
     def __init__(self):
         super().__init__(0.1, 0.0, False, False)
@@ -282,7 +282,7 @@ class Heavy(Optimizer):
         return v
 
 
-def test_an_optimizer_of_ones_own_keeps_averages_without_saying_how_many():
+def test_a_custom_optimizer_need_not_declare_its_moments():
     assert_path(walk(Heavy(), [2, 4, 8]), walk(SGD(0.1, momentum=0.5), [2, 4, 8]))
 
 
@@ -322,7 +322,7 @@ def test_steps_are_counted():
         (lambda: AdamW(beta_2=1), "beta_2"),
     ],
 )
-def test_bad_arguments_are_refused_by_name(make, words):
+def test_bad_arguments_are_rejected_by_name(make, words):
     with pytest.raises(ConfigError, match=words):
         make()
 

@@ -23,11 +23,11 @@ def test_constant():
     assert rates(Constant(0.3), 4) == [0.3] * 4
 
 
-def test_warm_up_climbs_in_equal_steps():
+def test_warm_up_rises_in_equal_steps():
     assert rates(Constant(0.8, warmup_steps=4), 6) == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8], rel=1e-15)
 
 
-def test_the_curve_begins_after_the_warm_up_and_uses_the_rest():
+def test_the_curve_covers_the_steps_after_the_warm_up():
     expected = [0.5, 1.0, 1.0, 0.75, 0.25, 0.0]  # (1 + cos(π·i/3)) / 2
     assert rates(Cosine(1.0, warmup_steps=2), 6) == pytest.approx(expected, abs=1e-15)
 
@@ -39,7 +39,7 @@ def test_step_multiplies_at_each_milestone():
     assert rates(Step(1.0, milestones=(0.2,), factor=0.5), 6) == [1, 0.5, 0.5, 0.5, 0.5, 0.5]
 
 
-def test_cosine_goes_from_the_highest_rate_over_the_middle_to_the_final_share():
+def test_cosine_goes_from_the_highest_rate_to_the_final_fraction():
     schedule = Cosine(2.0, final=0.1)
     assert schedule(0, 5) == 2.0
     assert schedule(2, 5) == pytest.approx((2.0 + 0.2) / 2, rel=1e-15)
@@ -65,7 +65,7 @@ def test_every_rate_is_above_zero_or_at_the_end_and_never_above_the_highest(sche
 
 
 @pytest.mark.parametrize("schedule", ALL, ids=repr)
-def test_a_run_of_one_step_and_a_warm_up_longer_than_the_run_will_do(schedule):
+def test_a_run_may_have_one_step_or_be_shorter_than_its_warm_up(schedule):
     assert 0 < schedule(0, 1) <= 0.1
     longer, begin = type(schedule)(0.1, warmup_steps=10), schedule(0, 100)
     assert rates(longer, 3) == pytest.approx([0.1 * begin, 0.2 * begin, 0.3 * begin], rel=1e-14)
@@ -77,7 +77,7 @@ totals = st.integers(1, 120)
 
 @pytest.mark.parametrize("schedule", ALL, ids=repr)
 @given(W=warmups, T=totals)
-def test_a_warm_up_is_a_line_to_the_start_of_the_curve_which_uses_the_rest(schedule, W, T):
+def test_a_warm_up_is_a_line_to_the_start_of_the_curve(schedule, W, T):
     found = rates(replace(schedule, warmup_steps=W), T)
     begin = schedule(0, 100)
     assert found[:W] == pytest.approx([begin * (i + 1) / W for i in range(min(W, T))], rel=1e-14)
@@ -87,14 +87,14 @@ def test_a_warm_up_is_a_line_to_the_start_of_the_curve_which_uses_the_rest(sched
 
 
 @given(W=st.integers(0, 60), rest=st.integers(2, 120), share=st.integers(1, 99))
-def test_a_milestone_is_a_share_of_what_the_warm_up_leaves(W, rest, share):
+def test_a_milestone_is_a_fraction_of_the_steps_after_the_warm_up(W, rest, share):
     found = rates(Step(1.0, (share / 100,), 0.5, warmup_steps=W), W + rest)[W:]
     steps_before = -(-share * (rest - 1) // 100)  # in whole numbers: the steps with i / (rest − 1) < share
     assert found == [1.0] * steps_before + [0.5] * (rest - steps_before)
 
 
 @given(W=st.integers(0, 60), rest=st.integers(2, 120), final=st.floats(0, 1))
-def test_first_and_last_step_of_the_shape_have_the_rates_that_are_promised(W, rest, final):
+def test_the_first_and_last_rates_of_a_curve_match_its_arguments(W, rest, final):
     cosine, cycle = Cosine(0.2, final, warmup_steps=W), OneCycle(0.2, 0.4, 0.1, final, warmup_steps=W)
     T = W + rest
     assert (cosine(W, T), cosine(T - 1, T)) == pytest.approx((0.2, 0.2 * final), rel=1e-14, abs=1e-17)
@@ -102,7 +102,7 @@ def test_first_and_last_step_of_the_shape_have_the_rates_that_are_promised(W, re
 
 
 @given(W=st.integers(0, 60), fifths=st.integers(1, 20))
-def test_the_peak_is_a_share_of_what_the_warm_up_leaves(W, fifths):
+def test_the_peak_is_a_fraction_of_the_steps_after_the_warm_up(W, fifths):
     found = rates(OneCycle(0.2, peak=0.4, warmup_steps=W), W + 5 * fifths + 1)
     assert found.index(max(found)) == W + 2 * fifths
     assert max(found) == pytest.approx(0.2, rel=1e-15)

@@ -1,4 +1,4 @@
-"""Model files: what is saved comes back bit for bit, and anything else is refused with its reason."""
+"""Model files: loading restores every bit; any other file raises an error with the reason."""
 
 import copy
 import json
@@ -31,7 +31,7 @@ def images(n=5, shape=SHAPE, seed=0):
 
 
 def net(seed=0):
-    """Return a model whose every saved part is away from its default."""
+    """Return a model without default values in its saved parts."""
     model = mc.Sequential(
         [
             L.Conv2D(
@@ -104,7 +104,7 @@ architectures = st.builds(
 class TestRoundTrip:
     @settings(max_examples=60)
     @given(architecture=architectures, seed=st.integers(0, 9), dtype=st.sampled_from(["float32", "float64"]))
-    def test_every_architecture_comes_back(self, tmp_path_factory, architecture, seed, dtype):
+    def test_every_architecture_is_restored(self, tmp_path_factory, architecture, seed, dtype):
         path = tmp_path_factory.mktemp("models") / "m"
         model = mc.Sequential(architecture, SHAPE, seed=seed, dtype=dtype)
         model.save(path)
@@ -118,7 +118,7 @@ class TestRoundTrip:
         assert_array_equal(loaded.logits(images()), model.logits(images()))
 
     @pytest.mark.parametrize("case", list(gradcheck.standard_layers()), ids=lambda case: case[0])
-    def test_every_layer_in_its_awkward_settings_comes_back(self, path, case):
+    def test_every_layer_is_restored_with_unusual_arguments(self, path, case):
         _, layer, shape = case
         model = mc.Sequential([copy.deepcopy(layer)], shape)
         model.save(path)
@@ -126,7 +126,7 @@ class TestRoundTrip:
         x = np.random.default_rng(0).standard_normal((2, *shape), np.float32)
         assert_array_equal(mc.load(path).forward(x), model.forward(x))
 
-    def test_all_that_is_not_weights_comes_back(self, path):
+    def test_everything_but_the_weights_is_restored(self, path):
         model = net()
         model.save(path)
         loaded = mc.load(path)
@@ -187,11 +187,11 @@ class TestTheFile:
 
 
 class Halve(L.ReLU):
-    """A user's own layer, which no file can hold."""
+    """A custom layer that is not registered."""
 
 
 class Dense(L.Dense):
-    """Another one, with a name that minicnn has too."""
+    """Another one, with the name of a layer of minicnn."""
 
 
 def add_own_layer(model):
@@ -199,18 +199,18 @@ def add_own_layer(model):
 
 
 class TestSaving:
-    def test_an_old_file_is_replaced_and_nothing_left_beside_it(self, path):
+    def test_an_old_file_is_replaced_without_leftovers(self, path):
         path.write_text("old")
         net().save(path)
         assert os.listdir(path.parent) == [path.name]
         assert mc.load(path).output_shape == (3,)
 
-    def test_a_folder_that_cannot_be_written_is_refused(self, tmp_path):
+    def test_a_folder_that_cannot_be_written_is_rejected(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(OutputError, match="cannot write"):
             net().save(tmp_path / "file" / "model.safetensors")
 
-    def test_a_folder_of_that_name_is_refused(self, tmp_path):
+    def test_a_folder_of_that_name_is_rejected(self, tmp_path):
         with pytest.raises(OutputError, match="folder of that name"):
             net().save(tmp_path)
 
@@ -233,7 +233,7 @@ class TestSaving:
                     refuse(model)
             assert os.listdir(path.parent) == []
 
-    def test_a_full_disk_leaves_the_old_file_and_no_rest(self, path):
+    def test_a_full_disk_leaves_only_the_old_file(self, path):
         resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
         net().save(path)
         old = path.read_bytes()
@@ -339,7 +339,7 @@ class TestVersions:
         refused(path, rf"format {version}.*up to {serialize.VERSION}.*pip install --upgrade")
 
     @pytest.mark.parametrize("version", ["", "one", "-1", "1.0", "²", "9" * 5000, None])
-    def test_one_that_is_no_number_is_refused(self, path, version):
+    def test_an_invalid_number_is_rejected(self, path, version):
         write(path, version=version)
         refused(path, "expected a number")
 
@@ -354,18 +354,18 @@ class TestTensors:
         refused(path, r"missing: none; extra: dense_2\.W")
 
     @pytest.mark.parametrize("shape", [(2, 3), (6,), (3, 2, 1), (3, 3)])
-    def test_a_wrong_shape_is_told(self, path, shape):
+    def test_a_wrong_shape_is_reported(self, path, shape):
         write(path, weights() | {"dense_1.W": np.ones(shape, np.float32)})
         refused(path, r"dense_1\.W is .*needs \(3, 2\) F32")
 
     @pytest.mark.parametrize(
         ("dtype", "name"), [(np.float64, "F64"), (np.float16, "F16"), (np.int32, "I32"), (bool, "BOOL")]
     )
-    def test_a_wrong_dtype_is_told(self, path, dtype, name):
+    def test_a_wrong_dtype_is_reported(self, path, dtype, name):
         write(path, weights() | {"dense_1.b": np.zeros(2, dtype)})
         refused(path, rf"dense_1\.b is \(2,\) {name}, the architecture needs \(2,\) F32")
 
-    def test_a_dtype_that_numpy_does_not_have_is_refused(self, path):
+    def test_a_dtype_that_numpy_does_not_have_is_rejected(self, path):
         write(path, weights() | {"dense_1.b": np.zeros(2, np.float16)})
         content = path.read_bytes()
         size = int.from_bytes(content[:8], "little")  # of the header, in front of it
@@ -373,7 +373,7 @@ class TestTensors:
         path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + size :])
         refused(path, r"dense_1\.b is \(2,\) BF16, the architecture needs \(2,\) F32")
 
-    def test_very_many_of_them_make_no_long_message(self, path):
+    def test_very_many_names_are_shortened_in_the_message(self, path):
         write(path, weights() | {f"extra_{i:04}": np.zeros(1, np.float32) for i in range(1000)})
         refused(path, r"extra: extra_0000, .*, extra_0009 and 990 more$")
 
@@ -382,7 +382,7 @@ class TestTensors:
         refused(path, r"extra: \\x1b\[2J\\n$")
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-    def test_what_is_not_finite_is_refused_in_files_and_before_writing_them(self, path, value):
+    def test_non_finite_arrays_are_rejected_in_reading_and_writing(self, path, value):
         spoiled = weights()
         spoiled["dense_1.W"][1, 1] = value
         write(path, spoiled)
@@ -402,12 +402,12 @@ class TestDescriptions:
         [None, "", "{", "not json", "[]", "3", "null", '"text"', "{}", "[" * 100_000],
         ids=["none", "empty", "cut off", "text", "list", "number", "null", "string", "no keys", "deep"],
     )
-    def test_what_is_no_description_is_refused(self, path, model):
+    def test_an_invalid_description_is_rejected(self, path, model):
         write(path, model=model)
         refused(path, "description cannot be used")
 
     @pytest.mark.parametrize("kind", ["Denser", "Layer", "__init__", "os", "", None, 3, ["Dense"]])
-    def test_an_unknown_layer_is_refused(self, path, kind):
+    def test_an_unknown_layer_is_rejected(self, path, kind):
         write(path, model=description(layers=[{"type": kind, "units": 2}]))
         refused(path, "is not a registered layer")
 
@@ -431,7 +431,7 @@ class TestDescriptions:
         ],
         ids=str,
     )
-    def test_a_layer_that_cannot_be_made_is_refused(self, path, layer):
+    def test_a_layer_that_cannot_be_made_is_rejected(self, path, layer):
         write(path, model=description(layers=[layer]))
         refused(path, "description cannot be used")
 
@@ -461,7 +461,7 @@ class TestDescriptions:
         ],
         ids=str,
     )
-    def test_a_description_that_fits_no_model_is_refused(self, path, change):
+    def test_a_description_that_fits_no_model_is_rejected(self, path, change):
         write(path, model=description(**change))
         refused(path, "description cannot be used")
 
@@ -532,7 +532,7 @@ class TestWhatCannotBeAfforded:
         ],
         ids=str,
     )
-    def test_it_is_refused_and_the_size_named(self, path, layer, shape, size):
+    def test_it_is_rejected_and_the_size_named(self, path, layer, shape, size):
         arrays = {"conv2d_1.W": np.ones((1, 1, 1, 1), np.float32), "conv2d_1.b": np.ones(1, np.float32)}
         arrays = arrays if layer["type"] == "Conv2D" else {}
         write(path, arrays, model=description(layers=[layer, POOLED], input_shape=shape))
@@ -541,11 +541,11 @@ class TestWhatCannotBeAfforded:
             rf"to predict one image would take .*{size}.*; a model from a file may take up to 512\.0 MiB",
         )
 
-    def test_a_stride_beyond_all_numbers_is_refused(self, path):
+    def test_a_huge_stride_is_rejected(self, path):
         write(path, model=description(layers=[POINT | {"strides": 10**30}, POOLED], input_shape=[28, 28, 1]))
         refused(path, "strides must be at most 2,147,483,647")
 
-    def test_very_many_layers_are_refused(self, path):
+    def test_very_many_layers_are_rejected(self, path):
         write(path, {}, model=description(layers=[{"type": "ReLU"}] * 10_001))
         refused(path, "expected between 1 and 10,000 layers, got 10,001")
 
@@ -559,7 +559,7 @@ class TestWhatCannotBeAfforded:
             model.save(path)
         assert not path.exists()
 
-    def test_the_largest_that_is_taken_predicts_in_little_memory(self, path):
+    def test_the_largest_allowed_model_predicts_in_little_memory(self, path):
         pytest.importorskip("resource", reason="needs a limit on memory")
         layers = [
             POINT | {"padding": 600},
@@ -615,7 +615,7 @@ class TestDescriptionsThatPythonWouldRead:
         ],
         ids=lambda value: None if value.startswith("{") else value,
     )
-    def test_it_is_refused(self, path, model, words):
+    def test_it_is_rejected(self, path, model, words):
         write(path, model=model)
         refused(path, words)
 

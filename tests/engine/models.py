@@ -1,4 +1,4 @@
-"""What the tests of the engines share."""
+"""Models shared by the engine tests."""
 
 import numpy as np
 

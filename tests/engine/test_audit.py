@@ -1,4 +1,4 @@
-"""What is replaced between two steps is refused by name, on each engine alike, or heard."""
+"""Replacing something between two steps raises the same error on each engine, or takes effect."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ def trained(engine, optimizer=None):
 
 
 def refused(runner, error, match):
-    """The next step is refused, and has changed no parameter, running average, gradient or step count."""
+    """The next step raises, and changes no parameter, running average, gradient or step count."""
     model, optimizer = runner.model, runner.optimizer
     before, steps = copies(model), optimizer.steps
     with pytest.raises(error, match=match):
@@ -35,7 +35,7 @@ def refused(runner, error, match):
 
 @ENGINES
 @pytest.mark.parametrize("units", [4000, 3])
-def test_moments_of_another_size_are_refused(engine, units):
+def test_moments_of_another_size_are_rejected(engine, units):
     runner, rng = trained(engine), np.random.default_rng(0)
     model = runner.model
     model.layers[-3].units = units
@@ -46,7 +46,7 @@ def test_moments_of_another_size_are_refused(engine, units):
 
 
 class Gain(L.Layer):
-    """A layer of one's own that assigns a gradient of ``self.wrong``."""
+    """A custom layer that assigns ``self.wrong`` as gradient."""
 
     def _build(self, shape, rng):
         self.params["W"] = np.ones(shape, self.dtype)
@@ -69,7 +69,7 @@ class Gain(L.Layer):
         (np.ma.zeros(72, "float32"), DTypeError, "numpy.ndarray, it is numpy.MaskedArray"),
     ],
 )
-def test_a_gradient_unlike_its_parameter_is_refused_in_the_same_words(wrong, error, found):
+def test_a_gradient_unlike_its_parameter_raises_the_same_error_on_every_engine(wrong, error, found):
     told = []
     for engine in ("fused", "layerwise"):
         model = mc.Sequential([L.Flatten(), Gain(), L.Dense(CLASSES)], SHAPE)
@@ -97,7 +97,7 @@ def other_arrays(w):
 
 @ENGINES
 @pytest.mark.parametrize("kind", other_arrays(np.zeros((2, 3), "float32")))
-def test_a_parameter_of_another_kind_is_refused_by_name(engine, kind):
+def test_a_parameter_of_another_kind_is_rejected_by_name(engine, kind):
     runner = trained(engine)
     layer = runner.model.layers[-1]
     good = layer.params["W"]
@@ -113,7 +113,7 @@ def test_a_parameter_of_another_kind_is_refused_by_name(engine, kind):
 
 
 @ENGINES
-def test_running_averages_are_looked_at_too(engine):
+def test_running_averages_are_checked_too(engine):
     runner = trained(engine)
     norm = next(layer for layer in runner.model.layers if isinstance(layer, L.BatchNorm))
     norm.state["running_var"] = norm.state["running_var"][:1]
@@ -128,7 +128,7 @@ def assert_predicts_as_the_layers(model, images):
 
 
 @pytest.mark.parametrize("trains", [False, True])
-def test_a_layer_that_was_built_again_in_place_is_seen(trains):
+def test_a_layer_rebuilt_in_place_is_detected(trains):
     stack = [L.Conv2D(4, 3), L.ReLU(), L.MaxPool2D(2), L.GlobalMaxPool2D(), L.Dense(3)]
     model = mc.Sequential(stack, (8, 8, 1))
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
@@ -169,14 +169,14 @@ def test_a_layer_that_was_built_again_in_place_is_seen(trains):
         (lambda m: setattr(m.layers[0], "dtype", np.dtype("f8")), DTypeError, "'conv2d_1' was built for"),
     ],
 )  # fmt: skip
-def test_what_is_no_row_of_built_layers_is_refused(engine, change, error, match):
+def test_invalid_layers_are_rejected(engine, change, error, match):
     runner = trained(engine)
     change(runner.model)
     with pytest.raises(error, match=match):
         runner.train_step(*batch())
 
 
-def test_a_number_of_another_float_type_is_taken_as_a_plain_one():
+def test_other_float_types_become_plain_floats():
     fused, plain = trained("fused", mc.optimizers.SGD(0.01)), trained("layerwise", mc.optimizers.SGD(0.01))
     for runner in (fused, plain):
         runner.model.layers[6].momentum = np.float64(0.3)
@@ -186,7 +186,7 @@ def test_a_number_of_another_float_type_is_taken_as_a_plain_one():
     assert_allclose(state["running_mean"], expected["running_mean"], rtol=1e-3, atol=1e-4)
 
 
-def test_a_method_that_is_put_on_a_layer_is_called():
+def test_a_replaced_method_of_a_layer_is_called():
     model, images = network(), batch()[0]
     model.logits(images)
     relu = model.layers[1]
@@ -198,7 +198,7 @@ def test_a_method_that_is_put_on_a_layer_is_called():
 
 
 class Short(L.ReLU):
-    """A layer of one's own whose output, or dx, is not what build has said."""
+    """A custom layer whose output, or dx, does not have the declared shape."""
 
     def forward(self, x, training=False):
         return super().forward(x, training)[..., : self.outputs]
@@ -209,7 +209,7 @@ class Short(L.ReLU):
 
 
 @pytest.mark.parametrize(("outputs", "what"), [(1, "an output"), (None, "a dx")])
-def test_what_a_layer_of_ones_own_returns_is_not_spread_over_the_array(outputs, what):
+def test_the_output_of_a_custom_layer_is_not_broadcast(outputs, what):
     model = mc.Sequential([L.Flatten(), L.Dense(4), Short(), L.Dense(CLASSES)], SHAPE)
     model.layers[2].outputs = outputs
     runner = make_engine("fused", model, mc.SoftmaxCrossEntropy(), mc.optimizers.SGD(0.1))
@@ -217,7 +217,7 @@ def test_what_a_layer_of_ones_own_returns_is_not_spread_over_the_array(outputs, 
         runner.train_step(*batch())
 
 
-def test_a_gradient_that_is_replaced_in_the_middle_of_a_step_is_told():
+def test_a_gradient_replaced_during_a_step_raises():
     class Clipping(L.ReLU):
         def backward(self, dy, need_dx=True):
             self.above.grads["W"] = np.clip(self.above.grads["W"], -1e-3, 1e-3)
@@ -232,7 +232,7 @@ def test_a_gradient_that_is_replaced_in_the_middle_of_a_step_is_told():
 
 @dataclass
 class Equal(L.Layer):
-    """A layer of one's own that is equal to every other with the same arguments."""
+    """A custom layer that compares equal to others with the same arguments."""
 
     start: float = 1.0
 
@@ -252,7 +252,7 @@ class Equal(L.Layer):
 
 
 @ENGINES
-def test_a_layer_is_not_taken_for_one_that_is_equal_to_it(engine):
+def test_a_replaced_layer_is_detected_even_if_equal(engine):
     model = mc.Sequential([L.Flatten(), Equal(), L.Dense(CLASSES)], SHAPE)
     runner = make_engine(engine, model, mc.SoftmaxCrossEntropy(), mc.optimizers.SGD(0.1))
     runner.train_step(*batch())
@@ -271,7 +271,7 @@ def test_a_layer_is_not_taken_for_one_that_is_equal_to_it(engine):
     assert not (other.params["W"] == 3).any()
 
 
-def test_a_method_of_a_loss_or_an_optimizer_that_was_replaced_is_called():
+def test_a_replaced_method_of_a_loss_or_optimizer_is_called():
     asked = []
 
     def spied(method):

@@ -1,4 +1,4 @@
-"""A model is changed at random between the steps: the engines agree, or both refuse it in our words."""
+"""Random changes between steps: the engines agree, or both raise an error of minicnn."""
 
 from collections import Counter
 
@@ -26,7 +26,7 @@ def default_threads():
 
 
 def attempt(action):
-    """Return what comes out, or the error in our words; any other error fails the test."""
+    """Return the result, or the error of minicnn; any other error fails the test."""
     try:
         return action(), None
     except MiniCNNError as error:
@@ -34,7 +34,7 @@ def attempt(action):
 
 
 def runs(seed):
-    """Return the fused and the plain engine, each on a model of its own, the same by the seed."""
+    """Return the fused and the layerwise engine, each with its own model from the same seed."""
     made = []
     for kind in (FusedEngine, LayerwiseEngine):
         rng = np.random.default_rng(seed)
@@ -44,17 +44,17 @@ def runs(seed):
 
 
 def both(action, engines):
-    """Do it to both: they agree about whether it can be done. Return the outcomes, or None."""
-    (a, refused_a), (b, refused_b) = (attempt(lambda e=e: action(e)) for e in engines)
-    assert (refused_a is None) == (refused_b is None), (refused_a, refused_b)
-    if refused_a is not None:
-        assert str(refused_a) == str(refused_b), (refused_a, refused_b)
+    """Do it to both, and check that both raise or neither. Return the outcomes, or None."""
+    (a, error_a), (b, error_b) = (attempt(lambda e=e: action(e)) for e in engines)
+    assert (error_a is None) == (error_b is None), (error_a, error_b)
+    if error_a is not None:
+        assert str(error_a) == str(error_b), (error_a, error_b)
         return None
     return a, b
 
 
 def weights(engine):
-    """Return copies of all parameters, where the model has such as a step can be taken with."""
+    """Return float64 copies of all parameters that are arrays."""
     held = [(layer.name, layer.params) for layer in engine.model.layers if isinstance(layer, L.Layer)]
     named = [(f"{layer}.{name}", w) for layer, params in held for name, w in (params or {}).items()]
     return {name: w.astype("float64") for name, w in named if isinstance(w, np.ndarray)}
@@ -79,7 +79,7 @@ def predict(engine):
 
 
 def follow(fused, plain):
-    """Give the plain model the fused one's arrays, so that rounding does not add up."""
+    """Copy the fused model's arrays to the layerwise one, so that rounding does not add up."""
     for ours, theirs in zip(fused.model.layers, plain.model.layers, strict=True):
         for mine, other in ((ours.params, theirs.params), (ours.state, theirs.state)):
             for name in mine:
@@ -107,7 +107,7 @@ def assert_agree(fused, plain):
 
 
 def walk(seed, changes=4):
-    """Take steps with a change before each, until one is refused; return how each change ended."""
+    """Take steps with a change before each, until one raises; return the outcome of each change."""
     engines, outcomes = runs(seed), Counter()
     assert assert_agree(*engines)
     for number in range(changes):
@@ -116,7 +116,7 @@ def walk(seed, changes=4):
             lambda e, n=number, c=change: c(e.model, e.optimizer, np.random.default_rng([seed, n, 1])),
             engines,
         )
-        if done is None:  # build itself has refused, and may have left the model half built
+        if done is None:  # build raised, and may have left the model half built
             break
         agreed = assert_agree(*engines)
         outcomes[change.__name__, "agreed" if agreed else "refused"] += 1
@@ -126,7 +126,7 @@ def walk(seed, changes=4):
 
 
 @pytest.mark.parametrize("block", range(6))
-def test_after_any_change_the_engines_agree_or_both_refuse(block):
+def test_after_any_change_the_engines_agree_or_both_raise(block):
     outcomes = sum((walk(20 * block + i) for i in range(20)), Counter())
     endings = Counter()
     for (_, ending), count in outcomes.items():

@@ -1,4 +1,4 @@
-"""`LayerwiseEngine`: one step is the four lines of training, and one that goes wrong changes nothing."""
+"""`LayerwiseEngine`: a step equals training by hand, and a failed step changes nothing."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def assert_same_arrays(model, other):
         assert_array_equal(array, other[name], name)
 
 
-def test_a_step_is_the_four_lines_by_hand():
+def test_a_step_equals_forward_loss_backward_update_by_hand():
     model, by_hand = network(), network()
     loss, optimizer = mc.SoftmaxCrossEntropy(), mc.optimizers.SGD(0.1, momentum=0.9)
     runner = engine(model)
@@ -56,7 +56,7 @@ def test_ten_steps_give_the_golden_losses():
 
 @pytest.mark.parametrize("engine", [LayerwiseEngine, FusedEngine])
 @pytest.mark.parametrize("rows", [6, 3])  # 3: as many as there are classes, which might be taken for labels
-def test_probabilities_in_the_place_of_labels_are_refused_before_anything_is_updated(engine, rows):
+def test_probabilities_in_the_place_of_labels_are_rejected_before_anything_is_updated(engine, rows):
     model = network()
     before = {name: array.copy() for name, array in model.arrays().items()}
     runner = engine(model, mc.SoftmaxCrossEntropy(), mc.optimizers.SGD(0.1))
@@ -65,14 +65,14 @@ def test_probabilities_in_the_place_of_labels_are_refused_before_anything_is_upd
     assert_same_arrays(model, before)
 
 
-def test_the_images_and_labels_stay_as_they_are():
+def test_the_images_and_labels_do_not_change():
     images, labels = IMAGES.copy(), LABELS.copy()
     engine(network()).train_step(images, labels)
     assert_array_equal(images, IMAGES)
     assert_array_equal(labels, LABELS)
 
 
-def test_a_step_keeps_nothing_for_another_backward():
+def test_a_step_leaves_no_caches():
     model = network()
     engine(model).train_step(IMAGES, LABELS)
     with pytest.raises(StateError, match="dense_1"):
@@ -123,14 +123,14 @@ class TestNonFinite:
         assert optimizer.steps == 0
         assert np.isfinite(model.layers[1].state["running_mean"]).all()
 
-    def test_what_forward_kept_is_freed(self):
+    def test_the_cache_is_freed(self):
         model = stack(1e30, 1e30)
         with pytest.raises(NonFiniteError):
             engine(model).train_step(IMAGES, LABELS)
         with pytest.raises(StateError, match="without a forward"):
             model.backward(np.zeros((6, 3), np.float32))
 
-    def test_training_can_go_on_as_if_it_had_not_been(self):
+    def test_training_can_continue_after_the_error(self):
         model, untouched = network(dropout=0.0), network(dropout=0.0)
         runner, other = engine(model), engine(untouched)
         good = model.layers[-1].params["W"].copy()

@@ -1,4 +1,4 @@
-"""Which engine a trainer takes, and that it does not matter for what comes out."""
+"""Which engine ``make_engine`` selects; both give the same results."""
 
 import pytest
 from numpy.testing import assert_allclose
@@ -13,7 +13,7 @@ def trainer(engine="auto", dtype="float32"):
     return mc.Trainer(network(dtype), mc.optimizers.SGD(0.02, momentum=0.9), engine=engine)
 
 
-def test_auto_is_the_fused_one_where_it_can_be():
+def test_auto_selects_the_fused_engine_if_possible():
     assert trainer().engine.name == "fused"
     assert trainer("layerwise").engine.name == "layerwise"
     assert trainer(dtype="float64").engine.name == "layerwise"
@@ -21,7 +21,7 @@ def test_auto_is_the_fused_one_where_it_can_be():
         assert trainer().engine.name == "layerwise"
 
 
-def test_what_cannot_be_is_refused():
+def test_impossible_engines_are_rejected():
     with pytest.raises(ConfigError, match=r'float64.*engine="auto"'):
         trainer("fused", "float64")
     with pytest.raises(ConfigError, match=r"'quick'.*auto, layerwise, fused"):

@@ -1,4 +1,4 @@
-"""What the fused engine promises besides the numbers: errors, memory, threads, copies."""
+"""The fused engine apart from its results: errors, memory, threads, copies."""
 
 import copy
 import multiprocessing
@@ -55,7 +55,7 @@ class TestRefusing:
             ((6, *SHAPE), np.zeros(6), DTypeError),
         ],
     )
-    def test_a_batch_that_is_none_changes_nothing(self, images, labels, error):
+    def test_an_invalid_batch_raises_and_changes_nothing(self, images, labels, error):
         runner = engine()
         take(runner)
         before, steps = copies(runner.model), runner.optimizer.steps
@@ -78,7 +78,7 @@ class TestRefusing:
         assert_same(runner.model, other.model.arrays())
 
 
-def test_a_loss_of_a_users_own_is_asked():
+def test_a_custom_loss_is_called():
     class Doubled(mc.SoftmaxCrossEntropy):
         def forward(self, logits, targets):
             return 2 * super().forward(logits, targets)
@@ -97,7 +97,7 @@ def test_a_loss_of_a_users_own_is_asked():
             assert_allclose(two.grads[name] / scale, 2 * gradient / scale, atol=1e-3)
 
 
-def test_a_steady_step_allocates_nothing_that_grows_with_the_batch():
+def test_a_step_allocates_no_batch_sized_arrays():
     model = mc.Sequential(
         [L.Conv2D(16, 3, padding="same"), L.ReLU(), L.MaxPool2D(2), L.Flatten(), L.Dense(CLASSES)],
         (28, 28, 1),
@@ -151,7 +151,7 @@ def _losses_in_child(runner, answers):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that is what is tested
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # tested here
 def test_a_forked_child_trains_on():
     mc.set_num_threads(2)
     runner = engine()
@@ -167,7 +167,7 @@ def test_a_forked_child_trains_on():
 
 
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda runner: pickle.loads(pickle.dumps(runner))])
-def test_a_copy_trains_on_alike_and_alone(clone):
+def test_a_copy_trains_independently_with_equal_results(clone):
     runner = engine()
     take(runner)
     twin = clone(runner)
@@ -212,7 +212,7 @@ def test_a_pool_of_one_pixel_that_skips_others_is_a_pool():
             assert_allclose(layer.grads[name], gradient, atol=1e-4 * abs(gradient).max(), err_msg=layer.name)
 
 
-def test_weights_of_another_layout_are_taken_over_and_keep_their_momentum():
+def test_weights_in_another_memory_order_keep_their_momentum():
     runner, other = engine(), engine()
     assert take(runner) == take(other)
     dense = runner.model.layers[-1]
@@ -221,7 +221,7 @@ def test_weights_of_another_layout_are_taken_over_and_keep_their_momentum():
     assert_same(runner.model, other.model.arrays())
 
 
-def test_a_layer_that_was_replaced_is_seen():
+def test_a_replaced_layer_is_detected():
     runner = engine()
     runner.train_step(*batch())
     head = L.Dense(CLASSES)
@@ -234,7 +234,7 @@ def test_a_layer_that_was_replaced_is_seen():
 
 
 class OwnSGD(mc.optimizers.SGD):
-    """Not known to the engine, which asks it for its step."""
+    """A custom optimizer, whose ``step`` the engine calls."""
 
 
 @pytest.mark.parametrize("optimizer", [mc.optimizers.SGD(0.1), OwnSGD(0.1)])

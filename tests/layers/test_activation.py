@@ -61,6 +61,6 @@ def test_nan_is_not_hidden(make):
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1, 1.5, float("nan")])
-def test_a_bad_slope_is_refused(bad):
+def test_a_bad_slope_is_rejected(bad):
     with pytest.raises(ConfigError, match="negative_slope"):
         LeakyReLU(bad)

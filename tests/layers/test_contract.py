@@ -1,4 +1,4 @@
-"""The contract of `minicnn.layers.base`, kept by every layer, with every kernel set, in both dtypes."""
+"""The contract of `minicnn.layers.base`, for every layer, kernel set and dtype."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_build_returns_the_shape_of_what_forward_returns(case):
         assert layer.forward(case.x, training).shape == (N, *case.output_shape)
 
 
-def test_what_it_will_hold_is_known_before_it_is_built(case):
+def test_declared_shapes_match_the_built_arrays(case):
     layer = case.make()
     shapes = layer.param_shapes(case.input_shape), layer.state_shapes(case.input_shape)
     output, workspace = layer.compute_output_shape(case.input_shape), layer.workspace(case.input_shape)
@@ -54,7 +54,7 @@ def test_what_it_will_hold_is_known_before_it_is_built(case):
     assert layer.workspace(case.input_shape) == workspace > 0
 
 
-def test_a_batch_of_one_will_do(case):
+def test_a_batch_of_one_is_allowed(case):
     y, dx, _ = case.results(case.x[:1], case.dy[:1])
     assert y.shape == (1, *case.output_shape)
     assert dx.shape == (1, *case.input_shape)
@@ -85,7 +85,7 @@ def test_the_dtype_is_followed_everywhere(case):
         assert {a.dtype for a in (y, dx, prediction, *held)} == {case.dtype}
 
 
-def test_prediction_keeps_nothing(case):
+def test_prediction_saves_nothing(case):
     layer = case.built()
     layer.forward(case.x, training=False)
     with pytest.raises(StateError, match=repr(layer.name)):
@@ -100,7 +100,7 @@ def test_each_backward_needs_its_own_forward(case):
         layer.backward(case.dy)
 
 
-def test_forget_frees_what_forward_kept(case):
+def test_forget_frees_the_cache(case):
     layer = case.built()
     layer.forward(case.x, training=True)
     layer.forget()
@@ -127,7 +127,7 @@ def test_backward_assigns_and_never_accumulates(case):
     assert_same(layer.grads, expected)
 
 
-def test_gradients_of_an_earlier_batch_are_left_alone(case):
+def test_gradients_of_an_earlier_batch_are_not_overwritten(case):
     layer = case.built()
     layer.forward(case.x, training=True)
     layer.backward(case.dy)
@@ -150,7 +150,7 @@ def test_nothing_is_written_into_x_dy_or_the_parameters(case):
     assert_same(layer.params, before)
 
 
-def test_read_only_arrays_will_do(case):
+def test_read_only_images_are_allowed(case):
     x, dy = case.x.copy(), case.dy.copy()
     x.flags.writeable = dy.flags.writeable = False
     y, dx, grads = case.results(x, dy)
@@ -178,7 +178,7 @@ def test_the_memory_layout_does_not_matter(case, layout):
         assert_allclose(g, expected[name], rtol, rtol)
 
 
-def test_a_wrong_input_is_refused_with_the_name_of_the_layer(case):
+def test_a_wrong_input_is_rejected_with_the_name_of_the_layer(case):
     layer = case.built()
     wider = np.concatenate([case.x, case.x], axis=-1)
     for bad in (wider, case.x[0], case.x[None], case.x[:0]):
@@ -187,19 +187,19 @@ def test_a_wrong_input_is_refused_with_the_name_of_the_layer(case):
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if len(case[1]) == 3], ids=names, indirect=True)
-def test_swapped_height_and_width_are_refused(case):
+def test_swapped_height_and_width_are_rejected(case):
     with pytest.raises(ShapeError, match="expected an input of shape"):
         case.built().forward(case.x.transpose(0, 2, 1, 3))
 
 
-def test_an_input_of_another_dtype_is_refused(case):
+def test_an_input_of_another_dtype_is_rejected(case):
     other = "float32" if case.dtype == np.float64 else "float64"
     for bad in (other, "int64", "uint8"):
         with pytest.raises(DTypeError, match=str(case.dtype)):
             case.built().forward(case.x.astype(bad))
 
 
-def test_a_wrong_dy_is_refused_and_backward_may_be_called_again(case):
+def test_a_wrong_dy_is_rejected_and_backward_may_be_called_again(case):
     layer = case.built()
     layer.forward(case.x, training=True)
     for bad in (case.dy[:-1], case.dy[0], np.concatenate([case.dy, case.dy], axis=-1), case.dy[None]):
@@ -211,7 +211,7 @@ def test_a_wrong_dy_is_refused_and_backward_may_be_called_again(case):
     assert_same(layer.grads, expected)
 
 
-def test_a_dy_of_another_dtype_is_refused(case):
+def test_a_dy_of_another_dtype_is_rejected(case):
     layer = case.built()
     layer.forward(case.x, training=True)
     other = "float32" if case.dtype == np.float64 else "float64"
@@ -219,7 +219,7 @@ def test_a_dy_of_another_dtype_is_refused(case):
         layer.backward(case.dy.astype(other))
 
 
-def test_forward_before_build_is_refused(case):
+def test_forward_before_build_is_rejected(case):
     with pytest.raises(StateError, match="build"):
         case.make().forward(case.x)
 
@@ -267,7 +267,7 @@ def test_the_same_seed_builds_the_same_layer(case):
     assert_array_equal(first.forward(case.x, training=True), second.forward(case.x, training=True))
 
 
-def test_building_again_starts_afresh(case):
+def test_building_again_resets_the_layer(case):
     layer = case.built()
     layer.forward(case.x, training=True)
     layer.backward(case.dy)

@@ -67,7 +67,7 @@ def test_a_4x4_image_and_one_3x3_filter_by_hand():
 
 @KERNELS
 @given(window=windows(max_batch=3), filters=st.integers(1, 3), seed=seeds)
-def test_forward_and_backward_are_what_the_loops_say(kernel_set, window, filters, seed):
+def test_forward_and_backward_equal_the_loops(kernel_set, window, filters, seed):
     layer = build(window, filters, seed)
     x, W, b = normal(seed, window.shape), layer.params["W"], layer.params["b"]
     geometry = window.stride, window.dilation, window.padding
@@ -118,7 +118,7 @@ def test_gradients_of_a_larger_layer_along_random_directions(kernel_set):
             assert_allclose(np.vdot(gradient, direction), (losses[0] - losses[1]) / 2e-3, rtol=1e-9)
 
 
-def test_without_a_bias_there_is_none():
+def test_without_a_bias_there_is_no_b():
     window = Window((2, 4, 5, 2), (3, 2), (1, 1), (1, 1), ((0, 0), (0, 0)))
     layer = build(window, 3, 0, use_bias=False)
     x = normal(0, window.shape)
@@ -185,7 +185,7 @@ def test_padding_is_read_as_height_then_width(padding, expected):
     ],
     ids=str,
 )
-def test_bad_arguments_are_refused_by_name(arguments):
+def test_bad_arguments_are_rejected_by_name(arguments):
     (name, value) = next(iter(arguments.items()))
     with pytest.raises(ConfigError, match=name):
         Conv2D(**({"filters": 4, "kernel_size": 3} | {name: value}))
@@ -201,13 +201,13 @@ def test_bad_arguments_are_refused_by_name(arguments):
     ],
     ids=str,
 )
-def test_a_window_that_does_not_fit_is_refused(layer, input_shape):
+def test_a_window_that_does_not_fit_is_rejected(layer, input_shape):
     with pytest.raises(ShapeError, match="does not fit into an input of"):
         layer.build(input_shape, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("input_shape", [(5,), (5, 5), (1, 5, 5, 1)])
-def test_an_input_that_is_no_image_is_refused(input_shape):
+def test_an_input_that_is_no_image_is_rejected(input_shape):
     for padding in ("valid", "same", 1):
         with pytest.raises(ShapeError, match=r"\(H, W, C\)"):
             Conv2D(1, 1, padding=padding).build(input_shape, np.random.default_rng(0))

@@ -35,7 +35,7 @@ def test_one_sample_by_hand():
 
 
 @given(N=sizes, D=sizes, units=sizes, seed=seeds)
-def test_forward_and_backward_are_what_the_loops_say(N, D, units, seed):
+def test_forward_and_backward_equal_the_loops(N, D, units, seed):
     layer = build(D, units, seed)
     layer.params["b"] += normal(seed, units)
     x, dy = normal(seed, (N, D)), normal(seed + 1, (N, units))
@@ -57,7 +57,7 @@ def test_gradients_are_the_numerical_ones(N, D, units, seed):
         assert_allclose(gradient, expected, rtol=1e-7, atol=1e-7)
 
 
-def test_without_a_bias_there_is_none():
+def test_without_a_bias_there_is_no_b():
     layer = build(3, 2, use_bias=False)
     x = normal(0, (4, 3))
     expected = oracle.dense_forward(x, layer.params["W"], np.zeros(2))
@@ -77,12 +77,12 @@ def test_weights_start_at_the_variance_of_their_fan_in_and_biases_at_zero():
     [{"units": 0}, {"units": -3}, {"units": 2.0}, {"units": True}, {"units": 2, "kernel_initializer": "one"}],
     ids=str,
 )
-def test_bad_arguments_are_refused_by_name(arguments):
+def test_bad_arguments_are_rejected_by_name(arguments):
     with pytest.raises(ConfigError, match=list(arguments)[-1]):
         Dense(**arguments)
 
 
 @pytest.mark.parametrize("input_shape", [(4, 4, 1), (4, 4)])
-def test_an_image_is_refused_and_flatten_named(input_shape):
+def test_an_image_is_rejected_with_a_hint_at_flatten(input_shape):
     with pytest.raises(ShapeError, match="Flatten"):
         Dense(2).build(input_shape, np.random.default_rng(0))

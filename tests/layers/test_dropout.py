@@ -1,4 +1,4 @@
-"""Dropout: what is silenced, what is kept, and when."""
+"""Dropout: masks, scaling and prediction."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def build(rate, shape, seed=0, dtype="float64"):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_the_share_that_is_silenced_and_the_mean_are_as_promised(rate, dtype):
+def test_the_fraction_of_zeros_and_the_mean_match_the_rate(rate, dtype):
     x = np.ones((100, 1000), dtype)
     y = build(rate, x.shape, dtype=dtype).forward(x, training=True)
     # 100 000 coins: the share is within 5 standard deviations, √(rate·(1 − rate) / 100 000) each.
@@ -54,7 +54,7 @@ def test_a_rate_of_zero_changes_nothing():
     assert_array_equal(layer.backward(x), x)
 
 
-def test_every_batch_has_a_mask_of_its_own_and_a_seed_repeats_them():
+def test_every_batch_has_its_own_mask_and_a_seed_repeats_them():
     x = np.ones((2, 50))
     layer, twin = build(0.5, x.shape, seed=3), build(0.5, x.shape, seed=3)
     masks = [layer.forward(x, training=True) for _ in range(2)]
@@ -65,7 +65,7 @@ def test_every_batch_has_a_mask_of_its_own_and_a_seed_repeats_them():
     assert (build(0.5, x.shape, seed=4).forward(x, training=True) != masks[0]).any()
 
 
-def test_two_layers_of_one_generator_have_masks_of_their_own():
+def test_two_layers_of_one_generator_have_different_masks():
     rng, x = np.random.default_rng(0), np.ones((1, 100))
     first, second = Dropout(0.5), Dropout(0.5)
     for layer in (first, second):
@@ -79,6 +79,6 @@ def test_masks_are_the_same_in_both_dtypes():
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1, 1.0, 2, float("nan")])
-def test_a_bad_rate_is_refused(bad):
+def test_a_bad_rate_is_rejected(bad):
     with pytest.raises(ConfigError, match="rate"):
         Dropout(bad)

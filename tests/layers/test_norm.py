@@ -1,4 +1,4 @@
-"""Batch normalization: against the naive loops, numerical gradients, and its promise."""
+"""Batch normalization: against the naive loops and numerical gradients."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def build(shape, seed=0, **arguments):
 
 
 @given(shape=images | vectors, epsilon=st.sampled_from([1e-5, 1e-3, 0.5]), seed=seeds)
-def test_forward_and_backward_are_what_the_loops_say(shape, epsilon, seed):
+def test_forward_and_backward_equal_the_loops(shape, epsilon, seed):
     layer = build(shape, seed, epsilon=epsilon)
     gamma, beta = layer.params["gamma"], layer.params["beta"]
     x, dy = 2 * normal(seed, shape) + 3, normal(seed + 1, shape)
@@ -72,7 +72,7 @@ def test_running_averages_by_hand():
 
 
 @given(shape=images | vectors, seed=seeds)
-def test_prediction_uses_the_running_averages_and_leaves_them_alone(shape, seed):
+def test_prediction_uses_the_running_averages_without_changing_them(shape, seed):
     layer = build(shape, seed, momentum=0.5)
     layer.forward(normal(seed, shape) + 1, training=True)
     mean, var = (layer.state[name].copy() for name in ("running_mean", "running_var"))
@@ -98,7 +98,7 @@ def test_one_vector_alone_normalizes_to_beta_and_has_no_gradient():
 
 
 @pytest.mark.parametrize(("shape", "moved"), [((1, 4), False), ((1, 1, 1, 4), False), ((1, 1, 2, 4), True)])
-def test_a_batch_of_one_value_leaves_the_running_averages_alone(shape, moved):
+def test_a_single_value_per_channel_does_not_change_the_running_averages(shape, moved):
     layer = build(shape)
     before = dict(layer.state)
     layer.forward(normal(0, shape), training=True)
@@ -135,6 +135,6 @@ def test_a_large_mean_does_not_drown_the_variance_in_float32():
     ],
     ids=str,
 )
-def test_bad_arguments_are_refused_by_name(arguments):
+def test_bad_arguments_are_rejected_by_name(arguments):
     with pytest.raises(ConfigError, match=next(iter(arguments))):
         BatchNorm(**arguments)

@@ -41,7 +41,7 @@ def test_max_pooling_by_hand():
 
 
 def test_average_pooling_by_hand():
-    # Padding of one column on the left: the first window holds two pixels of the image, the second four.
+    # Padding of one column on the left: the first window has two pixels of the image, the second four.
     x = np.array([[1, 5, 2], [3, 4, 6]], "float64").reshape(1, 2, 3, 1)
     layer = build(AvgPool2D(2, padding=((0, 0), (1, 0))), x.shape)
     assert_array_equal(layer.forward(x, training=True).ravel(), [(1 + 3) / 2, (5 + 2 + 4 + 6) / 4])
@@ -51,7 +51,7 @@ def test_average_pooling_by_hand():
 
 @KERNELS
 @given(window=windows(pooling=True), seed=seeds)
-def test_max_pooling_is_what_the_loops_say(kernel_set, window, seed):
+def test_max_pooling_equals_the_loops(kernel_set, window, seed):
     layer = build(MaxPool2D(*window.pool), window.shape)
     x = whole(seed, window.shape)  # with many ties
     with ops.use(kernel_set):
@@ -64,7 +64,7 @@ def test_max_pooling_is_what_the_loops_say(kernel_set, window, seed):
 
 @KERNELS
 @given(window=windows(pooling=True), seed=seeds)
-def test_average_pooling_is_what_the_loops_say(kernel_set, window, seed):
+def test_average_pooling_equals_the_loops(kernel_set, window, seed):
     layer = build(AvgPool2D(*window.pool), window.shape)
     x = normal(seed, window.shape)
     with ops.use(kernel_set):
@@ -108,22 +108,22 @@ def test_strides_are_the_pool_size_if_not_given():
     ],
     ids=str,
 )
-def test_bad_arguments_are_refused_by_name(pool, arguments):
+def test_bad_arguments_are_rejected_by_name(pool, arguments):
     with pytest.raises(ConfigError, match=next(iter(arguments))):
         pool(**arguments)
 
 
 @POOLS
 @pytest.mark.parametrize("padding", [2, (0, 3), ((2, 0), (0, 0)), ((0, 0), (0, 3))])
-def test_padding_as_large_as_the_window_is_refused(pool, padding):
+def test_padding_as_large_as_the_window_is_rejected(pool, padding):
     with pytest.raises(ConfigError, match="smaller than pool_size"):
         pool((2, 3), padding=padding)
     pool((2, 3), padding=(1, 2))
 
 
 @POOLS
-def test_a_window_whose_pixels_cannot_be_numbered_is_refused(pool):
-    # The place of a maximum is kept in 32 bits: a larger one would lead the gradient out of its array.
+def test_a_window_whose_pixels_cannot_be_numbered_is_rejected(pool):
+    # The position of a maximum is stored in 32 bits: an overflow would send the gradient out of its array.
     with pytest.raises(
         ConfigError, match=r"pixels in pool_size must be at most 2,147,483,647, got 4900000000"
     ):
@@ -132,7 +132,7 @@ def test_a_window_whose_pixels_cannot_be_numbered_is_refused(pool):
 
 
 @POOLS
-def test_a_window_that_does_not_fit_is_refused(pool):
+def test_a_window_that_does_not_fit_is_rejected(pool):
     for pool_size in ((4, 2), (2, 4)):
         with pytest.raises(ShapeError, match="does not fit"):
             pool(pool_size).build((3, 3, 1), np.random.default_rng(0))
@@ -142,7 +142,7 @@ def test_a_window_that_does_not_fit_is_refused(pool):
     "layer", [MaxPool2D(1), AvgPool2D(1, padding="same"), GlobalMaxPool2D(), GlobalAvgPool2D()], ids=repr
 )
 @pytest.mark.parametrize("input_shape", [(8,), (8, 8), (1, 8, 8, 1)])
-def test_an_input_that_is_no_image_is_refused(layer, input_shape):
+def test_an_input_that_is_no_image_is_rejected(layer, input_shape):
     with pytest.raises(ShapeError, match=r"\(H, W, C\)"):
         layer.build(input_shape, np.random.default_rng(0))
 

@@ -1,4 +1,4 @@
-"""Flatten: the order of the elements is the array's own."""
+"""Flatten: the order of the elements."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from minicnn.layers import Flatten
 pytestmark = pytest.mark.quick
 
 
-def test_flatten_reads_row_by_row_channel_last_and_backward_is_the_way_back():
+def test_flatten_is_row_major_and_backward_inverts_it():
     layer = Flatten()
     assert layer.build((2, 3, 2), np.random.default_rng(0), "float64") == (12,)
     x = np.arange(24.0).reshape(2, 2, 3, 2)
@@ -19,7 +19,7 @@ def test_flatten_reads_row_by_row_channel_last_and_backward_is_the_way_back():
     assert_array_equal(layer.backward(y), x)
 
 
-def test_a_vector_stays_as_it_is():
+def test_flattening_a_vector_changes_nothing():
     layer = Flatten()
     assert layer.build((5,), np.random.default_rng(0), "float64") == (5,)
     assert_array_equal(layer.forward(np.ones((2, 5))), np.ones((2, 5)))

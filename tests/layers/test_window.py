@@ -1,4 +1,4 @@
-"""The geometry of "same" padding: the rule that Keras has."""
+"""Padding "same" follows the rule of Keras."""
 
 import numpy as np
 import pytest

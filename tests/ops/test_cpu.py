@@ -1,4 +1,4 @@
-"""The Numba kernels, the plain ones and the naive loops compute the same."""
+"""The Numba operations, the reference and the naive loops agree."""
 
 import inspect
 
@@ -50,7 +50,7 @@ def test_both_files_hold_the_same_functions_with_the_same_signatures():
     assert public_functions(cpu) == plain
 
 
-def test_without_a_folder_for_the_cache_a_loop_is_compiled_all_the_same(monkeypatch):
+def test_without_a_cache_folder_a_loop_is_still_compiled(monkeypatch):
     monkeypatch.setattr("numba.config.CACHE_DIR", "")
     names = {}
     exec("def inverse(x): return 1 / x", names)  # comes from no file: Numba has no place beside it
@@ -136,14 +136,14 @@ def test_sum_rows_adds_up_each_column(layout, M, C, dtype, seed):
 
 @pytest.mark.parametrize("kernels", BOTH)
 @given(window=windows(), dtype=dtypes, seed=seeds)
-def test_im2col_is_what_the_loops_say(kernels, window, dtype, seed):
+def test_im2col_equals_the_loops(kernels, window, dtype, seed):
     x = normal(seed, window.shape, dtype)
     assert_array_equal(kernels.im2col(x, *window.conv), oracle.im2col(x, *window.conv))
 
 
 @pytest.mark.parametrize("kernels", BOTH)
 @given(window=windows(), dtype=dtypes, seed=seeds)
-def test_col2im_is_what_the_loops_say(kernels, window, dtype, seed):
+def test_col2im_equals_the_loops(kernels, window, dtype, seed):
     cols = whole(seed, cols_shape(window), dtype)
     dx = kernels.col2im(cols, window.shape, *window.conv)
     assert_array_equal(dx, oracle.col2im(cols, window.shape, *window.conv))
@@ -151,7 +151,7 @@ def test_col2im_is_what_the_loops_say(kernels, window, dtype, seed):
 
 @pytest.mark.parametrize("kernels", BOTH)
 @given(window=windows(pooling=True), dtype=dtypes, seed=seeds)
-def test_max_pool_is_what_the_loops_say(kernels, window, dtype, seed):
+def test_max_pool_equals_the_loops(kernels, window, dtype, seed):
     x = whole(seed, window.shape, dtype)
     y, argmax = kernels.max_pool_forward(x, *window.pool)
     expected_y, expected_argmax = oracle.max_pool_forward(x, *window.pool)
@@ -165,7 +165,7 @@ def test_max_pool_is_what_the_loops_say(kernels, window, dtype, seed):
 
 @pytest.mark.parametrize("kernels", BOTH)
 @given(window=windows(pooling=True), seed=seeds)
-def test_avg_pool_is_what_the_loops_say(kernels, window, seed):
+def test_avg_pool_equals_the_loops(kernels, window, seed):
     x = whole(seed, window.shape)
     y = kernels.avg_pool_forward(x, *window.pool)
     assert_array_equal(y, oracle.avg_pool_forward(x, *window.pool))
@@ -193,7 +193,7 @@ def special(seed, shape, dtype):
 
 @pytest.mark.parametrize("kernels", BOTH)
 @given(window=windows(pooling=True), dtype=dtypes, seed=seeds)
-def test_max_pool_of_nan_and_infinity_is_what_the_loops_say(kernels, window, dtype, seed):
+def test_max_pool_of_nan_and_infinity_equals_the_loops(kernels, window, dtype, seed):
     x = special(seed, window.shape, dtype)
     y, argmax = kernels.max_pool_forward(x, *window.pool)
     expected_y, expected_argmax = oracle.max_pool_forward(x, *window.pool)
@@ -212,7 +212,7 @@ def test_the_gradient_of_an_all_minus_infinity_window_stays_inside_the_image(ker
 
 
 @pytest.mark.parametrize("kernels", BOTH)
-def test_of_equal_maxima_the_first_in_reading_order_wins(kernels):
+def test_ties_go_to_the_first_maximum(kernels):
     x = np.array([[1, 7, 2], [7, 7, 3]], "float32").reshape(1, 2, 3, 1)
     window = (2, 3), (1, 1), ((0, 0), (0, 0))
     y, argmax = kernels.max_pool_forward(x, *window)
@@ -231,7 +231,7 @@ def test_padding_never_wins_over_negative_pixels(kernels):
 
 @pytest.mark.parametrize("kernels", BOTH)
 @given(window=windows(pooling=True), seed=seeds)
-def test_avg_pool_spreads_nan_only_to_the_windows_that_hold_it(kernels, window, seed):
+def test_avg_pool_spreads_nan_only_to_windows_that_contain_it(kernels, window, seed):
     x = whole(seed, window.shape)
     x[0, 0, 0, 0] = np.nan
     assert_array_equal(kernels.avg_pool_forward(x, *window.pool), oracle.avg_pool_forward(x, *window.pool))
@@ -251,7 +251,7 @@ def test_relu_keeps_nan_and_infinity_and_is_closed_at_zero(kernels, dtype):
 
 
 def calls(kernels, layout):
-    """Return what every kernel gives for one fixed input, passed in the memory ``layout``."""
+    """Return the result of every operation for one fixed input in this memory layout."""
     window = (2, 3), (2, 1), ((1, 0), (0, 2))
     x, dy = normal(0, (3, 5, 4, 2)), normal(1, (3, 3, 4, 2))
     cols = normal(2, (36, 12))

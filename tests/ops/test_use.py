@@ -1,4 +1,4 @@
-"""Which kernels are used: the array decides, and one switch that no other thread sees."""
+"""Which operations are used: by the array, and by a switch that affects only its thread."""
 
 import threading
 
@@ -35,7 +35,7 @@ def test_use_restores_after_an_exception():
     assert ops.of(x) is cpu
 
 
-def test_use_restores_after_an_interrupt_just_behind_the_switch(monkeypatch):
+def test_use_restores_after_an_interrupt_right_after_the_switch(monkeypatch):
     class Interrupted:
         get = ops._active.get
 
@@ -59,7 +59,7 @@ def test_use_is_not_seen_by_another_thread():
     assert seen == [cpu]
 
 
-def test_unknown_kernels_are_refused_by_name():
+def test_unknown_kernels_are_rejected_by_name():
     with pytest.raises(ConfigError, match=r"'fast'.*cpu, reference"), ops.use("fast"):
         pass
     assert ops.active() == "cpu"

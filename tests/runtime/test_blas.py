@@ -1,4 +1,4 @@
-"""BLAS is held to one thread while ours share a product, and gets its own back afterwards."""
+"""BLAS is limited to one thread during a product, and restored afterwards."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -39,13 +39,13 @@ def test_one_thread_inside_and_two_again_outside():
     assert blas_threads() == {2}
 
 
-def test_an_exception_gives_the_threads_back():
+def test_an_exception_restores_the_thread_limit():
     with pytest.raises(ZeroDivisionError):
         single_threaded(lambda: 1 / 0)
     assert blas_threads() == {2}
 
 
-def test_the_last_of_several_callers_gives_the_threads_back_whoever_came_first():
+def test_the_last_of_several_callers_restores_the_limit():
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
         one.submit(blas._limit.enter).result()
         assert blas_threads() == {1}
@@ -56,7 +56,7 @@ def test_the_last_of_several_callers_gives_the_threads_back_whoever_came_first()
         assert blas_threads() == {2}
 
 
-def test_a_limit_that_someone_else_set_around_ours_is_taken_back_as_ever():
+def test_a_limit_set_outside_ours_is_restored():
     with ThreadPoolExecutor(1) as other:  # still alive when the outer limit ends
         with threadpool_limits(1, user_api="blas"):
             other.submit(single_threaded, lambda: None).result()
@@ -64,7 +64,7 @@ def test_a_limit_that_someone_else_set_around_ours_is_taken_back_as_ever():
         assert blas_threads() == {2}
 
 
-def test_the_limit_is_set_where_no_interrupt_comes(thread_count, monkeypatch):
+def test_the_limit_is_set_in_a_worker_thread(thread_count, monkeypatch):
     callers = set()
     enter, leave = blas._limit.enter, blas._limit.leave
     monkeypatch.setattr(blas._limit, "enter", lambda: callers.add(threading.current_thread()) or enter())
@@ -78,7 +78,7 @@ def test_the_limit_is_set_where_no_interrupt_comes(thread_count, monkeypatch):
 
 
 class Watched(np.ndarray):
-    """An array that notes, at each product it is part of, its rows and how many threads BLAS has."""
+    """An array that records its rows and the number of BLAS threads at each product."""
 
     seen: list
 
@@ -91,7 +91,7 @@ class Watched(np.ndarray):
 
 
 @pytest.mark.parametrize(("count", "rows"), [(1, [7]), (2, [3, 4]), (3, [2, 2, 3])])
-def test_a_product_is_one_range_of_rows_a_thread_and_blas_at_one(thread_count, count, rows):
+def test_a_product_is_split_into_one_range_per_thread_with_single_threaded_blas(thread_count, count, rows):
     thread_count(count)
     a, b = whole(0, (7, 5)).view(Watched), whole(1, (5, 4))
     assert_array_equal(cpu.matmul(a, b), np.asarray(a) @ b)
@@ -99,7 +99,7 @@ def test_a_product_is_one_range_of_rows_a_thread_and_blas_at_one(thread_count, c
     assert sorted(n for _, n, _ in a.seen) == rows
 
 
-def test_a_sum_of_rows_is_a_product_with_blas_at_one_thread():
+def test_a_sum_of_rows_is_a_product_with_single_threaded_blas():
     x = whole(0, (7, 5)).view(Watched)
     assert_array_equal(cpu.sum_rows(x), np.asarray(x).sum(axis=0))
     assert x.seen == [(np.matmul, 7, {1})]

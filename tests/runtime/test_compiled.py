@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept: an edit of any kernel's file is noticed by all."""
+"""The cache of compiled kernels: an edit of any source invalidates all of them."""
 
 import os
 import shutil
@@ -45,7 +45,7 @@ def test_every_kernel_is_cached_in_this_folder():
         assert Path(kernel.stats.cache_path).parent == compiled_module._cache_folder()
 
 
-def test_where_nothing_can_be_written_beside_the_kernels_the_users_folder_has_it(monkeypatch, tmp_path):
+def test_the_users_cache_folder_is_the_fallback(monkeypatch, tmp_path):
     monkeypatch.setattr(compiled_module.config, "CACHE_DIR", "")
     monkeypatch.setattr(compiled_module.os, "access", lambda path, mode: False)
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: tmp_path / name)
@@ -53,7 +53,7 @@ def test_where_nothing_can_be_written_beside_the_kernels_the_users_folder_has_it
     assert compiled_module._cache_folder().name == f"minicnn-{compiled_module._STATE}"
 
 
-def test_what_numba_would_keep_elsewhere_is_not_kept(monkeypatch, tmp_path):
+def test_a_cache_elsewhere_is_not_used(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setattr(compiled_module.config, "CACHE_DIR", str(tmp_path / "file"))
 
@@ -65,7 +65,7 @@ def test_what_numba_would_keep_elsewhere_is_not_kept(monkeypatch, tmp_path):
     assert not function.stats.cache_path
 
 
-def test_the_setting_of_others_comes_back_though_threads_compile_at_once(monkeypatch, tmp_path):
+def test_numbas_cache_setting_is_restored_if_threads_compile_at_once(monkeypatch, tmp_path):
     monkeypatch.setattr(compiled_module.config, "CACHE_DIR", str(tmp_path))
 
     def double(x):
@@ -92,7 +92,7 @@ def test_an_interrupt_leaves_no_lock_and_the_setting_of_others(place, monkeypatc
     assert str(tmp_path) == compiled_module.config.CACHE_DIR
 
 
-def test_a_kernel_is_compiled_where_no_interrupt_comes(monkeypatch, tmp_path):
+def test_kernels_are_compiled_in_a_worker_thread(monkeypatch, tmp_path):
     monkeypatch.setattr(compiled_module.config, "CACHE_DIR", str(tmp_path))
     double = compiled_module.compiled(lambda x: 2 * x)
     four_times = compiled_module.compiled(lambda x: double(double(x)))
@@ -107,7 +107,7 @@ def test_a_kernel_is_compiled_where_no_interrupt_comes(monkeypatch, tmp_path):
     assert threading.main_thread() not in compilers
 
 
-def test_a_loop_that_someone_else_compiles_may_call_a_kernel(monkeypatch, tmp_path):
+def test_a_loop_compiled_by_the_user_may_call_a_kernel(monkeypatch, tmp_path):
     monkeypatch.setattr(compiled_module.config, "CACHE_DIR", str(tmp_path))
     double = compiled_module.compiled(lambda x: 2 * x)
     assert njit(lambda x: double(x) + 1)(2) == 5

@@ -1,4 +1,4 @@
-"""The results do not depend on who calls or whether the process forked.
+"""Results do not depend on the calling thread or on a fork.
 
 Nor, to the last bit, on how many threads there are; products and sums of rows, where BLAS decides the
 order of the sum, are equal to rounding.
@@ -32,7 +32,7 @@ POOL = (3, 2), (2, 1), ((1, 0), (0, 1))
 
 
 def by_image(kernels, seed=0, N=5):
-    """Return what every kernel that shares its images among the threads computes from one seed."""
+    """Return the results of every operation that splits its images among threads, from one seed."""
     x = normal(seed, (N, 7, 6, 3), "float32")
     cols = kernels.im2col(x, *CONV)
     y, argmax = kernels.max_pool_forward(x, *POOL)
@@ -63,7 +63,7 @@ def test_the_thread_count_does_not_change_a_bit_of_what_is_shared_by_image(threa
 
 
 def products(kernels):
-    """Return what the kernels compute whose order of summation BLAS decides."""
+    """Return the results of the operations that use BLAS."""
     a, b = normal(0, (37, 50), "float32"), normal(1, (50, 20), "float32")
     return [kernels.matmul(a, b), kernels.matmul(a.T, a), kernels.sum_rows(a)]
 
@@ -97,7 +97,7 @@ def test_an_error_in_any_range_is_raised(thread_count):
         threads.for_ranges(fail_late, 4)
 
 
-def test_the_errstate_of_the_caller_holds_in_every_thread(thread_count):
+def test_the_errstate_of_the_caller_applies_in_every_thread(thread_count):
     thread_count(2)
     x, ignored = np.full((4, 1), 1e300), []
     with np.errstate(over="ignore"):  # else the overflow warns, and a warning is an error here
@@ -106,13 +106,13 @@ def test_the_errstate_of_the_caller_holds_in_every_thread(thread_count):
 
 
 @pytest.mark.parametrize("bad", ["0", "-1", "two", "1.5", ""])
-def test_a_bad_thread_count_is_refused(thread_count, bad):
+def test_a_bad_thread_count_is_rejected(thread_count, bad):
     thread_count(bad)
     with pytest.raises(ConfigError, match="MINICNN_NUM_THREADS"):
         threads.num_threads()
 
 
-def test_without_the_variable_every_core_is_used(thread_count, monkeypatch):
+def test_by_default_every_core_is_used(thread_count, monkeypatch):
     thread_count(1)
     monkeypatch.delenv("MINICNN_NUM_THREADS")
     threads._default_threads.cache_clear()
@@ -153,7 +153,7 @@ print("both agree")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_the_kernels_work_in_a_forked_child(monkeypatch):
     monkeypatch.setenv("MINICNN_NUM_THREADS", "2")
-    # From Python 3.12 on fork warns of threads: that it works all the same is what is shown here.
+    # From Python 3.12 on fork warns of threads; this shows that it works.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (run.stdout.strip(), run.returncode) == ("both agree", 0), run.stderr
@@ -170,12 +170,12 @@ def test_a_result_never_shares_memory_with_its_argument():
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, True, "2"])
-def test_a_number_of_threads_that_is_none_is_refused(bad):
+def test_an_invalid_number_of_threads_is_rejected(bad):
     with pytest.raises(ConfigError, match="number of threads"):
         threads.set_num_threads(bad)
 
 
-def test_what_is_set_comes_before_the_variable_until_it_is_taken_back(thread_count):
+def test_set_num_threads_overrides_the_variable_until_none(thread_count):
     thread_count(3)
     minicnn.set_num_threads(2)
     assert threads.num_threads() == 2
@@ -199,7 +199,7 @@ def test_every_part_is_done_even_if_one_fails(thread_count):
 
 
 class Parts:
-    """A task that notes which parts are being done, and which are done."""
+    """A task that records which parts are running, and which are done."""
 
     def __init__(self):
         self.running, self.done = set(), []
@@ -211,7 +211,7 @@ class Parts:
         self.running.remove(part)
 
     def assert_whole(self, count=3):
-        """Nobody works any more, and the round was done as a whole or not at all."""
+        """Check that no part is running, and that all parts are done, or none."""
         assert not self.running
         assert sorted(self.done) in ([], list(range(count)))
 
@@ -243,7 +243,7 @@ def test_an_interrupt_while_the_threads_are_started_breaks_nothing(monkeypatch):
         threads._workers.clear()
 
 
-def test_what_is_uninterrupted_is_done_as_a_whole_or_not_at_all():
+def test_an_uninterrupted_call_completes_or_does_not_start():
     def prepare():
         begun, ended = [], []
 
@@ -263,7 +263,7 @@ def test_what_is_uninterrupted_is_done_as_a_whole_or_not_at_all():
 
 
 class Interrupting:
-    """A queue or a lock of which some operations are interrupted, before they are done or after."""
+    """A queue or a lock; some operations are interrupted, before or after their effect."""
 
     def __init__(self, inner, interrupts):
         self.inner, self.interrupts = inner, interrupts
@@ -302,7 +302,7 @@ def test_any_number_of_interrupts_in_a_row_break_nothing(interrupts):
     assert sorted(following.done) == [0, 1, 2]
 
 
-def test_a_round_that_interrupts_left_alone_is_finished_before_the_next_begins(monkeypatch):
+def test_an_abandoned_round_is_finished_before_the_next_begins(monkeypatch):
     def leave(current):
         raise KeyboardInterrupt
 
@@ -346,7 +346,7 @@ def test_the_workers_are_as_many_as_the_largest_round_needed():
 
 
 def run_python(code, *arguments, seconds=120):
-    """Return what a Python of its own printed, which must end well within that time."""
+    """Return the output of another Python process, which must exit with 0 within the time."""
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, *arguments]
     run = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     assert run.returncode == 0, run.stderr

@@ -1,4 +1,4 @@
-"""Run a block stage by stage, in arrays as an engine makes them, and its layers for comparison.
+"""Run a block stage by stage, in an engine's arrays, and its layers for comparison.
 
 The arrays have been used for a larger batch of NaN before, so that leftovers show.
 """
@@ -83,7 +83,7 @@ def _within(size):
 
 
 def run_block(block, x, dy, need_dx=True):
-    """Return the results of the block; it must write nothing but the results of these images."""
+    """Return the results of the block; it must only write the results of these images."""
     N, layers = len(x), block.layers
     x_in, dy_in = zeros((N + 1) * block.input_size), zeros((N + 1) * block.output_size)
     (y, y_around), (dx, dx_around) = _within(dy_in.size), _within(x_in.size)

@@ -39,5 +39,5 @@ def test_steps_and_predictions_stay_within_every_array():
     assert checked(str(HERE / "bounds.py")) == ["every index was inside"]
 
 
-def test_a_register_that_reaches_outside_an_array_is_found():
+def test_a_register_outside_an_array_is_detected():
     assert checked("-c", OUTSIDE) == ["outside", "outside"]

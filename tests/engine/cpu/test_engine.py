@@ -34,7 +34,7 @@ class Halved(L.Conv2D):
 
 
 class HalvedReLU(L.ReLU):
-    """The same for a layer behind a convolution."""
+    """The same for a layer after a convolution."""
 
     def forward(self, x, training=False):
         return super().forward(x, training) / 2
@@ -67,7 +67,7 @@ WORDS = {
 
 
 def stack(words, classes=K):
-    """Return new layers as named by ``words``, with a last Dense behind them."""
+    """Return new layers as named by ``words``, followed by a Dense."""
     return [*(WORDS[word]() for word in words.split()), L.Dense(classes)]
 
 
@@ -240,7 +240,7 @@ def _pools(draw):
 
 @st.composite
 def convolutions(draw, behind=BEHIND):
-    """Draw a convolution and what stands behind it, as pairs of a class and its arguments."""
+    """Draw a convolution and its followers, as pairs of a class and its arguments."""
     kind = draw(st.sampled_from([L.Conv2D] * 7 + [Halved]))
     layers = [
         (
@@ -395,7 +395,7 @@ def test_a_pool_of_one_cell_may_skip_pixels():
 
 
 @pytest.mark.parametrize("warm", [False, True])
-def test_after_an_interrupted_setup_the_next_step_starts_again(warm, monkeypatch):
+def test_an_interrupted_setup_is_repeated_by_the_next_step(warm, monkeypatch):
     fused, reference = twins("conv relu flat")
     if warm:
         assert_same_step(fused, reference, *batch(2))
@@ -406,14 +406,14 @@ def test_after_an_interrupted_setup_the_next_step_starts_again(warm, monkeypatch
     assert_same_step(fused, reference, *batch(50))
 
 
-def test_a_model_that_gives_no_logits_is_refused():
+def test_a_model_without_logits_is_rejected():
     model = mc.Sequential([L.Conv2D(3, 3)], (5, 5, 1))
     with pytest.raises(ShapeError, match=r"\(3, 3, 3\).*Flatten"):
         FusedEngine(model, mc.SoftmaxCrossEntropy(), SGD(0.1)).train_step(*batch(2, (5, 5, 1), 3))
 
 
 @pytest.mark.parametrize("predict", [False, True])
-def test_a_parameter_of_another_shape_is_refused(predict):
+def test_a_parameter_of_another_shape_is_rejected(predict):
     model = make("conv relu flat")
     engine = FusedEngine(model, mc.SoftmaxCrossEntropy(), SGD(0.1))
     model.layers[-1].params["W"] = np.zeros((3, 2), "float32")
@@ -421,7 +421,7 @@ def test_a_parameter_of_another_shape_is_refused(predict):
         model.logits(batch(2)[0]) if predict else engine.train_step(*batch(2))
 
 
-def test_a_refused_step_leaves_the_gradients_as_they_were():
+def test_a_rejected_step_does_not_change_the_gradients():
     model = make("conv bn relu flat dense relu")
     engine = FusedEngine(model, mc.SoftmaxCrossEntropy(), SGD(0.1))
     images, labels = batch(2)

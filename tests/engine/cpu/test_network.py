@@ -20,7 +20,7 @@ EXTRAS = {"blocks only": (), "with layers": (L.Dropout(0.5), L.LeakyReLU(0.1), L
 
 
 def trained(seed=0, extra=()):
-    """Return a model whose running averages are not those it began with."""
+    """Return a model with running averages other than the initial ones."""
     model = network(seed=seed, extra=copy.deepcopy(extra), preprocessing=mc.Standardize(0.3, 0.4))
     mc.Trainer(model, mc.optimizers.SGD(0.01)).engine.train_step(*batch())
     return model

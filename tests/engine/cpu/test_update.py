@@ -1,4 +1,4 @@
-"""The fused engine's update is the optimizer's own, whichever that is."""
+"""The fused engine's update equals the optimizer's step."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tests.engine.models import batch, network
 
 
 class SignedSGD(SGD):
-    """An optimizer of a user's own: what SGD does must not be taken for what it does."""
+    """A custom subclass of SGD, which must not be treated as SGD."""
 
     def _direction(self, key, g):
         return np.sign(g)
@@ -36,7 +36,7 @@ OPTIMIZERS = {
 
 
 def same_gradients(engine, seed):
-    """Give the engine's optimizer gradients that are the same numbers for both engines."""
+    """Give the optimizer the same gradients on both engines."""
     rng = np.random.default_rng(seed)
     for layer in engine.model.layers:
         for name, w in layer.params.items():
@@ -87,7 +87,7 @@ def test_momentum_continues_when_the_engine_changes():
         assert_allclose(model.arrays()[key], array, rtol=1e-3, atol=1e-4, err_msg=key)
 
 
-def test_an_optimizer_of_another_model_is_refused_before_anything_changes():
+def test_an_optimizer_of_another_model_is_rejected_before_anything_changes():
     optimizer = SGD(0.1, momentum=0.9)
     FusedEngine(network(), mc.SoftmaxCrossEntropy(), optimizer).train_step(*batch())
     other = FusedEngine(network(seed=1), mc.SoftmaxCrossEntropy(), optimizer)

@@ -1,4 +1,4 @@
-"""A stand-in for CuPy that needs no GPU: its arrays lie in main memory, its kernels are compiled by g++.
+"""A stand-in for CuPy that needs no GPU: its arrays are in main memory, its kernels are compiled by g++.
 
 Like CuPy it never converts an array to NumPy implicitly, and never mixes the two. It counts in ``transfers``
 each copy between the "device" and NumPy, and each number that is read back. It also checks the types of a
@@ -184,7 +184,7 @@ def build(code):
 
 
 def _argument(value):
-    """Return an argument as an array that holds it, or its address, and the type that a kernel expects."""
+    """Return an argument, or its address, as an array, and the type that a kernel expects."""
     if isinstance(value, ndarray):
         return np.array(value.data.ptr), value.dtype.str[1:] + "*"
     if isinstance(value, np.generic):
@@ -271,7 +271,7 @@ def asarray(x, dtype=None):
 
 
 def module():
-    """Return the stand-in as a module that can be put in the place of ``cupy``."""
+    """Return the stand-in as a module that can replace ``cupy``."""
     cupy = ModuleType("cupy")
 
     def function(name):

@@ -165,7 +165,7 @@ def test_steps_in_one_graph_are_the_steps_one_by_one(cupy):
         assert_array_equal(hostcupy.asnumpy(array), hostcupy.asnumpy(apart.model.arrays()[name]), name)
 
 
-def test_an_answer_comes_every_so_many_steps(cupy):
+def test_results_are_returned_every_so_many_steps(cupy):
     fast, _ = engines("a pool first, global maximum")
     images, labels = batch(fast.model, 8)
     fast.load(images, labels)
@@ -198,7 +198,7 @@ def test_a_loss_that_is_not_finite_stops_the_updates_and_raises_with_its_cause(c
     assert np.isfinite(fast.train_step(images, labels).loss)  # and on it goes
 
 
-def test_dropout_silences_its_share_and_leaves_predictions_alone(cupy):
+def test_dropout_zeroes_its_rate_in_training_only(cupy):
     layers = [L.Dropout(0.25), L.Flatten(), L.Dense(3)]
     model = mc.Sequential(layers, (20, 20, 1), seed=0).to("cuda")
     engine = make_engine("cuda_graph", model, mc.SoftmaxCrossEntropy(), SGD(1e-9))
@@ -235,7 +235,7 @@ def test_new_arrays_are_used(cupy):
     assert fast.train_step(images, labels).loss == again.train_step(images, labels).loss
 
 
-def test_auto_takes_it_for_what_it_knows(cupy):
+def test_auto_selects_it_for_supported_models(cupy):
     class Mine(L.ReLU):
         pass
 
@@ -276,7 +276,7 @@ def test_the_precision_that_is_used(device, engine, asked, used, cupy):
     assert trainer.model.precision == used
 
 
-def test_a_precision_that_nothing_uses_is_refused(cupy):
+def test_an_unknown_precision_is_rejected(cupy):
     with pytest.raises(ConfigError, match='"tf32" needs the cuda_graph engine'):
         mc.Trainer(make("norm"), SGD(0.1), precision="tf32")
     cupy.cuda.Device().compute_capability = "75"
@@ -287,7 +287,7 @@ def test_a_precision_that_nothing_uses_is_refused(cupy):
         mc.Trainer(make("norm"), SGD(0.1), precision="half")
 
 
-def test_too_little_memory_raises_and_is_given_back(cupy, monkeypatch):
+def test_too_little_memory_raises_and_frees_it(cupy, monkeypatch):
     class OutOfMemoryError(MemoryError):
         pass
 
@@ -344,7 +344,7 @@ def test_buffers_never_move(cupy):
 
 
 def augmented(augmentation, image):
-    """Return what two steps of 1,000 copies of an image are trained on, as bytes."""
+    """Return the network input of two steps on 1,000 copies of an image, as bytes."""
     model = mc.Sequential([L.Flatten(), L.Dense(3)], image.shape, seed=0).to("cuda")
     engine = make_engine("cuda_graph", model, mc.SoftmaxCrossEntropy(), SGD(0.1))
     engine.load(image[None], np.zeros(1, np.int64), augmentation, seed=1)
@@ -359,7 +359,7 @@ def augmented(augmentation, image):
 
 
 @pytest.mark.parametrize(("flip", "shift"), [(True, 0), (False, 1), (True, 2)])
-def test_images_are_mirrored_and_moved_on_the_device(flip, shift, cupy):
+def test_images_are_mirrored_and_shifted_on_the_device(flip, shift, cupy):
     image = np.random.default_rng(0).integers(1, 256, (4, 5, 2), np.uint8)
     assert augmented(Augmentation(flip, shift), image) == set(variants(image, flip, shift))
 
@@ -399,7 +399,7 @@ def small_engines(layers=SMALL):
     return made
 
 
-def test_whatever_is_changed_between_steps_counts(cupy):
+def test_changes_between_steps_take_effect(cupy):
     made = small_engines([L.Conv2D(3, 3), L.BatchNorm(), L.LeakyReLU(0.1), L.Flatten(), L.Dense(3)])
     images, labels = batch(made[0].model, 8)
     changes = [
@@ -419,7 +419,7 @@ def test_whatever_is_changed_between_steps_counts(cupy):
     assert_allclose(made[0].model.logits(images), made[1].model.logits(images), rtol=1e-3, atol=1e-4)
 
 
-def test_steps_that_wait_keep_the_settings_they_were_taken_with(cupy):
+def test_pending_steps_use_the_settings_at_their_time(cupy):
     fast, plain = engines("norm")
     images, labels = batch(plain.model, 24)
     for engine in (fast, plain):
@@ -480,7 +480,7 @@ def test_a_callback_sees_the_model_as_the_step_leaves_it(cupy):
     assert_allclose(seen["cuda"], seen["cpu"], rtol=1e-4)
 
 
-def test_a_callback_before_each_step_changes_the_model_as_the_last_step_has_left_it(cupy):
+def test_a_callback_before_a_step_sees_the_result_of_the_last_one(cupy):
     class Shrink(mc.train.Callback):
         watches_steps = True
 
@@ -539,7 +539,7 @@ def test_engines_and_trainers_are_copied_and_pickled(cupy):
         assert twin.engine.train_step(images, labels).loss == trainer.engine.train_step(images, labels).loss
 
 
-def test_an_optimizer_goes_along_when_its_model_is_moved(cupy):
+def test_the_moments_move_with_the_model(cupy):
     losses = {}
     for devices in (("cpu", "cuda", "cpu"), ("cpu", "cpu", "cpu")):
         model, optimizer = make("norm"), SGD(0.05, momentum=0.9)
@@ -552,7 +552,7 @@ def test_an_optimizer_goes_along_when_its_model_is_moved(cupy):
     assert_allclose(*losses.values(), rtol=1e-4)
 
 
-def test_a_model_that_was_moved_away_is_refused(cupy):
+def test_a_model_that_was_moved_away_is_rejected(cupy):
     fast, _ = engines("norm")
     images, labels = batch(fast.model, 4)
     fast.model.to("cpu")
@@ -560,7 +560,7 @@ def test_a_model_that_was_moved_away_is_refused(cupy):
         fast.train_step(images, labels)
 
 
-def test_a_refused_trainer_leaves_the_model_where_it_was(cupy):
+def test_a_rejected_trainer_does_not_move_the_model(cupy):
     model = make("norm", "cuda")
     with pytest.raises(ConfigError):
         mc.Trainer(model, SGD(0.1), device="cpu", precision="tf32")
@@ -577,7 +577,7 @@ def test_a_huge_batch_size_takes_no_more_than_there_are_images(cupy):
 # ---- Replacements between two steps. ----
 
 
-def test_a_pool_that_was_built_again_in_place_is_seen_though_no_array_has_changed(cupy):
+def test_a_pool_rebuilt_in_place_is_detected(cupy):
     fast, plain = small_engines()
     images, labels = batch(plain.model, 6)
     assert_same_step(fast, plain, images, labels)
@@ -595,7 +595,7 @@ def test_a_pool_that_was_built_again_in_place_is_seen_though_no_array_has_change
     assert_allclose(fast.model.logits(images), plain.model.logits(images), rtol=1e-3, atol=1e-4)
 
 
-def test_moments_that_were_replaced_are_those_that_graphs_write_to(cupy):
+def test_graphs_write_to_replaced_moments(cupy):
     fast, plain = small_engines()
     images, labels = batch(plain.model, 6)
     for _ in range(2):
@@ -627,7 +627,7 @@ def test_moments_that_were_replaced_are_those_that_graphs_write_to(cupy):
     ids=["shape", "dtype", "device"],
 )
 @pytest.mark.parametrize("what", ["parameter", "moment"])
-def test_an_array_of_another_kind_is_refused_before_any_launch(what, change, error, match, cupy):
+def test_an_array_of_another_kind_is_rejected_before_any_launch(what, change, error, match, cupy):
     fast, plain = small_engines()
     images, labels = batch(plain.model, 6)
     fast.train_step(images, labels)
@@ -648,7 +648,7 @@ def test_an_array_of_another_kind_is_refused_before_any_launch(what, change, err
     assert fast.optimizer.steps == 1
 
 
-def test_parameters_and_moments_in_another_order_are_laid_out_anew(cupy):
+def test_parameters_and_moments_in_another_memory_order_are_copied(cupy):
     fast, plain = small_engines()
     images, labels = batch(plain.model, 6)
     for _ in range(2):
@@ -660,7 +660,7 @@ def test_parameters_and_moments_in_another_order_are_laid_out_anew(cupy):
     assert_allclose(fast.model.logits(images), plain.model.logits(images), rtol=1e-3, atol=1e-4)
 
 
-def test_a_layer_loss_or_optimizer_replaced_later_by_one_without_kernels_is_refused(cupy):
+def test_a_layer_loss_or_optimizer_replaced_later_by_one_without_kernels_is_rejected(cupy):
     fast, plain = small_engines()
     images, labels = batch(plain.model, 6)
     fast.train_step(images, labels)

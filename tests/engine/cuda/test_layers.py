@@ -1,4 +1,4 @@
-"""Layers, loss and optimizers compute on a GPU what they compute in main memory, without extra copies."""
+"""Layers, loss and optimizers give the same results on a GPU, without extra copies."""
 
 import copy
 

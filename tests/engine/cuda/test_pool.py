@@ -1,4 +1,4 @@
-"""The pools of the captured engine, run on the host, compute what the layers compute."""
+"""The pools of the captured engine, run on the host, equal the layers."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ POOLS = [
 
 
 def run(layer, cupy, x, dy):
-    """Return y and dx of the layer's block, where no number is written twice or left out."""
+    """Return y and dx of the layer's block; each number must be written once."""
     block = PoolBlock(Device(cupy, "fp32"), [layer])
     y, dx = np.full(dy.size, 99, np.float32), np.full(x.size, 99, np.float32)
     y, dx = cupy.asarray(y), cupy.asarray(dx)

@@ -1,8 +1,8 @@
-// A batch from the data set, which is stored on the device as it was given: gathered, augmented, scaled. After step.cu.
+// Gather, augment and scale a batch of the stored data set. After step.cu.
 //
 // Compile-time constants: IMAGE, the type of a stored pixel, unsigned char or float; H, W, C; FLIP, 1 to mirror
-// half of the images; SHIFT, by how many pixels an image is moved at most in each direction; ERASE, how many of
-// 2²⁴ images lose a rectangle. Pixels that are moved in or erased are 0, as stored.
+// half of the images; SHIFT, the largest shift in pixels along each axis; ERASE, how many of 2²⁴ images get an
+// erased rectangle. Padding and erased pixels are 0, as stored.
 //
 // Cost: each pixel is read and written once.
 
@@ -12,8 +12,8 @@ __device__ int side(unsigned random, int size) {
     return least + (int)(random % (most - least + 1));
 }
 
-// images (…, H, W, C) and labels (…) → x (N, H, W, C) = pixel · scale − mean, and y (N), of these rows (N).
-// Grid: N, a block for each image.
+// images (…, H, W, C), labels (…) and rows (N) → x (N, H, W, C) = pixel · scale − mean, and y (N).
+// Grid: N, one block per image.
 KERNEL gather(const IMAGE* images, const int* labels, const int* rows, const Step* step, float scale, float mean,
               float* x, int* y) {
     int n = blockIdx.x, row = rows[n];

@@ -5,13 +5,13 @@
 //     dW[k, f] = Σ_q window(q, k) · dz[q, f]        db[f] = Σ_q dz[q, f]
 //     dx[p, c] = Σ_(i, j, f) dz[the output whose window has pixel p at (i, j), f] · W[i, j, c, f]
 //
-// Three matrix products. im2col, and the backward pass of ReLU and pooling, happen while a tile is loaded into
+// These are matrix products. im2col and the backward pass of ReLU and pooling happen while a tile is loaded into
 // shared memory.
 //
 // Compile-time constants: those of epilogue.cu; image H, W, C; filter KH, KW; strides SH, SW; dilations DH, DW;
 // padding TOP, LEFT. N is the batch size.
 //
-// Cost: 2·N·OH·OW·OC·KH·KW·C operations for each product; x, W, y and the switches are read or written once.
+// Cost: 2·N·OH·OW·OC·KH·KW·C operations per product; x, W, y and the switches are read or written once.
 
 const int DEPTH = KH * KW * C;  // numbers in a window
 
@@ -47,7 +47,7 @@ struct Filters {
 };
 
 // x (N, H, W, C), w (DEPTH, OC), bias (OC) → y and switches (N, PH, PW, OC). Grid: (tiles, parts). With few tiles,
-// the sum is cut into parts of ``share`` numbers, written to parts (gridDim.y, outputs, OC): see ``finish``.
+// the sum is split into parts of ``share`` numbers, written to parts (gridDim.y, outputs, OC): see ``finish``.
 KERNEL forward(const float* x, const float* w, const float* bias, float* y, unsigned char* switches, float* parts,
                int N, int share) {
     __shared__ union {
@@ -85,7 +85,7 @@ KERNEL finish(const float* parts, const float* bias, float* y, unsigned char* sw
     pool_relu(value, y, switches, at);
 }
 
-// The transposed windows, and below them a row of ones, which gives db.
+// The transposed windows, and a last row of ones, which gives db.
 struct WindowsTransposed {
     static constexpr bool K_FIRST = false;
     const float* x;
@@ -103,7 +103,7 @@ struct OutputGradients {
     }
 };
 
-// → parts (gridDim.y, DEPTH + 1, OC): dW and below it db, each part from ``share`` outputs. Grid: (tiles, parts).
+// → parts (gridDim.y, DEPTH + 1, OC): dW and, as last row, db, of ``share`` outputs each. Grid: (tiles, parts).
 KERNEL weights_gradient(const float* x, const float* dy, const unsigned char* switches, float* parts, int N,
                         int share) {
     __shared__ Tiles tiles;

@@ -1,8 +1,8 @@
-// ReLU, LeakyReLU and dropout where no other kernel includes them. After step.cu.
+// ReLU, LeakyReLU and dropout, unless another kernel includes them. After step.cu.
 //
 // Cost: each number is read and written once.
 
-// slope·x, but 0 for slope 0 even if x is infinite: LeakyReLU with slope 0 is ReLU.
+// slope·x, but 0 for slope 0 even if x is infinite: ReLU is LeakyReLU with slope 0.
 __device__ float scaled(float slope, float x) { return slope == 0 ? 0 : slope * x; }
 
 // y = x where x > 0, else slope·x; NaN stays NaN. Grid: size / THREADS, as in all of these.
@@ -17,8 +17,8 @@ KERNEL leaky_relu_backward(const float* dy, const float* x, float* dx, float slo
     if (i < size) dx[i] = x[i] > 0 ? dy[i] : scaled(slope, dy[i]);
 }
 
-// y = m·x, where m is 0 with probability ``rate``, else 1 / (1 − rate). The mask is not stored but drawn again in
-// the backward pass: it depends on the step and on ``salt``, a number of the layer.
+// y = m·x, where m is 0 with probability ``rate``, else 1 / (1 − rate). The mask is not stored: the backward pass
+// draws it again from the step's random number and the layer's ``salt``.
 KERNEL dropout(const float* x, float* y, const Step* step, unsigned salt, float rate, int size) {
     int i = blockIdx.x * THREADS + threadIdx.x;
     if (i >= size) return;

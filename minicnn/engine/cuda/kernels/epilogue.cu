@@ -1,7 +1,7 @@
-// What follows a convolution or a normalization in the same kernel: ReLU and 2 × 2 max-pooling, and their gradient.
+// ReLU and 2 × 2 max-pooling after a convolution or normalization, in the same kernel, and their gradient.
 //
-// One byte per output, its *switch*, records where the gradient goes: the cell of the pooling window that held
-// the maximum, or CELLS if the ReLU was closed.
+// One byte per output, its *switch*, records where the gradient goes: the cell of the pooling window with the
+// maximum, or CELLS if the ReLU was closed.
 //
 // Compile-time constants: the input is OH × OW pixels of OC channels; POOL is the side of the pooling window, 1
 // for no pooling; RELU is 1 or 0. The output is PH × PW pixels.
@@ -12,13 +12,13 @@ struct Pixel {
     int n, h, w;
 };
 
-// Input pixel i, counted window by window. Pixels that no window covers are not counted.
+// Input pixel i, counting window by window and skipping pixels that no window covers.
 __device__ Pixel pixel(int i) {
     int cell = i % CELLS, q = i / CELLS;
     return {q / PW / PH, q / PW % PH * POOL + cell / POOL, q % PW * POOL + cell % POOL};
 }
 
-// Write output ``at`` and its switch from value(cell). The first of equal maxima wins; NaN beats every number.
+// Write output ``at`` and its switch from value(cell). Ties go to the first cell; NaN beats every number.
 template <class Value>
 __device__ void pool_relu(const Value& value, float* y, unsigned char* switches, int at) {
     float best = value(0);

@@ -2,12 +2,12 @@
 //
 //     out (M, N) = Σ_k a(m, k) · b(k, n)
 //
-// Each block of threads computes a tile of TILE_M × TILE_N numbers. a and b are functions, which may return a
-// pixel of a window or a gradient behind a pool: nothing is laid out in memory before it is multiplied. TILE_K
-// columns of a and rows of b are loaded into shared memory at a time, while those before them are multiplied.
+// Each block of threads computes a tile of TILE_M × TILE_N numbers. a and b are functions, so that a pixel of a
+// window or a gradient before a pool is computed when it is loaded. TILE_K columns of a and rows of b are loaded
+// into shared memory while the previous ones are multiplied.
 //
-// PRECISION: FP32 multiplies on the ordinary units, TF32 and BF16 on the tensor cores, which round both factors
-// to 10 or 7 bits of mantissa and add up in float32.
+// PRECISION: FP32 uses the ordinary units, TF32 and BF16 the tensor cores, which round both factors to 10 or 7
+// bits of mantissa and accumulate in float32.
 //
 // Compile-time constants: THREADS = 128, TILE_M = 64, TILE_N = 32 or 64, TILE_K = 16.
 //
@@ -17,21 +17,21 @@
 #define TF32 1
 #define BF16 2
 
-// The warps of a block divide its tile among them: ACROSS of them side by side, each 32 columns wide.
+// The warps of a block divide its tile: ACROSS of them side by side, each 32 columns wide.
 const int WARPS = THREADS / 32, ACROSS = TILE_N / 32, WARP_M = TILE_M / (WARPS / ACROSS), WARP_N = 32;
-// A warp's part in tiles of 16 × 8, the size of the tensor cores' results.
+// A warp's part in tiles of 16 × 8, the tensor cores' result.
 const int ROWS = WARP_M / 16, COLUMNS = WARP_N / 8;
-// Lengths of lines in shared memory with which a warp's 32 threads read from 32 banks (16 with BF16).
+// Line lengths in shared memory for which a warp's 32 threads read from 32 banks (16 with BF16).
 const int A_LINE = TILE_K + 4, B_LINE = TILE_N + 8;
 
-// The results that a thread adds up: four of each 16 × 8 tile, see row_of and column_of.
+// The sums of a thread: four of each 16 × 8 tile, see row_of and column_of.
 struct Sums {
     float at[ROWS][COLUMNS][4] = {};
 };
 
 __device__ int lane() { return threadIdx.x % 32; }
 
-// Row and column, in the block's tile, of a thread's sum [i][j][e]: as the tensor cores distribute them.
+// Row and column, in the block's tile, of a thread's sum [i][j][e], as the tensor cores distribute them.
 __device__ int row_of(int i, int e) {
     return threadIdx.x / 32 / ACROSS * WARP_M + i * 16 + lane() / 4 + (e >= 2 ? 8 : 0);
 }
@@ -39,7 +39,7 @@ __device__ int column_of(int j, int e) {
     return threadIdx.x / 32 % ACROSS * WARP_N + j * 8 + lane() % 4 * 2 + e % 2;
 }
 
-// Round a factor as PRECISION says. On the host, where the tests run, this does all of the rounding.
+// Round a factor to PRECISION. On the host, in tests, all of the rounding happens here.
 __device__ float rounded(float x) {
 #if PRECISION == FP32
     return x;
@@ -140,8 +140,8 @@ __device__ void multiply(Sums& sums, const float* a, const float* b) {
 
 #endif
 
-// The part of a (SIZE = TILE_M) or b (SIZE = TILE_N) that a thread loads for the next step, COUNT numbers.
-// Neighboring threads load neighbors along k if K_FIRST, else along m or n: the order of the memory.
+// The COUNT numbers of a (SIZE = TILE_M) or b (SIZE = TILE_N) that a thread loads for the next step. Neighboring
+// threads load neighbors in memory: along k if K_FIRST, else along m or n.
 template <int SIZE, bool K_FIRST>
 struct Loaded {
     static constexpr int COUNT = SIZE * TILE_K / THREADS;
@@ -162,18 +162,18 @@ struct Tiles {
     float a[2][TILE_M * A_LINE], b[2][TILE_K * B_LINE];
 };
 
-// Where a block's tile begins in the result.
+// The first row and column of a block's tile.
 struct Tile {
     int m, n;
 };
 
-// The tile of block blockIdx.x in a result that is ``columns`` wide; tiles are counted row by row.
+// The tile of block blockIdx.x in a result of ``columns`` columns; tiles are in row-major order.
 __device__ Tile tile_of(int columns) {
     int across = (columns + TILE_N - 1) / TILE_N, i = blockIdx.x;
     return {i / across * TILE_M, i % across * TILE_N};
 }
 
-// sums += a · b for one tile, over k from ``first`` to ``end``. When it returns, no thread uses ``tiles`` any more.
+// sums += a · b for one tile, over k from ``first`` to ``end``. On return, no thread uses ``tiles`` any more.
 template <class A, class B>
 __device__ void gemm(Sums& sums, Tiles& tiles, const A& a, const B& b, Tile tile, int first, int end) {
     Loaded<TILE_M, A::K_FIRST> next_a;
@@ -207,7 +207,7 @@ __device__ void gemm(Sums& sums, Tiles& tiles, const A& a, const B& b, Tile tile
     }
 }
 
-// Write the sums that are inside M × N to out, whose lines are ``line`` numbers long.
+// Write the sums inside M × N to out, whose rows are ``line`` numbers long.
 __device__ void store(const Sums& sums, float* out, int line, Tile tile, int M, int N) {
 #pragma unroll
     for (int i = 0; i < ROWS; i++)

@@ -1,4 +1,4 @@
-// Softmax cross-entropy, its gradient, and the totals for the history. After step.cu.
+// Softmax cross-entropy, its gradient, and the totals of loss and correct predictions. After step.cu.
 //
 //     loss = −Σ_k t[k] · log p[k]        dlogits = (p − t) / N        p = softmax(logits)
 //     t[k] = (1 − smoothing) · [k = label] + smoothing / K

@@ -1,14 +1,14 @@
-// Batch normalization, with the ReLU and the 2 × 2 max-pooling behind it. After step.cu and epilogue.cu.
+// Batch normalization with ReLU and 2 × 2 max-pooling. After step.cu and epilogue.cu.
 //
 //     x̂ = (x − μ) / √(σ² + ε)        y = pool(relu(γ·x̂ + β))
 //     dγ = Σ dz·x̂    dβ = Σ dz       dx = γ / √(σ² + ε) · (dz − dβ / M − x̂·dγ / M)
 //
-// dz is the gradient before ReLU and pooling. Sums run over the M = N·OH·OW values of a channel, in two steps: each
-// block of threads adds up a share of the rows, then one block adds up these parts, in order.
+// dz is the gradient before ReLU and pooling. Sums are over the M = N·OH·OW values of a channel, in two steps: each
+// block of threads adds up ``share`` rows, then one block adds up these parts, in order.
 //
 // Cost: x is read three times forward; x and dy twice backward; y and dx are written once.
 
-// Several rows of OC numbers are read at a time if a row has fewer numbers than there are threads.
+// A block reads this many rows of OC numbers at a time.
 const int ROWS = OC < THREADS ? THREADS / OC : 1;
 
 // → parts (gridDim.x, OC): sums of value(row, c) over ``share`` rows each.
@@ -51,7 +51,7 @@ KERNEL add_up(const float* parts, float* totals, int count, float divisor) {
     }
 }
 
-// Move the running averages toward those of the batch. Grid: 1.
+// Update the running averages. Grid: 1.
 KERNEL update_running(const float* mean, const float* var, float* running_mean, float* running_var,
                       const Totals* totals, float momentum, float rest) {
     if (totals->broken) return;

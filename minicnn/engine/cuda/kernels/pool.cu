@@ -4,7 +4,7 @@
 //
 // Cost: forward reads each window once; backward reads, for each pixel, the windows that contain it.
 
-// Call visit(index in x, k) for each pixel of window ``at`` inside the image; k = i·KW + j is its place there.
+// Call visit(index in x, k) for each pixel of window ``at`` inside the image; k = i·KW + j is its position there.
 template <class Visit>
 __device__ void for_pixels(int at, const Visit& visit) {
     int c = at % C, ow = at / C % OW, oh = at / C / OW % OH, n = at / C / OW / OH;
@@ -16,10 +16,10 @@ __device__ void for_pixels(int at, const Visit& visit) {
     }
 }
 
-// The first window along one axis that reaches place p of the padded image.
+// The first window along one axis that contains position p of the padded image.
 __device__ int first_window(int p, int size, int stride) { return p < size ? 0 : (p - size) / stride + 1; }
 
-// Call visit(index in y, k) for each window that contains pixel ``at``, at its place k.
+// Call visit(index in y, k) for each window that contains pixel ``at``, at position k.
 template <class Visit>
 __device__ void for_windows(int at, const Visit& visit) {
     int c = at % C, w = at / C % W + LEFT, h = at / C / W % H + TOP, n = at / C / W / H;
@@ -28,14 +28,14 @@ __device__ void for_windows(int at, const Visit& visit) {
             visit(((n * OH + oh) * OW + ow) * C + c, (h - oh * SH) * KW + w - ow * SW);
 }
 
-// How many pixels of window ``at`` are inside the image.
+// The number of pixels of window ``at`` inside the image.
 __device__ float pixels_inside(int at) {
     int left = at / C % OW * SW - LEFT, top = at / C / OW % OH * SH - TOP;
     return (min(top + KH, H) - max(top, 0)) * (min(left + KW, W) - max(left, 0));
 }
 
-// x (N, H, W, C) → y (N, OH, OW, C) and switches, where each maximum was. The first of equal maxima wins; NaN beats
-// every number. Grid: size / THREADS, one thread per result, as in all of these.
+// x (N, H, W, C) → y (N, OH, OW, C) and switches, the position of each maximum. Ties go to the first pixel; NaN
+// beats every number. Grid: size / THREADS, one thread per result, as for all kernels here.
 KERNEL max_forward(const float* x, float* y, int* switches, int size) {
     int at = blockIdx.x * THREADS + threadIdx.x, winner = -1;
     if (at >= size) return;

@@ -1,4 +1,4 @@
-// What the host and a training step exchange, random numbers, and sums over a block's threads.
+// Data exchanged with the host, random numbers, and sums over a block's threads.
 
 // From the host, before each step.
 struct Step {
@@ -6,14 +6,14 @@ struct Step {
     unsigned draw;                 // a random number
 };
 
-// To the host: totals of all steps since it last read them.
+// To the host: totals since its last read.
 struct Totals {
     double loss;        // summed over images
-    long long correct;  // images whose label has the largest logit (the first of equal ones)
+    long long correct;  // images whose label is the first largest logit
     long long broken;   // 1 once a step's loss was NaN or infinite: nothing is updated from then on
 };
 
-// A random number of 32 bits for each pair (seed, i). Source: O'Neill 2014, "PCG: A Family of Simple Fast
+// A random 32-bit number for each pair (seed, i). Source: O'Neill 2014, "PCG: A Family of Simple Fast
 // Space-Efficient Statistically Good Algorithms for Random Number Generation": the permutation RXS-M-XS.
 __device__ unsigned random_bits(unsigned seed, unsigned i) {
     unsigned state = (seed ^ (i * 2654435769u)) * 747796405u + 2891336453u;
@@ -21,7 +21,7 @@ __device__ unsigned random_bits(unsigned seed, unsigned i) {
     return (word >> 22) ^ word;
 }
 
-// Add up one number of each thread, in a fixed order; thread 0 gets the sum. Once a kernel for each type.
+// Add up one number per thread, in a fixed order; thread 0 gets the sum. At most once per kernel and type.
 template <class T>
 __device__ T block_sum(T mine) {
     __shared__ T sums[THREADS];

@@ -1,10 +1,10 @@
-// The optimizer's step for all parameters, in one launch. With clipping (CLIP = 1) two launches before it find the
-// factor that limits the norm of all gradients together. After step.cu.
+// The optimizer's step for all parameters, in one launch. With clipping (CLIP = 1), two launches before it compute
+// the factor that limits the norm of all gradients. After step.cu.
 //
 //     SGD    v ← μ·v + g        w ← w − η·v        (Nesterov: w ← w − η·(g + μ·v))
 //     Adam   m ← m + (1 − β₁)·(g − m)    s ← s + (1 − β₂)·(g² − s)    w ← w − η·m̂ / (√ŝ + ε)
 //
-// The gradient g comes in parts, which are added up here, in order; their sum is left in the first of them.
+// The gradient g comes in parts, which are added up here, in order, into the first one.
 //
 // Cost: the parts, w and its moments are read once; w, g and the moments are written once.
 
@@ -17,12 +17,12 @@ struct Parameter {
     int unused;
 };
 
-// What one block updates: THREADS·EACH numbers of a parameter, beginning at ``first``.
+// The work of one block: THREADS·EACH numbers of a parameter, starting at ``first``.
 struct Piece {
     int parameter, first;
 };
 
-// Call visit(parameter, i) for each number of the block's piece that this thread updates.
+// Call visit(parameter, i) for each number of the block's piece that belongs to this thread.
 template <class Visit>
 __device__ void for_piece(const Parameter* parameters, const Piece* pieces, const Visit& visit) {
     Parameter p = parameters[pieces[blockIdx.x].parameter];
@@ -58,7 +58,7 @@ KERNEL clip_scale(const double* squares, float* clip, double most, int pieces) {
     if (threadIdx.x == 0) clip[0] = norm <= most ? 1 : most / norm;
 }
 
-// w ← w − η·direction(parameter, i, g), where g is the gradient after clipping and with weight decay.
+// w ← w − η·direction(parameter, i, g), where g includes clipping and weight decay.
 template <class Direction>
 __device__ void update(const Parameter* parameters, const Piece* pieces, const Step* step, const Totals* totals,
                        const float* clip, int decoupled, const Direction& direction) {

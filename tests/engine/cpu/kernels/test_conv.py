@@ -82,7 +82,7 @@ def test_a_pool_of_one_cell_sends_the_gradient_to_its_pixel(pool):
 
 
 def gradient_of(layers, input_shape, need_dx=False):
-    """Return the class that the block chooses."""
+    """Return the gradient class that the block selects."""
     built(layers, input_shape)
     block = ConvBlock(layers, 1)
     block.connect(1, zeros(block.input_size), zeros(block.output_size))
@@ -98,7 +98,7 @@ def test_short_windows_use_the_dense_gradient_without_dx_and_the_sparse_one_with
 
 
 @pytest.mark.parametrize(("followers", "cells"), [([ReLU()], 1), ([ReLU(), MaxPool2D(2)], 4)])
-def test_the_longest_window_of_the_dense_gradient_is_shorter_behind_a_pool(followers, cells):
+def test_a_pool_lowers_the_depth_limit_of_the_dense_gradient(followers, cells):
     layers = [Conv2D(2, 1), *followers]
     assert gradient_of(layers, (4, 4, _SHORT // cells)) is DenseGradient
     assert gradient_of(layers, (4, 4, _SHORT // cells + 1)) is SparseGradient
@@ -118,7 +118,7 @@ def test_the_longest_window_of_the_dense_gradient_is_shorter_behind_a_pool(follo
         MaxPool2D(2, padding=1),
     ],
 )
-def test_other_pools_than_two_by_two_side_by_side_use_the_sparse_gradient(pool):
+def test_pools_other_than_2x2_without_overlap_use_the_sparse_gradient(pool):
     assert gradient_of([Conv2D(3, 1), pool], (5, 5, 1)) is SparseGradient
 
 

@@ -62,7 +62,7 @@ def test_the_gradient_is_yielded_in_pieces_that_cover_each_weight_once(monkeypat
     assert [name for name, _, _ in pieces[1]] == ["W", "W"]
 
 
-def test_more_parts_than_inputs_still_yield_the_gradient_of_the_bias():
+def test_more_parts_than_inputs_still_give_the_gradient_of_the_bias():
     layers = [Dense(4)]
     x, dy = arrays(layers, 5, 2, 0)
     assert_equal(run_block(DenseBlock(layers, 3), x, dy), run_layers(layers, x, dy))

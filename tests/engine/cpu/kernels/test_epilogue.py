@@ -41,7 +41,7 @@ def pools(draw):
 
 
 def loops(g, y, bias):
-    """Return the results and switches of an image: of the first NaN, else of the first maximum."""
+    """Return the results and switches of an image; the first NaN wins, else the first maximum."""
     out, switches = np.empty((g.PH, g.PW, g.OC), "float32"), np.empty((g.PH, g.PW, g.OC), int)
     for ph, pw, c in np.ndindex(out.shape):
         best, switch = None, -1
@@ -51,7 +51,7 @@ def loops(g, y, bias):
                 continue
             with np.errstate(invalid="ignore"):  # −∞ + ∞ is NaN
                 value = y[h, w, c] + bias[c]
-            # Of a window of nothing but −∞ the first pixel is the maximum.
+            # If all pixels are −∞, the first one is the maximum.
             if switch < 0 or (not value <= best and not np.isnan(best)):
                 best, switch = value, i * g.pool_KW + j
         if g.relu and not best > 0:
@@ -179,7 +179,7 @@ def test_a_last_row_or_column_that_no_pool_covers_is_not_written(H, W):
 
 
 @pytest.mark.parametrize("filters", range(1, LANES))
-def test_filters_that_do_not_exist_get_zeros(filters):
+def test_filters_beyond_the_last_get_zeros(filters):
     g = sizes(2, 2, LANES + filters, False)
     dy, switches = np.ones((1, 2, 2, g.OC), "float32"), np.zeros((1, 2, 2, g.pitch), np.uint8)
     z, sums = run_unpool(g, dy, switches, 0, LANES, Place(0, 2 * LANES, LANES), 4 * LANES)

@@ -24,7 +24,7 @@ def packed(w):
 
 
 @given(depth=depths, columns=columns, at=st.integers(0, 3), gap=st.integers(0, 3))
-def test_panels_hold_the_columns_side_by_side_row_after_row(depth, columns, at, gap):
+def test_panels_contain_their_columns_row_after_row(depth, columns, at, gap):
     w = np.arange(1, depth * columns + 1, dtype="float32").reshape(depth, columns)
     step, count = PANEL * depth + gap, -(-columns // PANEL)
     panels = np.full(count * step, UNTOUCHED)
@@ -63,9 +63,7 @@ def multiply(x, w):
 
 
 @given(rows, depths, columns, st.integers(0, 3), steps, steps, seeds)
-def test_the_panels_of_a_product_side_by_side_are_the_product(
-    rows, depth, columns, at, row_step, depth_step, seed
-):
+def test_the_panels_of_a_product_form_the_product(rows, depth, columns, at, row_step, depth_step, seed):
     x = Rows(whole, seed, at, rows, row_step, depth_step, ONE_RUN, depth)
     w = whole(seed + 1, (depth, columns), "float32")
     assert_array_equal(multiply(x, w), x.matrix @ w)

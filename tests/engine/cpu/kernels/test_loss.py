@@ -13,7 +13,7 @@ from tests.strategies import normal, seeds, whole
 
 
 def run(logits, labels, smoothing=0.0, first=0, last=None):
-    """Return the sum of the losses, the number of right answers, and dlogits."""
+    """Return the sum of the losses, the number of correct predictions, and dlogits."""
     logits = np.array(logits, "float32")
     N, K = logits.shape
     dlogits = np.full(logits.size, UNTOUCHED)

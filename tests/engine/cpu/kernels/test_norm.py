@@ -27,7 +27,7 @@ def arrays(layers, shape, seed, draw=normal):
 
 
 def in_float64(layers, x, dy):
-    """Return what copies of the layers compute in float64 from the same parameters."""
+    """Return the results of copies of the layers in float64, with the same parameters."""
     copies = built([type(layer)(**layer.config()) for layer in layers], x.shape[1:], dtype="float64")
     for name, array in layers[0].params.items():
         copies[0].params[name][...] = array
@@ -42,7 +42,7 @@ def statistics(x):
 
 
 def assert_rounded(ours, exact, layer, x, dy, reuse=1):
-    """Compare with what is exact; a pixel gets at most ``reuse`` gradients.
+    """Compare with exact results; a pixel gets at most ``reuse`` gradients.
 
     The bounds follow the formulas, with the mean rounded to float32 and each operation by one unit:
     x̂ errs by (7·|x̂| + |mean|·inv_std) units.
@@ -100,7 +100,7 @@ def test_rows_of_a_dense_layer_are_normalized(N, C, relu, parts, seed):
 
 
 @given(st.booleans(), st.integers(1, 3), seeds)
-def test_the_first_of_equal_maxima_gets_the_gradient(relu_first, C, seed):
+def test_the_gradient_of_a_tie_goes_to_the_first_maximum(relu_first, C, seed):
     followers = [ReLU(), MaxPool2D(2, 1, padding=1)]
     layers = [BatchNorm(), *(followers if relu_first else followers[::-1])]
     x, dy = arrays(layers, (2, 4, 5, C), seed, whole)  # the same numbers stay the same
@@ -113,7 +113,7 @@ def test_the_first_of_equal_maxima_gets_the_gradient(relu_first, C, seed):
 
 
 def far_from_zero(seed=0, N=6, C=LANES + 1):
-    """Return images with mean 1000 and deviation 1, of which each has a mean of its own."""
+    """Return images with mean 1000 and deviation 1, each with its own mean."""
     images = normal(seed + 1, (N, 1, 1, C)) + np.arange(N)[:, None, None, None] % 2
     return (1000 + normal(seed, (N, 4, 5, C)) + images).astype("float32")
 
@@ -152,7 +152,7 @@ def test_the_running_averages_equal_those_of_the_layer():
         assert_allclose(array, copy.state[name], rtol=4 * UNIT, atol=4 * UNIT)
 
 
-def test_a_batch_of_a_single_value_does_not_change_the_running_averages():
+def test_a_single_value_per_channel_does_not_change_the_running_averages():
     layers = [BatchNorm()]
     x, dy = arrays(layers, (1, 1, 1, 3), 0)
     block = NormBlock(layers, 2)

@@ -102,7 +102,7 @@ def copy_rows(x, at, step, y, to, y_step):
 
 @compiled_and_plain(copy_rows)
 @given(at=st.integers(0, 5), step=st.integers(0, 40), to=st.integers(0, 5), gap=st.integers(0, 5))
-def test_rows_a_step_apart_are_loaded_and_stored(run, at, step, to, gap):
+def test_rows_with_a_stride_are_loaded_and_stored(run, at, step, to, gap):
     row = 2 * LANES
     x, y = numbers(at + 2 * step + row), np.full(to + 3 * (row + gap) + 5, 7, "float32")
     expected = y.copy()
@@ -267,7 +267,7 @@ def larger(a, b, y):
 
 
 @compiled_and_plain(larger)
-def test_where_chooses_each_number_by_itself(run):
+def test_where_selects_elementwise(run):
     a, b, y = numbers(2 * LANES, 1), numbers(2 * LANES, 2), numbers(2 * LANES, 3)
     run(a, b, y)
     assert_array_equal(y, np.maximum(a, b))

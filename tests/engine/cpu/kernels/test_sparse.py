@@ -1,4 +1,4 @@
-"""A convolution with its bias, ReLU and pool, forward, and backward from the open results alone.
+"""A convolution with its bias, ReLU and pool, forward, and backward over the open outputs only.
 
 Whole numbers make every sum exact, in any order, and cause many ties and zeros: results equal the layers'
 to the last bit, and so does the pixel that gets a gradient.
@@ -175,7 +175,7 @@ def test_each_pool_sees_its_own_lines_of_an_odd_height(height, pool):
 
 
 def through(*followers, x):
-    """Return y and dx, for dy = 1, 2, 3, …, behind a convolution that is the identity."""
+    """Return y and dx, for dy = 1, 2, 3, …, after a convolution that is the identity."""
     H, W = np.shape(x)
     layers = built([Conv2D(1, 1, use_bias=False), *followers], (H, W, 1), draw=lambda *_: 1)
     dy = np.arange(1, np.prod(layers[-1].output_shape) + 1, dtype="float32")
@@ -198,7 +198,7 @@ def through(*followers, x):
         ([[1, 9], [3, 7]], (0, 1)),
     ],
 )
-def test_the_first_of_equal_maxima_in_reading_order_gets_the_gradient(pool, x, where):
+def test_the_gradient_of_a_tie_goes_to_the_first_maximum(pool, x, where):
     y, dx = through(ReLU(), pool, x=x)
     assert y[0, 0] == np.max(x)
     assert dx[where] == 1

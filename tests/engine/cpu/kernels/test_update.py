@@ -52,7 +52,7 @@ def step(o, w, g, moments, first, last, rate, number):
 
 
 def three_steps(optimizer, *slices):
-    """Return w and the moments, as they are after each of three steps on the slices."""
+    """Return w and the moments after each of three steps on the slices."""
     w, moments, path = normal(9, SIZE, "float32"), zero_moments(optimizer), []
     for number, (rate, g) in enumerate(zip(RATES, GRADIENTS, strict=True), 1):
         for first, last in slices:
@@ -99,7 +99,7 @@ def test_without_the_compiler_the_steps_are_the_same_to_the_last_bit(name, monke
 
 
 @every_optimizer
-def test_slices_give_the_same_and_change_nothing_else(name):
+def test_slices_give_equal_results_and_change_nothing_else(name):
     optimizer = OPTIMIZERS[name]
     before = [normal(9, SIZE, "float32"), *zero_moments(optimizer)]
     whole = three_steps(optimizer, (0, SIZE))[-1]
@@ -132,7 +132,7 @@ def test_nan_and_infinity_in_a_gradient_reach_the_weights(name, bad):
 
 @pytest.mark.parametrize(("first", "last"), [(0, 1000), (3, 999), (5, 69), (7, 8), (4, 4)])
 def test_the_sum_of_squares_of_a_slice_is_computed_in_float64(first, last):
-    g = normal(3, 1000, "float32") * np.float32(1e25)  # squares that float32 does not hold
+    g = normal(3, 1000, "float32") * np.float32(1e25)  # squares beyond float32
     g[:first], g[last:] = np.nan, np.nan
     expected = (g[first:last].astype("float64") ** 2).sum()
     assert_allclose(update.square_sum(g, first, last), expected, rtol=1e-14)

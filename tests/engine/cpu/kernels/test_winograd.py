@@ -96,11 +96,11 @@ def test_the_last_band_of_tiles_may_be_smaller(monkeypatch):
 
 @pytest.mark.parametrize("filters", [PANEL - 1, PANEL])
 @pytest.mark.parametrize("size", [(4, 4), (4, 5), (5, 4), (5, 5)])
-def test_leftovers_of_the_forward_pass_reach_no_gradient(size, filters):
+def test_values_left_by_the_forward_pass_do_not_affect_gradients(size, filters):
     layers = built([Conv2D(filters, 3, padding="same")], (*size, LANES))
     x, dy = whole(1, (2, *size, LANES), "float32"), whole(2, (2, *size, filters), "float32")
     assert_equal(run_block(block_of(layers), x, dy), run_layers(layers, x, dy))
-    x[1] = np.nan  # dx depends on nothing but dy and the weights
+    x[1] = np.nan  # dx depends only on dy and the weights
     assert_array_equal(run_block(block_of(layers), x, dy).dx, run_layers(layers, x, dy).dx)
 
 
@@ -159,7 +159,7 @@ def test_real_numbers_lose_at_most_four_times_what_im2col_loses():
 
 
 @given(convolutions(filters=(2,)), st.sampled_from([np.nan, np.inf, -np.inf]), seeds)
-def test_nan_and_infinity_reach_only_the_outputs_whose_window_holds_them(convolution, bad, seed):
+def test_nan_and_infinity_reach_only_outputs_whose_window_contains_them(convolution, bad, seed):
     shape, filters, padding = convolution
     (layer,) = layers = built([Conv2D(filters, 3, padding=padding)], shape[1:], seed)
     x, dy = whole(seed, shape, "float32"), np.zeros((shape[0], *layer.output_shape), "float32")
