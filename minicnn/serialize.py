@@ -114,7 +114,8 @@ def reading(path: str | Path) -> Iterator[ModelFile]:
 
     path = Path(path)
     if not os.path.isfile(path):  # not Path.is_file, which raises for a name that is too long
-        raise ModelFileError(f"{path}: there is no such file; expected a model saved with model.save(path)")
+        problem = "this is a folder" if os.path.isdir(path) else "there is no such file"
+        raise ModelFileError(f"{path}: {problem}; expected a model saved with model.save(path)")
     try:
         with path.open("rb") as stream:
             header = int.from_bytes(stream.read(8), "little")

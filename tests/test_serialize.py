@@ -300,7 +300,7 @@ class TestWhatIsNoModelFile:
         refused(path, "no such file")
 
     def test_a_folder(self, tmp_path):
-        refused(tmp_path, "no such file")
+        refused(tmp_path, "this is a folder")
 
     def test_a_name_that_the_disk_does_not_take(self, tmp_path):
         refused(tmp_path / ("x" * 300), "no such file")
