@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from minicnn.layers import Layer
     from minicnn.stack import Stack
 
-_LIKE = "backward must assign one like the parameter"
+_NEW_GRADIENT = "backward must assign one like the parameter"
 _AVERAGE = "the optimizer's average of the gradients of {}"
-_ANEW = "make a new optimizer for the changed model"
+_NEW_OPTIMIZER = "make a new optimizer for the changed model"
 
 
 class SGDNumbers(NamedTuple):
@@ -153,10 +153,10 @@ class Optimizer(Hinted):
         """Check that the gradient and the moments of a parameter are arrays like it."""
         check_writable(w, layer, name)
         of, shape, dtype, key = type(w), w.shape, w.dtype, f"{layer}.{name}"
-        check_array(g, of, shape, dtype, layer, "the gradient of {}", _LIKE, name)
+        check_array(g, of, shape, dtype, layer, "the gradient of {}", _NEW_GRADIENT, name)
         if key in self._state:
             for moment in self.moments(key, w, self.moment_count or len(self._state[key])):
-                check_array(moment, of, shape, dtype, layer, _AVERAGE, _ANEW, name)
+                check_array(moment, of, shape, dtype, layer, _AVERAGE, _NEW_OPTIMIZER, name)
                 check_writable(moment, layer, _AVERAGE, name)
 
     @staticmethod
@@ -202,7 +202,9 @@ class Optimizer(Hinted):
             self._state[key] = [array_module(like).zeros_like(like, order="C") for _ in range(count)]
         moments = self._state[key]
         if len(moments) != count:
-            raise StateError(f"{key}: expected {count} running averages, there are {len(moments)}: {_ANEW}")
+            raise StateError(
+                f"{key}: expected {count} running averages, there are {len(moments)}: {_NEW_OPTIMIZER}"
+            )
         if array_module(moments[0]) is not array_module(like):  # the model was moved
             moments[:] = [to_device(moment, device_of(like)) for moment in moments]
         return moments

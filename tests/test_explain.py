@@ -502,7 +502,7 @@ def enlarged(maps, H, W):
 
 
 class TestGradCam:
-    # Not behind relu_1, where the maximum of a window of zeros has no derivative.
+    # Not after relu_1, where the maximum of a window of zeros has no derivative.
     @given(networks, st.sampled_from([None, "conv2d_1", "batchnorm_1", "maxpool2d_1", "dropout_1"]))
     def test_it_is_the_sum_of_channels_weighted_by_the_mean_difference(self, model, layer):
         images, classes = pixels(3, model.input_shape), np.array([1, 2, 0])

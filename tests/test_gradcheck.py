@@ -182,7 +182,7 @@ def test_a_mistake_is_found_where_it_is_and_nowhere_else(layer, shape, name, ind
     assert gradcheck.table(found.values()).endswith("WRONG")
 
 
-def test_the_values_reported_are_those_of_the_worst_element():
+def test_the_reported_values_are_those_of_the_worst_element():
     layer = breaking(L.Dense, in_grads("W", at((3, 1), lambda v: 2 * v)))(4)
     (result,) = wrong(gradcheck.check_layer(layer, (5,))).values()
     assert result.analytic == pytest.approx(2 * result.numeric, rel=1e-6)

@@ -52,7 +52,7 @@ def test_the_loss_and_its_gradient_equal_the_loops(N, K, smoothing, seed):
 
 
 @given(N=sizes, K=sizes, smoothing=smoothings, seed=seeds)
-def test_the_gradient_is_the_numerical_one(N, K, smoothing, seed):
+def test_the_gradient_equals_the_numerical_one(N, K, smoothing, seed):
     logits, labels, probabilities = draw_batch(seed, N, K)
     criterion = SoftmaxCrossEntropy(smoothing)
     for targets in (labels, probabilities):
@@ -95,13 +95,13 @@ def test_logits_of_ten_thousand_are_exact(dtype):
     assert_array_equal(criterion.backward(), [[0, 0, 0], [0.5, -0.5, 0]])
 
 
-def test_the_loss_of_a_certain_and_right_answer_is_zero_and_of_a_wrong_one_never_infinite():
+def test_a_certain_prediction_has_loss_zero_if_right_and_a_finite_one_if_wrong():
     logits = np.array([[800.0, 0.0]])
     assert str(SoftmaxCrossEntropy()(logits, np.array([0]))) == "0.0"  # not -0.0
     assert SoftmaxCrossEntropy()(logits, np.array([1])) == 800
 
 
-def test_a_logit_of_minus_infinity_does_not_count_where_the_target_is_zero():
+def test_a_logit_of_minus_infinity_is_ignored_where_the_target_is_zero():
     logits = np.array([[0.0, -np.inf, math.log(3)]])
     criterion = SoftmaxCrossEntropy()
     for targets in (np.array([0]), np.array([[1.0, 0.0, 0.0]])):
@@ -115,7 +115,7 @@ def test_nan_in_the_logits_is_not_hidden():
 
 
 @given(N=sizes, K=sizes, seed=seeds, shift=st.sampled_from([0, -700, 5000]))
-def test_softmax_is_a_probability_that_a_shift_does_not_change(N, K, seed, shift):
+def test_softmax_is_a_distribution_and_invariant_to_shifts(N, K, seed, shift):
     logits = normal(seed, (N, K))
     p = softmax(logits + shift)
     assert_allclose(p.sum(axis=1), np.ones(N), rtol=1e-14)
@@ -267,7 +267,7 @@ def test_the_advice_followed_to_the_letter_is_right(logits_dtype, targets):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_logits_in_the_place_of_probabilities_become_them_by_the_advice(dtype):
+def test_the_suggested_code_turns_logits_into_probabilities(dtype):
     targets = normal(1, (5, 4), dtype)
     with pytest.raises(DataError) as refused:
         SoftmaxCrossEntropy()(np.zeros((5, 4), dtype), targets)

@@ -139,7 +139,7 @@ def test_adam_by_hand():
 
 
 def test_adam_with_l2_by_hand():
-    # Every first step of Adam is ±η·|g|/(|g| + ε) whatever |g|: of W g = −0.3 + 0.5·1 = 0.2, of b g = −0.3.
+    # Every first step of Adam is ±η·|g|/(|g| + ε): of W g = −0.3 + 0.5·1 = 0.2, of b g = −0.3.
     path = walk(Adam(0.1, epsilon=0.1, weight_decay=0.5), [-0.3])
     assert_path(path, [(1 - 0.1 * 0.2 / 0.3, 0.5 + 0.1 * 0.3 / 0.4)])
 
@@ -213,8 +213,8 @@ def test_parameters_are_updated_in_place_and_gradients_unchanged(make):
 
 
 @EVERY
-def test_each_parameter_has_a_state_of_its_own(make):
-    # Two layers with the same parameter names: stepped together, each goes where it would go alone.
+def test_each_parameter_has_its_own_state(make):
+    # Two layers with the same parameter names: together they take the same steps as alone.
     model = Sequential([Dense(1), Dense(1)], input_shape=(1,), dtype="float64")
     optimizer, alone = make(), [walk(make(), gradients) for gradients in ([2, 4, 8], [-1, 0.5, 3])]
     for layer in model.layers:

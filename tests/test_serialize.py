@@ -161,7 +161,7 @@ class TestRoundTrip:
         mc.Trainer(loaded, mc.optimizers.SGD(0.1)).fit(data, epochs=1, progress=False)
         assert not np.array_equal(loaded.arrays()["dense_1.W"], before)
 
-    def test_numpy_numbers_in_the_preprocessing_are_no_obstacle(self, path):
+    def test_the_preprocessing_may_contain_numpy_numbers(self, path):
         mean, std = np.float32(0.25), np.float32(0.5)
         mc.Sequential([L.Flatten()], SHAPE, preprocessing=mc.Standardize(mean, std)).save(path)
         assert mc.load(path).preprocessing == mc.Standardize(0.25, 0.5)
@@ -505,8 +505,8 @@ POOLED = {"type": "GlobalAvgPool2D"}
 class TestWhatCannotBeAfforded:
     """A file of a kilobyte whose model would take all memory or all time."""
 
-    # Four bytes for each number: of the image, of what is padded, of its windows, and of results, which the
-    # fast kernels round up to 32 channels.
+    # Four bytes for each number of the image, the padded image, its windows, and the results, which the fast
+    # kernels round up to 32 channels.
     @pytest.mark.parametrize(
         ("layer", "shape", "size"),
         [

@@ -1,9 +1,9 @@
 """Checks of a model and its arrays before a step or a prediction.
 
 Between two steps a user may insert, remove or rebuild layers, change their attributes or replace an array,
-but kernels rely on sizes. So each engine and predictor has an ``Audit`` of its model: ``holds`` tells whether
-the layers are unchanged, and ``check`` checks each array. ``Optimizer.begin_step`` checks gradients and
-moments.
+but kernels rely on sizes. So each engine and predictor has an ``Audit`` of its model: ``is_current`` tells
+whether the layers are unchanged, and ``check`` checks each array. ``Optimizer.begin_step`` checks gradients
+and moments.
 """
 
 from collections.abc import Callable
@@ -62,7 +62,7 @@ class Audit:
             for layer in model.layers
         ]
 
-    def holds(self) -> bool:
+    def is_current(self) -> bool:
         """Whether the model is unchanged, apart from the numbers in its arrays."""
         try:
             now = self.model.layers
@@ -122,8 +122,8 @@ def _array_type(returned: Any) -> type:
 
 
 def audited(model: Stack, last: Audit | None, training: bool) -> Audit:
-    """Return ``last`` if it still holds, else a new audit, and check the model's arrays."""
-    audit = last if last is not None and last.model is model and last.holds() else Audit(model)
+    """Return ``last`` if it is current, else a new audit, and check the model's arrays."""
+    audit = last if last is not None and last.model is model and last.is_current() else Audit(model)
     audit.check(training)
     return audit
 

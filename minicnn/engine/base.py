@@ -21,7 +21,7 @@ class StepResult(NamedTuple):
     correct: int
 
 
-class Seen(NamedTuple):
+class StepTotals(NamedTuple):
     """Results of one or more steps: images, the sum of their losses, how many were classified correctly."""
 
     images: int
@@ -64,18 +64,18 @@ class Engine:
         self._data: Any = images, np.array(labels, np.int64)
         self._augmentation, self._rng = augmentation, np.random.default_rng(seed)
 
-    def step(self, rows: np.ndarray) -> Seen | None:
+    def step(self, rows: np.ndarray) -> StepTotals | None:
         """Take one step on these rows of the data set, and return the new results; None if not ready yet."""
         images, labels = (array[rows] for array in self._data)
         if self._augmentation is not None:
             images = self._augmentation(images, self._rng)
         result = self._step(images, labels)
-        return Seen(len(rows), result.loss * len(rows), result.correct)
+        return StepTotals(len(rows), result.loss * len(rows), result.correct)
 
     def launch(self) -> None:
         """Launch all pending steps, so that the model shows their results."""
 
-    def finish(self) -> Seen | None:
+    def finish(self) -> StepTotals | None:
         """Wait for all steps, and return the new results, if any."""
         return None
 

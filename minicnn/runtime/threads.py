@@ -157,7 +157,7 @@ def run_parts(task: Callable[[int], None], parts: int) -> None:
         _rounds[caller] = current
         current.complete()
     finally:
-        _insist(current)
+        _finish(current)
         _rounds.pop(caller, None)
     if current.errors:
         error = current.errors[min(current.errors)]
@@ -168,7 +168,7 @@ def run_parts(task: Callable[[int], None], parts: int) -> None:
             del error  # breaks the cycle with its traceback, which refers to arrays
 
 
-def _insist(current: _Round) -> None:
+def _finish(current: _Round) -> None:
     """Complete a round even if interrupted: its threads write to arrays that the caller may reuse."""
     interrupt = None
     while not current.done:

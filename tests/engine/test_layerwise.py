@@ -56,7 +56,7 @@ def test_ten_steps_give_the_golden_losses():
 
 @pytest.mark.parametrize("engine", [LayerwiseEngine, FusedEngine])
 @pytest.mark.parametrize("rows", [6, 3])  # 3: as many as there are classes, which might be taken for labels
-def test_probabilities_in_the_place_of_labels_are_rejected_before_anything_is_updated(engine, rows):
+def test_probabilities_instead_of_labels_raise_before_anything_is_updated(engine, rows):
     model = network()
     before = {name: array.copy() for name, array in model.arrays().items()}
     runner = engine(model, mc.SoftmaxCrossEntropy(), mc.optimizers.SGD(0.1))
@@ -112,7 +112,7 @@ class TestNonFinite:
         with pytest.raises(NonFiniteError, match="layer 'dense_1' produced it, its b became NaN"):
             engine(model).train_step(IMAGES, LABELS)
 
-    def test_nothing_is_changed_by_the_step_not_even_running_averages(self):
+    def test_the_step_changes_nothing_not_even_running_averages(self):
         model = network()
         model.layers[0].params["W"][0, 0] = np.inf
         before = {name: array.copy() for name, array in model.arrays().items()}

@@ -177,7 +177,7 @@ def test_a_copy_trains_independently_with_equal_results(clone):
     assert take(runner) == results
 
 
-def test_gradients_are_where_the_layers_leave_them():
+def test_gradients_are_in_layer_grads():
     runner = engine()
     take(runner, 1)
     for layer in runner.model.layers:

@@ -42,7 +42,7 @@ def test_forward_and_backward_are_the_definition(kernel_set, make):
 @pytest.mark.parametrize("kernel_set", ops.KERNELS)
 @LAYERS
 @given(shape=shapes, seed=seeds)
-def test_the_gradient_is_the_numerical_one(kernel_set, make, shape, seed):
+def test_the_gradient_equals_the_numerical_one(kernel_set, make, shape, seed):
     layer = build(make(), shape)
     x, dy = distinct(seed, shape), normal(seed, shape)
     with ops.use(kernel_set):

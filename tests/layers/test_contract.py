@@ -75,7 +75,7 @@ def test_gradients_have_the_keys_shapes_and_dtypes_of_the_parameters(case):
     }
 
 
-def test_the_dtype_is_followed_everywhere(case):
+def test_every_result_has_the_dtype_of_the_layer(case):
     layer = case.built()
     for _ in range(2):  # the second time with a state that has been updated
         y = layer.forward(case.x, training=True)
@@ -241,7 +241,7 @@ def test_duplicating_the_batch_leaves_the_gradients_of_the_mean_loss_unchanged(c
         assert_allclose(2 * dx_twice, np.concatenate([dx, dx]), tolerance, tolerance)
 
 
-def test_the_config_makes_an_equal_layer(case):
+def test_config_gives_the_arguments_of_an_equal_layer(case):
     layer = case.built()
     layer.forward(case.x, training=True)  # moves a running average
     twin = type(layer)(**layer.config())

@@ -85,7 +85,7 @@ def test_forward_and_backward_equal_the_loops(kernel_set, window, filters, seed)
 @KERNELS
 @example(window=Window((2, 5, 4, 2), (2, 3), (2, 1), (1, 2), ((1, 0), (0, 2))), seed=0)
 @given(window=windows(max_batch=2, max_channels=2, max_extra=2), seed=seeds)
-def test_gradients_are_the_numerical_ones(kernel_set, window, seed):
+def test_gradients_equal_the_numerical_ones(kernel_set, window, seed):
     layer = build(window, 2, seed)
     x = normal(seed, window.shape)
     dy = normal(seed + 1, (window.shape[0], *layer.output_shape))

@@ -47,7 +47,7 @@ def test_forward_and_backward_equal_the_loops(N, D, units, seed):
 
 
 @given(N=sizes, D=sizes, units=sizes, seed=seeds)
-def test_gradients_are_the_numerical_ones(N, D, units, seed):
+def test_gradients_equal_the_numerical_ones(N, D, units, seed):
     layer = build(D, units, seed)
     x, dy = normal(seed, (N, D)), normal(seed + 1, (N, units))
     layer.forward(x, training=True)

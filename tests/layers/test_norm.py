@@ -40,7 +40,7 @@ def test_forward_and_backward_equal_the_loops(shape, epsilon, seed):
 
 
 @given(shape=images | vectors, seed=seeds)
-def test_gradients_are_the_numerical_ones(shape, seed):
+def test_gradients_equal_the_numerical_ones(shape, seed):
     layer = build(shape, seed, epsilon=0.1)  # so large that a step of 1e-5 is small beside √(σ² + ε)
     x, dy = normal(seed, shape), normal(seed + 1, shape)
     layer.forward(x, training=True)

@@ -78,7 +78,7 @@ def test_average_pooling_equals_the_loops(kernel_set, window, seed):
 @KERNELS
 @POOLS
 @given(window=windows(pooling=True, max_batch=2, max_channels=2), seed=seeds)
-def test_the_gradient_is_the_numerical_one(kernel_set, pool, window, seed):
+def test_the_gradient_equals_the_numerical_one(kernel_set, pool, window, seed):
     layer = build(pool(*window.pool), window.shape)
     with ops.use(kernel_set):
         dy = normal(seed + 1, (window.shape[0], *layer.output_shape))
@@ -173,7 +173,7 @@ def test_global_pooling_is_pooling_with_one_window_over_the_image(pool, window, 
 
 @GLOBAL
 @given(window=windows(max_batch=2), seed=seeds)
-def test_the_gradient_of_global_pooling_is_the_numerical_one(pool, window, seed):
+def test_the_gradient_of_global_pooling_equals_the_numerical_one(pool, window, seed):
     layer = build(pool(), window.shape)
     dy = normal(seed + 1, (window.shape[0], window.shape[3]))
     assert_numerical(layer, distinct(seed, window.shape), dy)

@@ -44,7 +44,7 @@ def assert_identical(fast, plain):
     assert_array_equal(fast, plain)
 
 
-def test_both_files_hold_the_same_functions_with_the_same_signatures():
+def test_both_modules_have_the_same_functions_and_signatures():
     plain = public_functions(reference)
     del plain["output_size"]  # geometry, which every file imports from the reference
     assert public_functions(cpu) == plain
@@ -222,7 +222,7 @@ def test_ties_go_to_the_first_maximum(kernels):
 
 
 @pytest.mark.parametrize("kernels", BOTH)
-def test_padding_never_wins_over_negative_pixels(kernels):
+def test_padding_never_wins_against_negative_pixels(kernels):
     x = np.full((1, 1, 1, 1), -2.0)
     y, argmax = kernels.max_pool_forward(x, (2, 2), (1, 1), ((1, 1), (1, 1)))
     assert_array_equal(y.reshape(2, 2), [[-2, -2], [-2, -2]])

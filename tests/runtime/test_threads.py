@@ -69,7 +69,7 @@ def products(kernels):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 16])
-def test_products_are_the_same_again_and_with_other_thread_counts_equal_to_rounding(thread_count, count):
+def test_products_are_reproducible_and_with_other_thread_counts_equal_to_rounding(thread_count, count):
     thread_count(count)
     results = products(cpu)
     assert_all_equal(products(cpu), results)
@@ -309,7 +309,7 @@ def test_an_abandoned_round_is_finished_before_the_next_begins(monkeypatch):
     threads.run_parts(Parts(), 3)
     left = Parts()
     with monkeypatch.context() as patch:
-        patch.setattr(threads, "_insist", leave)
+        patch.setattr(threads, "_finish", leave)
         patch.setattr(threads._Round, "complete", lambda self: self._workers[2].put((self, 2)))
         with pytest.raises(KeyboardInterrupt):
             threads.run_parts(left, 3)
@@ -336,7 +336,7 @@ def test_an_error_does_not_keep_the_arrays_alive(thread_count):
         gc.enable()
 
 
-def test_the_workers_are_as_many_as_the_largest_round_needed():
+def test_there_are_as_many_workers_as_the_largest_round_needed():
     threads.run_parts(Parts(), 3)
     before = list(threads._workers)
     for parts in (2, 3, 2):

@@ -30,7 +30,7 @@ class Network(network.Network):
 
     def fits(self) -> bool:
         """Whether the model and the number of threads are unchanged."""
-        return self.parts == num_threads() and self.audit.holds()
+        return self.parts == num_threads() and self.audit.is_current()
 
     def begin(self, N: int, training: bool) -> None:
         """Prepare all blocks for N images; ``audit`` must have checked all arrays."""

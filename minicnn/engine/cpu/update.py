@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.engine.audit import fused_kernel
-from minicnn.engine.cpu.blocks import laid_out
+from minicnn.engine.cpu.blocks import contiguous
 from minicnn.engine.cpu.kernels import update
 from minicnn.engine.cpu.network import Network
 from minicnn.errors import StateError
@@ -81,7 +81,7 @@ class Update:
                         'which only engine="layerwise" allows'
                     )
                 self.parameters[index, name] = _Parameter(
-                    laid_out(layer.params, name),
+                    contiguous(layer.params, name),
                     np.ascontiguousarray(layer.grads[name]).reshape(-1),
                     _moments(optimizer, f"{layer.name}.{name}", layer.params[name]),
                     optimizer.decay_of(layer, name),
@@ -98,4 +98,4 @@ def _moments(optimizer: Optimizer, key: str, w: np.ndarray) -> list[np.ndarray]:
     if not optimizer.moment_count:
         return [np.empty(0, np.float32)]
     moments = optimizer.moments(key, w, optimizer.moment_count)
-    return [laid_out(moments, i) for i in range(len(moments))]
+    return [contiguous(moments, i) for i in range(len(moments))]

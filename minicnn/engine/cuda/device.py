@@ -52,7 +52,7 @@ class Device:
         """Return an array of zeros on the device."""
         return self.xp.zeros(shape, dtype)
 
-    def laid_out(self, array: Array) -> Array:
+    def contiguous(self, array: Array) -> Array:
         """Return the array in C order, copied if necessary."""
         return array if array.flags.c_contiguous else self.xp.ascontiguousarray(array)
 

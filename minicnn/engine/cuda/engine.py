@@ -15,7 +15,7 @@ import numpy as np
 from minicnn.backend import Array
 from minicnn.data import Augmentation
 from minicnn.engine.audit import fused_kernel, is_exactly
-from minicnn.engine.base import Engine, Seen, StepResult, check_data
+from minicnn.engine.base import Engine, StepResult, StepTotals, check_data
 from minicnn.engine.cuda import network
 from minicnn.engine.cuda.device import Launch
 from minicnn.engine.cuda.network import STEP, Images, Network, device_of
@@ -79,7 +79,7 @@ class CudaGraphEngine(Engine):
 
     def train_step(self, images: np.ndarray, labels: np.ndarray) -> StepResult:
         """Take one step on a batch: see ``Engine.train_step``."""
-        self._bring(images, labels, None)
+        self._set_data(images, labels, None)
         self.step(np.arange(len(images)))
         seen = self.finish()
         return StepResult(seen.loss_sum / seen.images, seen.correct)
@@ -88,7 +88,7 @@ class CudaGraphEngine(Engine):
         self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None = None, seed: int = 0
     ) -> None:
         """Check the data set and copy it to the device; raises also DeviceError, if memory runs out."""
-        self._bring(images, labels, augmentation)
+        self._set_data(images, labels, augmentation)
         self.rng = np.random.default_rng(seed)  # for augmentation and dropout
 
     def _check_known(self) -> None:
@@ -98,17 +98,17 @@ class CudaGraphEngine(Engine):
                 f"{self.model.device}, or has a layer, loss or optimizer without kernels: make a new Trainer"
             )
 
-    def _bring(self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None) -> None:
+    def _set_data(self, images: np.ndarray, labels: np.ndarray, augmentation: Augmentation | None) -> None:
         self._check_known()
         check_data(self.model, images, labels)
-        self._settle()
+        self._drop_results()
         if self.data is None or not self.data.replace(images, labels, augmentation):
             self._drop_graphs()  # they refer to the old data
             self.data = None  # frees its memory before more is allocated
             self.data = Images(self.model, images, labels, augmentation)
         self.images = images
 
-    def _settle(self) -> None:
+    def _drop_results(self) -> None:
         """Launch the pending steps, and drop unread results."""
         self.launch()
         with self.stream:
@@ -120,8 +120,8 @@ class CudaGraphEngine(Engine):
         self.graphs, self.slot = {}, 0
         self.one = self.many = None
 
-    def step(self, rows: np.ndarray) -> Seen | None:
-        """Take one step on these rows, now or together with the next ones; return new results sometimes.
+    def step(self, rows: np.ndarray) -> StepTotals | None:
+        """Take one step on these rows, now or together with the next ones; see ``Engine.step``.
 
         Raises
         ------
@@ -146,7 +146,7 @@ class CudaGraphEngine(Engine):
 
     def _prepare(self, rows: np.ndarray) -> None:
         """Capture graphs for this step if needed, and add it to the pending ones."""
-        self._hold_moments()
+        self._refresh_moments()
         key = self._key(len(rows))
         if self.waiting and key != self.key:
             self.launch()
@@ -155,7 +155,7 @@ class CudaGraphEngine(Engine):
         self.one, self.many = self._captured(len(rows), self.together)
         self.waiting.append((rows, self.update.record(self.rng.integers(2**32))))
 
-    def _hold_moments(self) -> None:
+    def _refresh_moments(self) -> None:
         """Get or make the optimizer's moments; if they were replaced, drop the graphs."""
         now = [moment for layer, name, _ in self.grads for moment in self.update.moments(layer, name)]
         if len(now) != len(self.moments) or not all(map(is_, now, self.moments)):
@@ -163,7 +163,7 @@ class CudaGraphEngine(Engine):
             self._drop_graphs()
             self.moments = now
 
-    def finish(self) -> Seen | None:
+    def finish(self) -> StepTotals | None:
         """Wait for all steps, and return the new results, if any."""
         self.launch()
         if not self.unseen:
@@ -176,11 +176,11 @@ class CudaGraphEngine(Engine):
         if totals["broken"]:
             with np.errstate(over="ignore", invalid="ignore"):  # reported with its cause
                 raise self._error(batches)
-        return Seen(sum(map(len, batches)), float(totals["loss"]), int(totals["correct"]))
+        return StepTotals(sum(map(len, batches)), float(totals["loss"]), int(totals["correct"]))
 
     def unload(self) -> None:
         """Launch the pending steps, and release the data set in main memory."""
-        self._settle()
+        self._drop_results()
         self.images = None
 
     def _error(self, batches: list[np.ndarray]) -> NonFiniteError:

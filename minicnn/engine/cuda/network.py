@@ -88,7 +88,7 @@ class Network(network.Network):
         audit.check(training)
         for layer in model.layers:
             for arrays in (layer.params, layer.state):
-                arrays.update({name: self.device.laid_out(array) for name, array in arrays.items()})
+                arrays.update({name: self.device.contiguous(array) for name, array in arrays.items()})
         self.arrays = list(model.arrays().values())
         self.tunable = [(layer, name) for layer in model.layers for name in layer.tunable]
         self.precision = model.precision
@@ -106,7 +106,7 @@ class Network(network.Network):
 
     def fits(self) -> bool:
         """Whether the model, its precision and its arrays are unchanged."""
-        if self.precision != self.model.precision or not self.audit.holds():
+        if self.precision != self.model.precision or not self.audit.is_current():
             return False
         now = list(self.model.arrays().values())
         return len(now) == len(self.arrays) and all(map(is_, now, self.arrays))

@@ -54,7 +54,7 @@ class Update:
             return []
         key = f"{layer.name}.{name}"
         moments = self.optimizer.moments(key, layer.params[name], self.optimizer.moment_count)
-        moments[:] = map(self.device.laid_out, moments)
+        moments[:] = map(self.device.contiguous, moments)
         return moments
 
     def tables(self, gradients: list[Gradient]) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.slow  # compiles every kernel anew, with a check of each index
 
 HERE = Path(__file__).parent
-# A register that begins in an array and ends behind it, and one that begins in front of it.
+# A register that extends beyond the end of an array, and one that begins before it.
 OUTSIDE = """
 import numpy as np
 from minicnn.runtime.compiled import compiled

@@ -89,7 +89,7 @@ def test_several_threads_may_predict_with_one_model(extra):
             assert_array_equal(logits, expected)
 
 
-def test_the_layers_themselves_predict_in_float64_and_with_the_reference_kernels(monkeypatch):
+def test_the_layers_predict_in_float64_and_with_the_reference_kernels(monkeypatch):
     exact, model, images = network("float64"), network(), batch(3)[0]
     seen = []
     for each in (exact, model):

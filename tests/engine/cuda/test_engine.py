@@ -195,7 +195,7 @@ def test_a_loss_that_is_not_finite_stops_the_updates_and_raises_with_its_cause(c
     first.set(before["conv2d_1.W"])
     for name, array in fast.model.arrays().items():
         assert_array_equal(hostcupy.asnumpy(array), before[name], name)
-    assert np.isfinite(fast.train_step(images, labels).loss)  # and on it goes
+    assert np.isfinite(fast.train_step(images, labels).loss)  # training continues
 
 
 def test_dropout_zeroes_its_rate_in_training_only(cupy):
@@ -226,7 +226,7 @@ def test_predictions_are_those_of_the_layers(name, batch_size, cupy):
     assert_allclose(make(name, "cuda").logits(floats), logits, rtol=1e-3, atol=1e-4)
 
 
-def test_new_arrays_are_used(cupy):
+def test_replaced_arrays_are_used(cupy):
     fast, _ = engines("same, pool, dense")
     images, labels = batch(fast.model, 5)
     fast.train_step(images, labels)
@@ -325,7 +325,7 @@ def test_batches_are_the_rows_that_the_host_asks_for(cupy):
         assert_allclose(gathered, fast.model.preprocessing(images[rows], np.float32), rtol=1e-6, atol=1e-6)
 
 
-def test_buffers_never_move(cupy):
+def test_buffers_are_not_reallocated(cupy):
     fast, _ = engines("norm")
     images, labels = batch(fast.model, 9)
     fast.load(images, labels)
@@ -443,7 +443,7 @@ class Stop(mc.train.Callback):
 
 
 @pytest.mark.parametrize("after", [3, 63, 64, 70])
-def test_an_interrupted_fit_leaves_what_was_trained_and_nothing_else(after, cupy):
+def test_an_interrupted_fit_leaves_the_completed_steps(after, cupy):
     images, labels = batch(make("a pool first, global maximum"), 300)
     data = mc.data.Dataset(images, labels, ("a", "b", "c"))
     small = mc.data.Dataset(images[:40], labels[:40], ("a", "b", "c"))

@@ -19,7 +19,7 @@ TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 
 @pytest.mark.parametrize("parts", CASES, ids=names)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_layer_computes_on_the_device_what_it_computes_in_main_memory(parts, dtype, cupy):
+def test_every_layer_gives_equal_results_on_the_device_and_in_main_memory(parts, dtype, cupy):
     case = Case(*parts, dtype)
     here, there = case.built(), case.built()
     for arrays in (there.params, there.state):
@@ -43,7 +43,7 @@ def test_every_layer_computes_on_the_device_what_it_computes_in_main_memory(part
         assert_allclose(hostcupy.asnumpy(got), wanted, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
-def test_the_stand_in_refuses_what_cupy_refuses(cupy):
+def test_the_stand_in_rejects_what_cupy_rejects(cupy):
     x = cupy.asarray(np.ones(3))
     with pytest.raises(TypeError, match="Implicit conversion"):
         np.asarray(x)
@@ -78,7 +78,7 @@ OPTIMIZERS = [
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: type(o).__name__)
-def test_ten_steps_on_the_device_give_the_losses_of_ten_steps_in_main_memory(optimizer, cupy):
+def test_ten_steps_on_the_device_and_in_main_memory_give_equal_losses(optimizer, cupy):
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 7, 1), np.uint8)
     labels = np.arange(6) % 3
     losses = {}

@@ -4,14 +4,14 @@ import math
 
 from minicnn.engine import fusion
 from minicnn.engine.audit import kind
-from minicnn.engine.cpu.blocks.base import Block, Stage, laid_out, zeros
+from minicnn.engine.cpu.blocks.base import Block, Stage, contiguous, zeros
 from minicnn.engine.cpu.blocks.conv import MOST_CELLS, ConvBlock
 from minicnn.engine.cpu.blocks.dense import DenseBlock
 from minicnn.engine.cpu.blocks.fallback import FallbackBlock
 from minicnn.engine.cpu.blocks.norm import NormBlock
 from minicnn.layers import BatchNorm, Conv2D, Dense, Layer
 
-__all__ = ["Block", "Stage", "laid_out", "make_blocks", "zeros"]
+__all__ = ["Block", "Stage", "contiguous", "make_blocks", "zeros"]
 
 BLOCKS: dict[type[Layer], type[Block]] = {Conv2D: ConvBlock, BatchNorm: NormBlock, Dense: DenseBlock}
 """The layers with a fast block; all others get a ``FallbackBlock``."""

@@ -41,7 +41,7 @@ EMPTY = zeros(0)
 """Passed to a kernel for an array that is not needed."""
 
 
-def laid_out(arrays: dict[str, np.ndarray] | list[np.ndarray], key: str | int) -> np.ndarray:
+def contiguous(arrays: dict[str, np.ndarray] | list[np.ndarray], key: str | int) -> np.ndarray:
     """Make ``arrays[key]`` contiguous and writable, as kernels need it, and return it flat."""
     if not arrays[key].flags.carray:
         arrays[key] = np.require(arrays[key], requirements="CAW")
@@ -85,7 +85,7 @@ class Block:
     def take_weights(self, training: bool) -> None:
         """Set ``weights`` to the layer's checked parameters, contiguous; only training changes the layer."""
         params = self.layer.params if training else dict(self.layer.params)
-        self.weights = {name: laid_out(params, name) for name in params}
+        self.weights = {name: contiguous(params, name) for name in params}
 
     def begin(self, N: int, training: bool) -> None:
         """Prepare a training step on N images, or a prediction, before any thread starts."""

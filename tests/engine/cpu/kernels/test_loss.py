@@ -68,7 +68,7 @@ def test_the_first_of_equal_largest_logits_is_the_answer():
     assert_same_as_the_loss(logits, [0, 1, 1, 2])
 
 
-def test_an_impossible_class_that_is_not_the_target_does_not_count():
+def test_an_impossible_class_is_ignored_unless_it_is_the_target():
     total, correct, dlogits = run([[-np.inf, 2, 1, -np.inf]], [1])
     expected, _, d = run([[2, 1]], [0])
     assert (total, correct) == (expected, 1)

@@ -211,7 +211,7 @@ def test_where_windows_overlap_the_gradients_add_up():
     assert_array_equal(dx, [[0, 0, 0], [0, 1 + 2 + 3 + 4, 0], [0, 0, 0]])
 
 
-def test_padding_never_wins_over_negative_results():
+def test_padding_never_wins_against_negative_results():
     y, dx = through(MaxPool2D(2, strides=1, padding=1), x=[[-2]])
     assert_array_equal(y, [[-2, -2], [-2, -2]])
     assert_array_equal(dx, [[10]])

@@ -89,7 +89,7 @@ def test_three_steps_equal_those_of_the_optimizer(name):
 
 
 @every_optimizer
-def test_without_the_compiler_the_steps_are_the_same_to_the_last_bit(name, monkeypatch):
+def test_without_the_compiler_the_steps_are_bitwise_equal(name, monkeypatch):
     compiled = three_steps(OPTIMIZERS[name], (0, SIZE))
     for loop in ("sgd", "adam"):
         monkeypatch.setattr(update, loop, getattr(update, loop).py_func)
