@@ -27,10 +27,10 @@ def check_array(
         return
     where = f"layer {layer!r}: expected {what.format(*names)} of shape {shape}"
     if type(array) is not of:
-        raise DTypeError(f"{where} in {_class(of)}, it is {_class(type(array))}: {remedy}")
+        raise DTypeError(f"{where} in {_class(of)}, got {_class(type(array))}: {remedy}")
     if array.shape != shape:
-        raise ShapeError(f"{where}, it is {array.shape}: {remedy}")
-    raise DTypeError(f"{where} and dtype {dtype}, it is {array.dtype.name} ({array.dtype.str}): {remedy}")
+        raise ShapeError(f"{where}, got {array.shape}: {remedy}")
+    raise DTypeError(f"{where} and dtype {dtype}, got {array.dtype.name} ({array.dtype.str}): {remedy}")
 
 
 def check_writable(array: Array, layer: str, what: str, *names: str) -> None:

@@ -109,8 +109,8 @@ class Sequential(Stack):
                 logits = self.predictors.predict(images, batch_size)
         except MemoryError as reason:
             raise ConfigError(
-                f"predicting takes more memory than there is: {byte_size(sum(self.image_memory))} for one "
-                "image; give a smaller batch_size, or make the network or its input smaller"
+                f"predicting needs more memory than available: {byte_size(sum(self.image_memory))} for one "
+                "image; use a smaller batch_size, or make the network or its input smaller"
             ) from reason
         if not np.isfinite(logits).all():
             raise NonFiniteError(

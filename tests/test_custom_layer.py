@@ -169,7 +169,7 @@ def test_training_with_a_method_that_returns_no_array_is_an_error(engine, method
 
 def test_predicting_with_a_forward_that_returns_no_array_is_an_error(monkeypatch):
     monkeypatch.setattr(PReLU, "forward", lambda self, x, training: x.tolist())
-    with pytest.raises(DTypeError, match=r"'prelu_1': expected an output .* it is builtins\.list"):
+    with pytest.raises(DTypeError, match=r"'prelu_1': expected an output .* got builtins\.list"):
         network().predict(data().images)
 
 

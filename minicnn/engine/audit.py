@@ -88,7 +88,7 @@ class Audit:
                 check_array(layer.state[name], of, shape, dtype, layer.name, name, self._remedy)
             if training and type(layer.grads) is not dict:
                 raise StateError(
-                    f"layer {layer.name!r}: grads must be a dict, it is {layer.grads!r}: set it to {{}}, "
+                    f"layer {layer.name!r}: grads must be a dict, got {layer.grads!r}: set it to {{}}, "
                     "which each backward pass fills"
                 )
 

@@ -121,7 +121,7 @@ class Layer(Hinted):
             arrays, work = (byte_size(n * self.dtype.itemsize) for n in (sum(sizes), per_sample))
             raise ConfigError(
                 f"layer {self.name!r} on an input of {self.input_shape} needs {arrays} for its parameters "
-                f"and {work} for each sample, more than there is: make the layer or its input smaller"
+                f"and {work} for each sample, more than available: make the layer or its input smaller"
             ) from reason
         return self.output_shape
 

@@ -62,11 +62,11 @@ class Gain(L.Layer):
 @pytest.mark.parametrize(
     ("wrong", "error", "found"),
     [
-        (np.zeros(1, "float32"), ShapeError, r"\(72,\), it is \(1,\)"),
-        (np.zeros(72), DTypeError, "float32, it is float64"),
-        (np.zeros(72, ">f4"), DTypeError, r"float32, it is float32 \(>f4\)"),
-        ([0.0] * 72, DTypeError, "numpy.ndarray, it is builtins.list"),
-        (np.ma.zeros(72, "float32"), DTypeError, "numpy.ndarray, it is numpy.MaskedArray"),
+        (np.zeros(1, "float32"), ShapeError, r"\(72,\), got \(1,\)"),
+        (np.zeros(72), DTypeError, "float32, got float64"),
+        (np.zeros(72, ">f4"), DTypeError, r"float32, got float32 \(>f4\)"),
+        ([0.0] * 72, DTypeError, "numpy.ndarray, got builtins.list"),
+        (np.ma.zeros(72, "float32"), DTypeError, "numpy.ndarray, got numpy.MaskedArray"),
     ],
 )
 def test_a_gradient_unlike_its_parameter_raises_the_same_error_on_every_engine(wrong, error, found):
@@ -85,12 +85,12 @@ def other_arrays(w):
     locked = w.copy()
     locked.flags.writeable = False
     return {
-        "another shape": (w[:1], ShapeError, r"of shape \(\d+, 3\), it is \(1, 3\)"),
+        "another shape": (w[:1], ShapeError, r"of shape \(\d+, 3\), got \(1, 3\)"),
         "float64": (w.astype("float64"), DTypeError, r"astype\('float32'\)"),
         "big-endian": (w.astype(">f4"), DTypeError, r"\(>f4\).*astype\('float32'\)"),
-        "a list": (w.tolist(), DTypeError, "it is builtins.list"),
-        "a mask": (np.ma.masked_array(w, w > 0), DTypeError, "it is numpy.MaskedArray"),
-        "nothing": (None, DTypeError, "it is builtins.NoneType"),
+        "a list": (w.tolist(), DTypeError, "got builtins.list"),
+        "a mask": (np.ma.masked_array(w, w > 0), DTypeError, "got numpy.MaskedArray"),
+        "nothing": (None, DTypeError, "got builtins.NoneType"),
         "read-only": (locked, StateError, r"read-only.*array\.copy\(\)"),
     }
 
@@ -117,7 +117,7 @@ def test_running_averages_are_checked_too(engine):
     runner = trained(engine)
     norm = next(layer for layer in runner.model.layers if isinstance(layer, L.BatchNorm))
     norm.state["running_var"] = norm.state["running_var"][:1]
-    with pytest.raises(ShapeError, match=r"'batchnorm_1'.*running_var of shape \(8,\), it is \(1,\)"):
+    with pytest.raises(ShapeError, match=r"'batchnorm_1'.*running_var of shape \(8,\), got \(1,\)"):
         runner.train_step(*batch())
     with pytest.raises(ShapeError, match="running_var"):
         runner.model.logits(batch()[0])
@@ -213,7 +213,7 @@ def test_the_output_of_a_custom_layer_is_not_broadcast(outputs, what):
     model = mc.Sequential([L.Flatten(), L.Dense(4), Short(), L.Dense(CLASSES)], SHAPE)
     model.layers[2].outputs = outputs
     runner = make_engine("fused", model, mc.SoftmaxCrossEntropy(), mc.optimizers.SGD(0.1))
-    with pytest.raises(ShapeError, match=rf"'short_1': expected {what} of shape \(6, 4\), it is \(6, 1\)"):
+    with pytest.raises(ShapeError, match=rf"'short_1': expected {what} of shape \(6, 4\), got \(6, 1\)"):
         runner.train_step(*batch())
 
 

@@ -615,13 +615,13 @@ def test_graphs_write_to_replaced_moments(cupy):
         (
             lambda w, asarray: asarray(np.zeros((1, 3), np.float32)),
             ShapeError,
-            r"W of shape \(3, 3\), it is \(1, 3\)",
+            r"W of shape \(3, 3\), got \(1, 3\)",
         ),
-        (lambda w, asarray: asarray(np.zeros((3, 3))), DTypeError, "float32, it is float64"),
+        (lambda w, asarray: asarray(np.zeros((3, 3))), DTypeError, "float32, got float64"),
         (
             lambda w, asarray: hostcupy.asnumpy(w),
             DTypeError,
-            r"cupy.ndarray, it is numpy.ndarray: .*model.to\('cuda'\)",
+            r"cupy.ndarray, got numpy.ndarray: .*model.to\('cuda'\)",
         ),
     ],
     ids=["shape", "dtype", "device"],
