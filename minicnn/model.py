@@ -147,13 +147,13 @@ class Sequential(Stack):
         """Return a table: layer, output shape, parameters; multiply-adds and activations for one image."""
         rows = [("layer", "output shape", "parameters", "multiply-adds", "activations")]
         rows.append(("input", _shape_text(self.input_shape), "", "", ""))
-        total = np.zeros(3, np.int64)
+        multiply_adds = outputs = 0
         for layer in self.layers:
             parameters = sum(array.size for array in layer.params.values())
-            counts = parameters, layer.multiply_adds(), math.prod(layer.output_shape)
-            rows.append(self._row(layer.name, _shape_text(layer.output_shape), *counts))
-            total += counts
-        rows.append(self._row("total", "", *total))
+            counts = layer.multiply_adds(), math.prod(layer.output_shape)
+            rows.append(self._row(layer.name, _shape_text(layer.output_shape), parameters, *counts))
+            multiply_adds, outputs = multiply_adds + counts[0], outputs + counts[1]
+        rows.append(self._row("total", "", self.num_params, multiply_adds, outputs))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         lines = []
         for row in rows:

@@ -164,7 +164,8 @@ class _GlobalPool2D(_Pool2D):
 
     def _window(self, input_shape: Shape) -> tuple[Pair, Pair, Padding]:
         check_image(self.name, input_shape)
-        return input_shape[:2], (1, 1), ((0, 0), (0, 0))
+        H, W, _ = input_shape
+        return (H, W), (1, 1), ((0, 0), (0, 0))
 
 
 class GlobalAvgPool2D(_GlobalPool2D, AvgPool2D):
