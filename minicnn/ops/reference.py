@@ -28,7 +28,7 @@ Index = tuple[slice, slice, slice]
 
 
 def _pixels(
-    kernel: Pair, out: Pair, stride: Pair, dilation: Pair = (1, 1)
+    kernel: Pair, out: Shape, stride: Pair, dilation: Pair = (1, 1)
 ) -> Iterator[tuple[int, int, Index]]:
     """Yield (i, j, index): ``padded[index]``, (N, OH, OW, C), is pixel (i, j) of all windows."""
     for i in range(kernel[0]):
@@ -127,7 +127,7 @@ def max_pool_backward(
 
 
 def _pixels_in_window(
-    size: Shape, out: Pair, kernel: Pair, stride: Pair, padding: Padding, like: Array
+    size: Shape, out: Shape, kernel: Pair, stride: Pair, padding: Padding, like: Array
 ) -> Array:
     """Count the pixels of the image, without padding, in each window: (OH, OW, 1)."""
     inside = _pad(array_module(like).ones((1, *size, 1), like.dtype), padding)
